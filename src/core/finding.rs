@@ -1,0 +1,433 @@
+//! A finding: everything that deserves a human. One table of kinds, one fingerprint rule, one shape.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
+
+use crate::core::id::{AccountId, Region, Sha256};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Class {
+    Integrity,
+    Delivery,
+    Ingest,
+    Operation,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Severity {
+    Info,
+    Low,
+    Medium,
+    High,
+    Critical,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    Open,
+    Acknowledged,
+    Resolved,
+}
+
+macro_rules! names {
+    ($type:ident { $($variant:ident $name:literal),+ $(,)? }) => {
+        impl $type {
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+
+            pub fn parse(text: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|value| value.name() == text)
+            }
+        }
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.name())
+            }
+        }
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.name())
+            }
+        }
+    };
+}
+names!(Class { Integrity "integrity", Delivery "delivery", Ingest "ingest", Operation "operation" });
+names!(Severity { Info "info", Low "low", Medium "medium", High "high", Critical "critical" });
+names!(State { Open "open", Acknowledged "acknowledged", Resolved "resolved" });
+
+macro_rules! kinds {
+    ($($variant:ident $name:literal $class:ident $severity:ident $title:literal $means:literal $action:literal)+) => {
+        /// What a finding is about. The names are stable; see docs/findings.md.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Kind { $($variant),+ }
+
+        names!(Kind { $($variant $name),+ });
+
+        impl Kind {
+            pub fn class(self) -> Class {
+                match self { $(Self::$variant => Class::$class),+ }
+            }
+
+            /// The usual severity; a finding may carry a lower one.
+            pub fn severity(self) -> Severity {
+                match self { $(Self::$variant => Severity::$severity),+ }
+            }
+
+            /// One short sentence, for headings.
+            pub fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title),+ }
+            }
+
+            pub fn means(self) -> &'static str {
+                match self { $(Self::$variant => $means),+ }
+            }
+
+            pub fn action(self) -> &'static str {
+                match self { $(Self::$variant => $action),+ }
+            }
+        }
+    };
+}
+
+kinds! {
+    DigestSignatureInvalid "digest_signature_invalid" Integrity Critical
+        "a digest's signature does not verify"
+        "The digest file, or the signature in its metadata, is not what CloudTrail signed. The hour it covers is unproven."
+        "Treat the hour as tampered: compare the object's versions, find who wrote it (S3 data events, access logs), restore the original version."
+    DigestMalformed "digest_malformed" Integrity Critical
+        "a digest cannot be read"
+        "The object at a digest's key is no digest: broken gzip, no JSON, a field missing, or names that contradict its key."
+        "Look at the object's versions; restore the one that CloudTrail wrote."
+    DigestMissing "digest_missing" Integrity Critical
+        "digests are missing from a chain"
+        "A later digest names a predecessor that is not in the bucket. The hours listed have no proof."
+        "Look for delete markers and older versions at the named key; find who deleted them; restore."
+    DigestOverdue "digest_overdue" Integrity High
+        "expected digests have not arrived"
+        "A chain that delivered hourly has stopped. Either logging or validation was switched off, delivery fails, or the newest digests were deleted."
+        "Check GetTrailStatus (LatestDigestDeliveryError), StopLogging, UpdateTrail and DeleteTrail events, and the bucket policy."
+    DigestMisplaced "digest_misplaced" Integrity High
+        "a digest does not lie where it says it lies"
+        "The bucket and key inside the signed digest are not the object's own. Somebody copied or moved it."
+        "Find who wrote the copy; the digest proves nothing about the place it lies at."
+    ChainBroken "chain_broken" Integrity Critical
+        "two digests do not fit together"
+        "A digest names its predecessor's hash and signature, and the predecessor that lies there has others, or two digests claim the same place. One of them was replaced."
+        "Compare both digests and their versions; the one the successor names is the genuine one."
+    ChainRestarted "chain_restarted" Integrity High
+        "a chain began anew after a gap"
+        "A starting digest follows older digests. Logging or validation was off in between; the hours listed are unprovable."
+        "Legitimate only if StopLogging, DeleteTrail or UpdateTrail by an authorized person explains it."
+    PublicKeyUnknown "public_key_unknown" Integrity High
+        "no public key for a digest's fingerprint"
+        "CloudTrail's key list for the region has no such key, so the digest could not be checked. Either the list lags or the digest is forged."
+        "Ask ListPublicKeys in the digest's region; if it stays unknown, treat the digest as forged."
+    LogModified "log_modified" Integrity Critical
+        "a log file is not what CloudTrail delivered"
+        "The SHA-256 of the log differs from the one in the signed digest."
+        "Restore the original version; find who overwrote it and what records differ."
+    LogMissing "log_missing" Integrity Critical
+        "a log file that a digest lists is gone"
+        "A signed digest proves that CloudTrail delivered this file, and it is not in the bucket."
+        "Look for a delete marker or an older version; find who deleted it; restore."
+    LogUnlisted "log_unlisted" Integrity Critical
+        "a log file that no digest lists"
+        "The hour's digests have arrived and none names this file: CloudTrail did not deliver it, or a trail without validation shares the place."
+        "Treat its records as forged. If a trail without validation delivers here, declare it (`validation = \"some\"`)."
+    LogMalformed "log_malformed" Integrity High
+        "a log file cannot be read"
+        "Truncated or damaged gzip, no JSON, or no `Records`. CloudTrail does not write such files."
+        "Compare the object's versions; the digest will tell whether CloudTrail wrote it."
+    TrailingData "trailing_data" Integrity Critical
+        "bytes follow the end of a log or digest"
+        "Data after the gzip member is covered by no hash, and lenient readers would read it as further records."
+        "Ignore whatever follows; find who rewrote the object; restore the original version."
+    EvidenceRemoved "evidence_removed" Integrity Critical
+        "a log or digest was removed"
+        "A notification says that an object of the evidence was deleted, hidden by a delete marker, or expired."
+        "If no retention plan explains it, restore the version and find who removed it."
+    EvidenceOverwritten "evidence_overwritten" Integrity Critical
+        "a log or digest key was written twice"
+        "CloudTrail never rewrites a key. The second write is somebody else's."
+        "Keep both versions; the digest names the hash of the genuine one."
+    AccountForeign "account_foreign" Delivery High
+        "a delivery for an account outside the organization"
+        "The key names an account that is not, and recently was not, a member. The object is not counted as evidence."
+        "Check the bucket policy's aws:SourceArn condition and resource paths: a foreign trail may be able to write here."
+    OrganizationForeign "organization_foreign" Delivery High
+        "a delivery under another organization's id"
+        "The key names an organization that is not ours. The object is not counted as evidence."
+        "Check the bucket policy: its resource path must name your organization id."
+    BucketForeign "bucket_foreign" Delivery High
+        "a notice for another bucket"
+        "A message names a bucket that this queue does not serve. It was not followed: whoever may send to the queue chooses that text."
+        "Check who may send to the queue, and the bucket's notification configuration."
+    KeyUnexpected "key_unexpected" Delivery Medium
+        "an object at a key that CloudTrail would not write"
+        "The key does not follow CloudTrail's grammar, contradicts itself, or lies outside the layout. It is not counted as evidence."
+        "Find who wrote it; tighten the bucket policy to CloudTrail's paths."
+    ContentMismatch "content_mismatch" Delivery High
+        "records do not fit the key they lie at"
+        "Account, region or day inside the file contradict folder and file name."
+        "Treat the file as forged until a digest proves it."
+    WriterForeign "writer_foreign" Delivery High
+        "an object was not written as CloudTrail writes"
+        "The notification names another writer than CloudTrail, or a copy, form post or multipart upload. CloudTrail only puts."
+        "Find the writer; check the bucket policy for other principals with s3:PutObject."
+    AccountSilent "account_silent" Delivery High
+        "an account has stopped delivering"
+        "Every chain of a member account is overdue: no digest has come from any of its regions."
+        "Check the account's trail and service-linked role, and whether it left the organization."
+    RegionSilent "region_silent" Delivery High
+        "a region has stopped delivering"
+        "Every chain of a region is overdue, in all accounts."
+        "Check the trail's regions, an AWS outage in the region, and the service control policies."
+    AccountUncovered "account_uncovered" Delivery High
+        "a member account that never delivered"
+        "The organization lists an active account of which no log or digest has been seen."
+        "Check that the organization trail covers it, and that it is not excluded by an opt-in home region."
+    MessageUnintelligible "message_unintelligible" Ingest Medium
+        "a message that could not be understood"
+        "The queue held a message of no known form. It is kept in quarantine with its body."
+        "`trailwarden quarantine show` prints it; replay it after an update, or drop it."
+    ObjectUnreadable "object_unreadable" Ingest High
+        "an object could not be read"
+        "Access was denied, the KMS key is unusable, or the object is archived. The message stays in the queue."
+        "Grant s3:GetObject and kms:Decrypt, enable the key, or restore the object; the message is tried again by itself."
+    ObjectMissing "object_missing" Ingest High
+        "an announced object is not there"
+        "A notice announced an object that the bucket does not have, and no notice told of its removal."
+        "Look for a delete marker or lifecycle rule; the digest will tell whether CloudTrail delivered it."
+    ObjectTooLarge "object_too_large" Ingest Medium
+        "an object exceeds the size limits"
+        "It is larger than `limits.object`, or inflates beyond `limits.inflated` or `limits.ratio`. CloudTrail's own limit is 50 MB before compression."
+        "Look at who wrote it; raise the limit only if CloudTrail did."
+    RecordMalformed "record_malformed" Ingest Medium
+        "records that are no CloudTrail records"
+        "Elements of a log file lack an event time or are no objects. The other records of the file are kept."
+        "Look at the file; a digest tells whether CloudTrail wrote it."
+    ChannelFailing "channel_failing" Operation High
+        "an alert channel refuses alerts"
+        "A channel failed permanently. Its alerts are told through the other channels."
+        "Fix its address or credentials, then `trailwarden channel test NAME`."
+    QueueStalled "queue_stalled" Operation High
+        "the notification queue does not answer"
+        "No receive has succeeded for a while. New deliveries are not seen."
+        "Check the queue's address, policy and the network."
+    CredentialsFailing "credentials_failing" Operation High
+        "AWS refuses the warden's credentials"
+        "Calls fail because the credentials expired or are refused."
+        "Check the instance role, the assumed role's trust policy, and the clock."
+    ClockSkewed "clock_skewed" Operation Medium
+        "the clock disagrees with the ledger or with AWS"
+        "Wall time went backwards, or deliveries come from the future."
+        "Check time synchronization on the host."
+    Heartbeat "heartbeat" Operation Info
+        "the warden is alive"
+        "Sent on schedule, so that silence is visible."
+        "Nothing; worry when it stops."
+}
+
+impl Kind {
+    /// The section of the installed documentation.
+    pub fn url(self) -> String {
+        format!("file:///usr/share/doc/trailwarden/findings.md#{}", self.name())
+    }
+}
+
+/// A finding as a flow raises it. Raising the same fingerprint again counts, and re-opens what was resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    pub kind: Kind,
+    pub severity: Severity,
+    /// What the finding is about, within its kind: the same subject is the same finding.
+    pub subject: String,
+    pub account: Option<AccountId>,
+    pub region: Option<Region>,
+    /// CloudTrail's trail name.
+    pub trail: Option<String>,
+    pub bucket: Option<String>,
+    /// An object key.
+    pub object: Option<String>,
+    /// End times of the missing digests.
+    pub hours: Vec<Timestamp>,
+    pub detail: String,
+}
+
+impl Finding {
+    pub fn new(kind: Kind, subject: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self {
+            kind,
+            severity: kind.severity(),
+            subject: subject.into(),
+            account: None,
+            region: None,
+            trail: None,
+            bucket: None,
+            object: None,
+            hours: Vec::new(),
+            detail: detail.into(),
+        }
+    }
+
+    /// A finding about one object: the object is its subject.
+    pub fn of_object(kind: Kind, bucket: &str, key: &str, detail: impl Into<String>) -> Self {
+        let mut finding = Self::new(kind, format!("{bucket}/{key}"), detail);
+        finding.bucket = Some(bucket.into());
+        finding.object = Some(key.into());
+        finding
+    }
+
+    #[must_use]
+    pub fn account(mut self, account: AccountId) -> Self {
+        self.account = Some(account);
+        self
+    }
+
+    #[must_use]
+    pub fn region(mut self, region: &Region) -> Self {
+        self.region = Some(region.clone());
+        self
+    }
+
+    #[must_use]
+    pub fn trail(mut self, trail: &str) -> Self {
+        self.trail = Some(trail.into());
+        self
+    }
+
+    #[must_use]
+    pub fn hours(mut self, hours: Vec<Timestamp>) -> Self {
+        self.hours = hours;
+        self
+    }
+
+    #[must_use]
+    pub fn severity(mut self, severity: Severity) -> Self {
+        self.severity = severity;
+        self
+    }
+
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(self.kind, &self.subject)
+    }
+}
+
+/// What makes two raisings the same finding: the kind and the subject. Twelve hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Fingerprint(String);
+
+impl Fingerprint {
+    pub fn of(kind: Kind, subject: &str) -> Self {
+        let hash = Sha256::of(format!("{}\n{subject}", kind.name()).as_bytes());
+        Self(hex::encode(&hash.0[..6]))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A finding as the ledger holds it, and as `findings list --json` prints it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Held {
+    /// The fingerprint.
+    pub id: String,
+    pub kind: Kind,
+    pub class: Class,
+    pub severity: Severity,
+    pub state: State,
+    pub account: Option<AccountId>,
+    pub region: Option<Region>,
+    pub trail: Option<String>,
+    pub bucket: Option<String>,
+    pub object: Option<String>,
+    pub hours: Vec<Timestamp>,
+    pub detail: String,
+    pub first_seen: Timestamp,
+    pub last_seen: Timestamp,
+    pub resolved_at: Option<Timestamp>,
+    pub note: Option<String>,
+    pub count: u64,
+    pub url: String,
+}
+
+/// Why a channel is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    First,
+    /// Still open after the route's `repeat`.
+    Repeat,
+    Resolved,
+    /// `channel test`
+    Test,
+}
+names!(Reason { First "first", Repeat "repeat", Resolved "resolved", Test "test" });
+
+/// What is said to a channel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Alert {
+    pub reason: Reason,
+    pub finding: Held,
+    pub title: &'static str,
+    pub means: &'static str,
+    pub action: &'static str,
+    /// Name of the warden that says it.
+    pub warden: String,
+}
+
+impl Alert {
+    pub fn new(reason: Reason, finding: Held, warden: &str) -> Self {
+        let kind = finding.kind;
+        Self { reason, finding, title: kind.title(), means: kind.means(), action: kind.action(), warden: warden.into() }
+    }
+
+    /// One line: `critical digest_missing 111122223333 eu-west-1: …`.
+    pub fn headline(&self) -> String {
+        let finding = &self.finding;
+        let mut line = format!("{} {}", finding.severity, finding.kind);
+        if let Some(account) = &finding.account {
+            line.push_str(&format!(" {account}"));
+        }
+        if let Some(region) = &finding.region {
+            line.push_str(&format!(" {region}"));
+        }
+        format!("{line}: {}", finding.detail)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_snake_case_unique_and_come_back() {
+        let mut names: Vec<_> = Kind::ALL.iter().map(|kind| kind.name()).collect();
+        for kind in Kind::ALL {
+            assert_eq!(Kind::parse(kind.name()), Some(*kind));
+            assert!(kind.name().bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{kind}");
+        }
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Kind::ALL.len());
+    }
+
+    #[test]
+    fn the_fingerprint_is_kind_and_subject() {
+        let one = Finding::of_object(Kind::LogModified, "b", "k", "x");
+        let again = Finding::of_object(Kind::LogModified, "b", "k", "another detail");
+        assert_eq!(one.fingerprint(), again.fingerprint());
+        assert_ne!(one.fingerprint(), Finding::of_object(Kind::LogMissing, "b", "k", "x").fingerprint());
+    }
+}

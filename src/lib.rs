@@ -1,0 +1,8 @@
+//! trailwarden
+
+#![deny(unsafe_code)]
+
+pub mod core;
+pub mod env;
+pub mod error;
+pub mod seam;

@@ -1,0 +1,200 @@
+//! The six seams: what the flows ask of the world. Each has an embedded and an AWS implementation and one contract suite.
+//!
+//! Adapters classify errors and never sleep; flows retry.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use crate::core::finding::Alert;
+use crate::core::id::{AccountId, Region};
+use crate::error::Result;
+
+/// A message held from a queue. `receipt` is the handle of this delivery; a later delivery has another.
+#[derive(Debug, Clone)]
+pub struct Message {
+    pub id: String,
+    pub receipt: String,
+    pub body: Vec<u8>,
+    /// How often the queue has handed it out, this time included.
+    pub deliveries: u32,
+    pub sent: Option<Timestamp>,
+}
+
+/// How much a queue holds; approximate on SQS.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Depth {
+    pub visible: u64,
+    pub in_flight: u64,
+    /// Put back with a delay that has not passed yet.
+    pub delayed: u64,
+}
+
+impl Depth {
+    pub fn is_empty(self) -> bool {
+        self.visible + self.in_flight + self.delayed == 0
+    }
+}
+
+/// At least once; no order. A message that is neither `done` nor extended comes back when its visibility ends.
+#[async_trait]
+pub trait Queue: Send + Sync {
+    /// At most `max` messages; waits up to `wait` for the first. Empty is not an error and proves nothing.
+    async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Message>>;
+    /// Keeps the messages invisible for `by` from now. Answers the receipts that are lost: their work must be dropped.
+    async fn extend(&self, receipts: &[String], by: Duration) -> Result<Vec<String>>;
+    /// Deletes. Answers the receipts that failed, to be tried again. Done twice is fine.
+    async fn done(&self, receipts: &[String]) -> Result<Vec<String>>;
+    /// Gives the message back, to be handed out again after `delay`.
+    async fn later(&self, receipt: &str, delay: Duration) -> Result<()>;
+    async fn depth(&self) -> Result<Depth>;
+    /// The visibility timeout that a received message starts with.
+    fn visibility(&self) -> Duration;
+}
+
+/// User metadata of an object, names without `x-amz-meta-`, in lower case.
+pub type Metadata = BTreeMap<String, String>;
+
+#[derive(Debug, Clone, Default)]
+pub struct Head {
+    pub size: u64,
+    /// `None` in an unversioned bucket.
+    pub version: Option<String>,
+    /// Without quotes.
+    pub etag: Option<String>,
+    pub metadata: Metadata,
+    pub storage_class: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Object {
+    pub head: Head,
+    pub body: Vec<u8>,
+}
+
+#[derive(Debug, Clone)]
+pub enum Got {
+    Found(Object),
+    /// No such key, no such version, or a delete marker.
+    Absent,
+    /// Larger than asked for, in bytes; nothing was read.
+    TooLarge(u64),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    pub key: String,
+    pub size: u64,
+    pub etag: Option<String>,
+}
+
+/// One page of a listing, in key order (UTF-8 bytes).
+#[derive(Debug, Clone, Default)]
+pub struct Page {
+    pub objects: Vec<Listed>,
+    /// More keys follow the last one.
+    pub more: bool,
+}
+
+/// Strongly consistent. Objects lie at their S3 keys.
+#[async_trait]
+pub trait Bucket: Send + Sync {
+    /// The body is read fully into memory before this returns; at most `max_bytes` of it.
+    async fn get(&self, key: &str, version: Option<&str>, max_bytes: u64) -> Result<Got>;
+    async fn head(&self, key: &str, version: Option<&str>) -> Result<Option<Head>>;
+    /// Keys under `prefix` that sort after `after`.
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page>;
+    /// Whole next folder names under `prefix` (which is empty or ends in `/`), each ending in `/`: a delimiter listing.
+    async fn folders(&self, prefix: &str) -> Result<Vec<String>>;
+    /// Durable on return. Never used on an evidence bucket.
+    async fn put(&self, key: &str, body: Vec<u8>, metadata: Metadata) -> Result<()>;
+    /// False where objects carry no user metadata at all (a plain copy): then a digest's signature is taken from its successor.
+    async fn has_metadata(&self) -> Result<bool>;
+}
+
+/// Organizations `State`, open set; unknown values count as active.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MemberState {
+    PendingActivation,
+    Active,
+    Suspended,
+    PendingClosure,
+    Closed,
+}
+
+impl MemberState {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PendingActivation => "pending_activation",
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+            Self::PendingClosure => "pending_closure",
+            Self::Closed => "closed",
+        }
+    }
+
+    /// Any spelling: `ACTIVE`, `active`, `PendingClosure`.
+    pub fn parse(text: &str) -> Self {
+        match text.to_ascii_lowercase().replace(['_', '-'], "").as_str() {
+            "pendingactivation" => Self::PendingActivation,
+            "suspended" => Self::Suspended,
+            "pendingclosure" => Self::PendingClosure,
+            "closed" => Self::Closed,
+            _ => Self::Active,
+        }
+    }
+
+    /// Whether its silence would be news.
+    pub fn is_expected(self) -> bool {
+        self == Self::Active
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    pub account: AccountId,
+    pub name: String,
+    /// Organizational unit, when the source knows it.
+    pub ou: Option<String>,
+    pub state: MemberState,
+    pub joined: Option<Timestamp>,
+}
+
+#[async_trait]
+pub trait Members: Send + Sync {
+    /// The whole organization, or an error; never part of it.
+    async fn all(&self) -> Result<Vec<Member>>;
+}
+
+/// A digest-signing key as CloudTrail's ListPublicKeys gives it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicKey {
+    pub fingerprint: String,
+    /// DER, PKCS#1 `RSAPublicKey` or SubjectPublicKeyInfo.
+    pub der: Vec<u8>,
+    pub valid_from: Option<Timestamp>,
+    pub valid_to: Option<Timestamp>,
+}
+
+#[async_trait]
+pub trait Keys: Send + Sync {
+    /// The key of the digest's *region* with this fingerprint, asked for around `at`; not found is `Ok(None)`.
+    async fn find(&self, region: &Region, fingerprint: &str, at: Timestamp) -> Result<Option<PublicKey>>;
+    /// All keys of a region valid somewhere between the two times.
+    async fn all(&self, region: &Region, from: Timestamp, to: Timestamp) -> Result<Vec<PublicKey>>;
+}
+
+#[async_trait]
+pub trait Channel: Send + Sync {
+    /// Repeating a send with the same `key` is harmless: the far side drops it or shows the same thing again.
+    async fn send(&self, key: &str, alert: &Alert) -> Result<()>;
+}
+
+pub type DynQueue = Arc<dyn Queue>;
+pub type DynBucket = Arc<dyn Bucket>;
+pub type DynMembers = Arc<dyn Members>;
+pub type DynKeys = Arc<dyn Keys>;
+pub type DynChannel = Arc<dyn Channel>;
