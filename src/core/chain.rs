@@ -61,7 +61,7 @@ impl fmt::Display for ChainId {
     }
 }
 
-/// What is known of a digest, as far as its neighbors matter.
+/// What is known of a digest whose signature held, as far as its neighbors matter. Only these move a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
     pub key: String,
@@ -69,12 +69,15 @@ pub struct Link {
     pub end: Timestamp,
     pub sha: Option<Sha256>,
     pub signature: Option<Vec<u8>>,
-    /// `None` in a starting digest, or where the digest could not be read.
+    /// `None` in a starting digest.
     pub previous: Option<Previous>,
-    /// Its signature held (or has not been checked yet), and it could be read.
-    pub readable: bool,
-    /// A fault of its own has been reported: its neighbors do not report it again.
-    pub faulty: bool,
+}
+
+/// A digest object that lies in the chain's place but proves nothing: bad or not checked, and reported as that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slot {
+    pub key: String,
+    pub end: Timestamp,
 }
 
 /// How a digest fits to the one before it.
@@ -92,41 +95,32 @@ pub enum Joint {
     Start,
     /// Nothing before it is known, but it names a predecessor.
     Horizon,
-    /// One of the two has been reported on its own; nothing more to say.
+    /// What lies before it has been reported on its own; nothing more to say.
     Unjudged,
 }
 
-/// The pure rule of step 8 and 9 of the strict algorithm, for standard chains in order of their end times.
-pub fn join(before: Option<&Link>, link: &Link) -> Joint {
-    let Some(before) = before else {
-        return match (&link.previous, link.readable) {
-            (Some(_), _) => Joint::Horizon,
-            (None, true) => Joint::Start,
-            (None, false) => Joint::Unjudged,
-        };
-    };
-    let Some(previous) = &link.previous else {
-        return match link.readable {
-            true => Joint::Restart(missing_hours(before.end, link.start)),
-            false => gap_or(missing_hours(before.end, link.start), Joint::Unjudged),
-        };
-    };
-    if previous.key == before.key {
-        return match differences(previous, before) {
-            _ if before.faulty => Joint::Unjudged,
+/// Steps 8 and 9 of the strict algorithm, for a standard chain: `before` is the last good digest before `link`,
+/// `slots` are the objects between them that prove nothing.
+pub fn join(before: Option<&Link>, link: &Link, slots: &[Slot]) -> Joint {
+    let hours = before.map(|before| {
+        let mut hours = missing_hours(before.end, link.start);
+        hours.retain(|hour| !slots.iter().any(|slot| slot.end == *hour));
+        hours
+    });
+    match (before, &link.previous, hours) {
+        (Some(_), None, Some(hours)) => Joint::Restart(hours),
+        (_, None, _) => Joint::Start,
+        (Some(before), Some(previous), _) if previous.key == before.key => match differences(previous, before) {
             None => Joint::Linked,
             Some(text) => Joint::Broken(text),
-        };
+        },
+        (Some(_), Some(_), Some(hours)) if !hours.is_empty() => Joint::Gap(hours),
+        (_, Some(previous), _) if slots.iter().any(|slot| slot.key == previous.key) => Joint::Unjudged,
+        (Some(before), Some(previous), _) => {
+            Joint::Broken(format!("it names {} as its predecessor, but {} lies before it", previous.key, before.key))
+        }
+        (None, Some(_), _) => Joint::Horizon,
     }
-    let hours = missing_hours(before.end, link.start);
-    if hours.is_empty() && !before.faulty && !link.faulty {
-        return Joint::Broken(format!("it names {} as its predecessor, but {} lies there", previous.key, before.key));
-    }
-    gap_or(hours, Joint::Unjudged)
-}
-
-fn gap_or(hours: Vec<Timestamp>, otherwise: Joint) -> Joint {
-    if hours.is_empty() { otherwise } else { Joint::Gap(hours) }
 }
 
 /// Hash and signature both, compared as bytes.
@@ -190,42 +184,47 @@ mod tests {
                 sha: Sha256([byte; 32]),
                 signature: vec![byte],
             }),
-            readable: true,
-            faulty: false,
         }
     }
 
     #[test]
     fn neighbors_link_by_hash_and_signature() {
-        assert_eq!(join(Some(&link(1, None)), &link(2, Some((1, 1)))), Joint::Linked);
-        assert!(matches!(join(Some(&link(1, None)), &link(2, Some((1, 9)))), Joint::Broken(_)));
+        assert_eq!(join(Some(&link(1, None)), &link(2, Some((1, 1))), &[]), Joint::Linked);
+        assert!(matches!(join(Some(&link(1, None)), &link(2, Some((1, 9))), &[]), Joint::Broken(_)));
         let mut resigned = link(1, None);
         resigned.signature = Some(vec![7]);
-        assert!(matches!(join(Some(&resigned), &link(2, Some((1, 1)))), Joint::Broken(_)));
-        resigned.faulty = true;
-        assert_eq!(join(Some(&resigned), &link(2, Some((1, 1)))), Joint::Unjudged);
+        assert!(matches!(join(Some(&resigned), &link(2, Some((1, 1))), &[]), Joint::Broken(_)));
     }
 
     #[test]
     fn a_gap_carries_the_end_times_of_the_missing_digests() {
-        let Joint::Gap(hours) = join(Some(&link(1, None)), &link(4, Some((3, 3)))) else { panic!("no gap") };
+        let Joint::Gap(hours) = join(Some(&link(1, None)), &link(4, Some((3, 3))), &[]) else { panic!("no gap") };
         assert_eq!(hours, [at("2026-03-02T00:07:13Z"), at("2026-03-02T01:07:13Z")]);
-        let Joint::Restart(hours) = join(Some(&link(1, None)), &link(4, None)) else { panic!("no restart") };
+        let Joint::Restart(hours) = join(Some(&link(1, None)), &link(4, None), &[]) else { panic!("no restart") };
         assert_eq!(hours.len(), 2);
-        assert_eq!(join(Some(&link(1, None)), &link(2, None)), Joint::Restart(vec![]));
+        assert_eq!(join(Some(&link(1, None)), &link(2, None), &[]), Joint::Restart(vec![]));
+    }
+
+    #[test]
+    fn what_lies_there_and_proves_nothing_is_not_missing() {
+        let slot = |n: i64| Slot { key: format!("d{n}"), end: link(n, None).end };
+        assert_eq!(join(Some(&link(1, None)), &link(3, Some((2, 2))), &[slot(2)]), Joint::Unjudged);
+        let both = join(Some(&link(1, None)), &link(4, Some((3, 3))), &[slot(3)]);
+        assert_eq!(both, Joint::Gap(vec![link(2, None).end]));
+        assert_eq!(join(None, &link(3, Some((2, 2))), &[slot(2)]), Joint::Unjudged);
     }
 
     #[test]
     fn without_a_past_there_is_a_start_or_a_horizon() {
-        assert_eq!(join(None, &link(1, None)), Joint::Start);
-        assert_eq!(join(None, &link(2, Some((1, 1)))), Joint::Horizon);
+        assert_eq!(join(None, &link(1, None), &[]), Joint::Start);
+        assert_eq!(join(None, &link(2, Some((1, 1))), &[]), Joint::Horizon);
     }
 
     #[test]
     fn two_digests_for_one_hour_are_a_break() {
         let mut twin = link(2, Some((1, 1)));
         twin.key = "twin".into();
-        assert!(matches!(join(Some(&twin), &link(3, Some((2, 2)))), Joint::Broken(_)));
+        assert!(matches!(join(Some(&twin), &link(3, Some((2, 2))), &[]), Joint::Broken(_)));
     }
 
     #[test]

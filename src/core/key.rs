@@ -85,3 +85,7 @@ pub enum KeyFault {
     #[error("the name does not follow the grammar: {0}")]
     BadName(&'static str),
 }
+impl Root {
+    pub fn path(&self) -> String { String::new() }
+}
+pub fn parse(_key: &str) -> ObjectKey { ObjectKey::Rejected(KeyFault::Outside) }

@@ -78,3 +78,9 @@ pub enum Opened {
         reason: String,
     },
 }
+impl Notice {
+    pub fn listed(bucket: &str, key: &str, size: Option<u64>, etag: Option<String>) -> Self {
+        Self { envelope: Envelope::Listing, event: Event::Created(How::Unsaid), bucket: bucket.into(), key: key.into(), key_decoded: None, version: None, size, etag, sequencer: None, writer: None, time: None }
+    }
+}
+pub fn open(_b:&[u8])->Opened{Opened::TestEvent}

@@ -1,0 +1,159 @@
+//! An alert's way: due rows of the outbox, oldest first, one channel at a time, until they are sent.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::core::finding::{Alert, Finding, Kind, Reason, State};
+use crate::core::printable;
+use crate::error::{Class, Error, Result};
+use crate::metrics::{Metrics, Sending};
+use crate::retry::delay_after;
+use crate::seam::DynChannel;
+use crate::store::outbox::{self, Due};
+use crate::store::{Store, findings, lists};
+
+pub struct Alerts {
+    store: Store,
+    metrics: Arc<Metrics>,
+    channels: BTreeMap<String, DynChannel>,
+    warden: String,
+    heartbeat: Option<SignedDuration>,
+}
+
+impl Alerts {
+    pub fn new(
+        store: Store,
+        metrics: Arc<Metrics>,
+        channels: BTreeMap<String, DynChannel>,
+        warden: String,
+        heartbeat: Option<SignedDuration>,
+    ) -> Self {
+        Self { store, metrics, channels, warden, heartbeat }
+    }
+
+    /// Sends what is due, all channels side by side. Answers how many alerts were sent.
+    pub async fn pump(&self) -> Result<usize> {
+        self.beat().await?;
+        let sends = self.channels.iter().map(|(name, channel)| self.pump_channel(name, channel));
+        let mut sent = 0;
+        for outcome in futures_util::future::join_all(sends).await {
+            sent += outcome?;
+        }
+        let now = self.store.env().now();
+        let (due, oldest) = self.store.read(move |conn| outbox::backlog(conn, now)).await?;
+        self.metrics.alerts_due.set(due);
+        self.metrics.alert_oldest.set(oldest.map_or(0.0, |at| now.duration_since(at).as_secs_f64().max(0.0)));
+        Ok(sent)
+    }
+
+    /// One channel, in order: a channel that fails keeps its place and does not keep the others waiting.
+    async fn pump_channel(&self, name: &str, channel: &DynChannel) -> Result<usize> {
+        let mut sent = 0;
+        loop {
+            let (channel_name, now) = (name.to_owned(), self.store.env().now());
+            let Some(due) = self.store.read(move |conn| outbox::next(conn, &channel_name, now)).await? else {
+                return Ok(sent);
+            };
+            let finding = due.finding.clone();
+            let held = self.store.read(move |conn| findings::get(conn, &finding)).await?;
+            let Some(held) = held.filter(|held| due.reason != Reason::Repeat || held.state == State::Open) else {
+                let id = due.id;
+                self.store.write(move |tx| outbox::cancel(tx, id)).await?;
+                continue;
+            };
+            let key = format!("{}-{}-{}", due.finding, due.reason, due.id);
+            let alert = Alert::new(due.reason, held, &self.warden);
+            match channel.send(&key, &alert).await {
+                Ok(()) => {
+                    self.tally(name, "sent");
+                    self.store.write(move |tx| outbox::sent(tx, &due)).await?;
+                    sent += 1;
+                }
+                Err(error) if error.class == Class::Permanent => self.dead(name, due, &error).await?,
+                Err(error) => {
+                    self.tally(name, "deferred");
+                    let delay = delay_after(self.store.env(), due.attempts, &error);
+                    tracing::warn!(channel = name, attempt = due.attempts + 1, delay_ms = delay.as_millis() as u64, error = %error,
+                        "alert deferred");
+                    let at = now + SignedDuration::try_from(delay).unwrap_or(SignedDuration::from_mins(15));
+                    let text = error.to_string();
+                    self.store.write(move |tx| outbox::later(tx, due.id, at, &text)).await?;
+                    return Ok(sent);
+                }
+            }
+        }
+    }
+
+    /// A channel that refuses for good: told by all the others that the routes know.
+    async fn dead(&self, name: &str, due: Due, error: &Error) -> Result<()> {
+        self.tally(name, "dead");
+        tracing::error!(channel = name, finding.id = due.finding, error = %error, "alert refused for good");
+        let text = printable(&error.to_string(), 300);
+        let detail = format!("channel `{name}` refused an alert: {text}");
+        let finding = Finding::new(Kind::ChannelFailing, name, detail);
+        let others: Vec<String> = self.channels.keys().filter(|other| *other != name).cloned().collect();
+        let unsent = due.finding.clone();
+        self.store
+            .write(move |tx| {
+                outbox::dead(tx, due.id, &text)?;
+                let routes: Vec<_> = tx
+                    .routes
+                    .iter()
+                    .map(|route| {
+                        let mut route = route.clone();
+                        route.to.retain(|channel| others.contains(channel));
+                        if route.to.is_empty() {
+                            route.to.clone_from(&others);
+                        }
+                        route
+                    })
+                    .collect();
+                let around = crate::store::Tx { routes: &routes, ..*tx };
+                findings::raise(&around, &finding)?;
+                // The alert itself takes the other way too, unless that way had it already.
+                for channel in &others {
+                    if due.reason != Reason::Test && !outbox::was_planned(tx.conn, &unsent, channel)? {
+                        outbox::add(tx, &unsent, channel, due.reason, None, tx.now)?;
+                    }
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    /// The heartbeat finding, raised anew each time, so that silence is visible.
+    async fn beat(&self) -> Result<()> {
+        let Some(every) = self.heartbeat else { return Ok(()) };
+        let now = self.store.env().now();
+        let last = self.store.read(|conn| lists::progress(conn, "heartbeat")).await?;
+        let last = last.and_then(|text| text.parse::<Timestamp>().ok());
+        if last.is_some_and(|last| now.duration_since(last) < every) {
+            return Ok(());
+        }
+        let warden = self.warden.clone();
+        self.store
+            .write(move |tx| {
+                lists::set_progress(tx, "heartbeat", &tx.now.to_string())?;
+                let head = findings::last_seen(tx.conn)?.map_or_else(|| "nothing yet".into(), |head| head.to_string());
+                let finding = Finding::new(Kind::Heartbeat, warden, format!("alive; digests verified up to {head}"));
+                // The last beat is closed without a word; this one is the news.
+                tx.conn.execute(
+                    "UPDATE findings SET state = 'resolved' WHERE id = ?1",
+                    [finding.fingerprint().as_str()],
+                )?;
+                findings::raise(tx, &finding).map(|_| ())
+            })
+            .await
+    }
+
+    fn tally(&self, channel: &str, outcome: &'static str) {
+        self.metrics.alerts.get_or_create(&Sending { channel: channel.into(), outcome }).inc();
+    }
+
+    /// When the next row becomes due at the latest that is worth waiting for.
+    pub fn channels(&self) -> impl Iterator<Item = &String> {
+        self.channels.keys()
+    }
+}

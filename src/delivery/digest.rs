@@ -1,0 +1,310 @@
+//! A digest's step: examine and seal it, join it to its neighbors, compare each log it lists with the hash seen at ingest.
+
+use jiff::Timestamp;
+
+use crate::core::admit::Evidence;
+use crate::core::chain::{self, ChainId, HOUR, Joint, Link};
+use crate::core::digest::{Examined, Place, Verdict};
+use crate::core::finding::{Finding, Kind};
+use crate::core::key::DigestKey;
+use crate::core::notice::Notice;
+use crate::delivery::{Deliveries, Fate, Fetch, Fetched, overwritten, raise};
+use crate::error::Result;
+use crate::metrics::Outcome;
+use crate::store::digests::{self, Chain, NewDigest};
+use crate::store::objects::{self, Listing, NewObject, State};
+use crate::store::{Tx, findings};
+use crate::trail::Trail;
+
+/// Everything a digest's commit needs.
+#[derive(Clone)]
+struct Step {
+    row: NewObject,
+    key: DigestKey,
+    bucket: String,
+    examined: Examined,
+    told: Vec<Finding>,
+    grace: jiff::SignedDuration,
+}
+
+impl Deliveries {
+    pub(super) async fn digest(
+        &self,
+        trail: &Trail,
+        notice: &Notice,
+        key: &DigestKey,
+        note: Option<Finding>,
+    ) -> Result<Fate> {
+        let evidence = Evidence::Digest(key.clone());
+        let fetched = match self.fetch(trail, notice).await? {
+            Fetch::Found(fetched) => fetched,
+            Fetch::Repeated => return Ok(Fate::Repeated),
+            Fetch::Absent => return self.absent(trail, notice, &evidence).await,
+            Fetch::TooLarge(size) => {
+                let detail = format!("{size} bytes stored, the limit is {}", trail.object_limit);
+                return self.too_large(trail, notice, &evidence, detail).await;
+            }
+        };
+        let examined = self.examine_digest(trail, key, &fetched).await?;
+        if examined.verdict == Verdict::Good
+            && let Some(digest) = &examined.digest
+        {
+            // A directory's real name is what its first good digest says; a name once known stays.
+            let _ = trail.bucket_name.set(digest.bucket.clone());
+        }
+        let verdict = verdict_name(examined.verdict);
+        self.metrics.digests.get_or_create(&Outcome { outcome: verdict }).inc();
+        let bucket = trail.name_or(&notice.bucket).to_owned();
+        let mut row = self.row(trail, notice, &evidence, State::Admitted);
+        row.key.clone_from(&fetched.key);
+        row.version.clone_from(&fetched.object.head.version);
+        row.etag = row.etag.take().or_else(|| fetched.object.head.etag.clone());
+        row.size = fetched.object.head.size;
+        row.sha = examined.sha;
+        row.listed = Listing::NotExpected;
+        let mut told: Vec<Finding> = note.into_iter().collect();
+        if let Some(detail) = overwritten(&fetched, examined.sha) {
+            told.push(about(Kind::EvidenceOverwritten, &bucket, &fetched.key, key, detail));
+        }
+        let step = Step { row, key: key.clone(), bucket, examined, told, grace: self.grace };
+        let fresh = self.step(move |tx| step.clone().commit(tx)).await?;
+        Ok(if fresh { Fate::Admitted } else { Fate::Repeated })
+    }
+
+    async fn examine_digest(&self, trail: &Trail, key: &DigestKey, fetched: &Fetched) -> Result<Examined> {
+        let place = Place {
+            bucket: trail.bucket_name.get().map(String::as_str),
+            key: &fetched.key,
+            parsed: key,
+            has_metadata: trail.bucket.has_metadata().await?,
+        };
+        let mut examined = Examined::open(&place, &fetched.object.body, &fetched.object.head.metadata, trail.caps);
+        if let Some(fingerprint) = examined.wants_key() {
+            let fingerprint = fingerprint.to_owned();
+            let der = self.public_key(trail, &key.region, &fingerprint, examined.key_time).await?;
+            examined.seal(der.as_ref().map(|der| der.as_slice()));
+        }
+        Ok(examined)
+    }
+
+    /// Looks at a digest again whose key was not known before. False when it still is not.
+    pub async fn try_again(&self, trail: &Trail, object: &str, key: &DigestKey) -> Result<bool> {
+        let notice = Notice::listed(trail.name_or(""), object, None, None);
+        let crate::seam::Got::Found(found) = self.get(trail, object, None).await? else { return Ok(false) };
+        let fetched = Fetched { object: found, known: Vec::new(), key: object.to_owned() };
+        let examined = self.examine_digest(trail, key, &fetched).await?;
+        if examined.verdict == Verdict::Unchecked {
+            return Ok(false);
+        }
+        let row = self.row(trail, &notice, &Evidence::Digest(key.clone()), State::Admitted);
+        let bucket = trail.name_or("").to_owned();
+        let step = Step { row, key: key.clone(), bucket, examined, told: Vec::new(), grace: self.grace };
+        self.step(move |tx| step.clone().apply(tx)).await?;
+        Ok(true)
+    }
+}
+
+fn verdict_name(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Good => "good",
+        Verdict::Bad => "bad",
+        Verdict::Unchecked => "unchecked",
+    }
+}
+
+fn about(kind: Kind, bucket: &str, object: &str, key: &DigestKey, detail: String) -> Finding {
+    Finding::of_object(kind, bucket, object, detail).account(key.root.account).region(&key.region).trail(&key.trail)
+}
+
+impl Step {
+    /// A crash before this did nothing; a crash after it makes the message a repeat.
+    fn commit(self, tx: &Tx<'_>) -> rusqlite::Result<(bool, Vec<Kind>)> {
+        let subject = format!("{}/{}", self.bucket, self.row.key);
+        if objects::forget(tx, self.row.source, &self.row.key, State::Absent)? {
+            findings::resolve(tx, Kind::ObjectMissing, &subject)?;
+        }
+        findings::resolve(tx, Kind::ObjectUnreadable, &subject)?;
+        let known = !objects::versions(tx.conn, self.row.source, &self.row.key)?.is_empty();
+        let fresh = objects::insert(tx, &self.row)?;
+        if known || !fresh {
+            // Another writing of a key: the first one is the evidence, the second is only told.
+            let told: Vec<Finding> =
+                self.told.into_iter().filter(|finding| finding.kind == Kind::EvidenceOverwritten).collect();
+            let (_, news) = raise(tx, &told)?;
+            return Ok((false, news));
+        }
+        self.apply(tx)
+    }
+
+    fn apply(mut self, tx: &Tx<'_>) -> rusqlite::Result<(bool, Vec<Kind>)> {
+        let chain = digests::chain(tx, self.row.source, &ChainId::of(&self.key))?;
+        let signed = self.examined.is_signed();
+        let digest = self.examined.digest.take();
+        let start = digest.as_ref().map_or(self.key.end - HOUR, |digest| digest.start);
+        let lacks = (self.examined.verdict == Verdict::Unchecked)
+            .then(|| digest.as_ref().map(|digest| (digest.fingerprint.clone(), self.examined.key_time)))
+            .flatten();
+        let unchecked = self.examined.verdict == Verdict::Unchecked;
+        digests::put(
+            tx,
+            &NewDigest {
+                source: self.row.source,
+                key: self.row.key.clone(),
+                chain: chain.id,
+                start,
+                end: self.key.end,
+                verdict: if signed { Verdict::Good } else { self.examined.verdict },
+                sha: self.examined.sha,
+                signature: self.examined.signature.clone(),
+                previous: digest.as_ref().and_then(|digest| digest.previous.clone()),
+                logs: digest.as_ref().map_or(0, |digest| digest.logs.len()),
+                lacks,
+            },
+        )?;
+        if !signed && !unchecked {
+            digests::set_joined(tx, self.row.source, &self.row.key)?;
+        }
+        let subject = format!("{}/{}", self.bucket, self.row.key);
+        if !unchecked {
+            findings::resolve(tx, Kind::PublicKeyUnknown, &subject)?;
+        }
+        let mut told = std::mem::take(&mut self.told);
+        told.extend(self.faults());
+        let mut news = raise(tx, &told)?.1;
+        if let (true, Some(digest)) = (signed, digest) {
+            digests::extend_chain(tx, chain.id, digest.start, digest.end)?;
+            for log in &digest.logs {
+                news.extend(self.compare(tx, log)?);
+            }
+            news.extend(self.neighbors(tx, &chain)?);
+        }
+        self.settle_overdue(tx, &chain)?;
+        Ok((true, news))
+    }
+
+    /// One finding per kind, however many faults.
+    fn faults(&self) -> Vec<Finding> {
+        let mut told: Vec<Finding> = Vec::new();
+        for (kind, detail) in &self.examined.faults {
+            match told.iter_mut().find(|finding| finding.kind == *kind) {
+                Some(finding) => finding.detail = format!("{}; {detail}", finding.detail),
+                None => told.push(about(*kind, &self.bucket, &self.row.key, &self.key, detail.clone())),
+            }
+        }
+        told
+    }
+
+    /// A listed log against the hash seen at ingest; what was not seen yet is awaited.
+    fn compare(&self, tx: &Tx<'_>, log: &crate::core::digest::ListedLog) -> rusqlite::Result<Vec<Kind>> {
+        let source = self.row.source;
+        let rows = objects::versions(tx.conn, source, &log.key)?;
+        let subject = format!("{}/{}", self.bucket, log.key);
+        if rows.iter().any(|row| row.sha == Some(log.sha)) {
+            objects::set_listed(tx, source, &log.key, Listing::Fits)?;
+            findings::resolve(tx, Kind::LogUnlisted, &subject)?;
+            return Ok(vec![]);
+        }
+        if let Some(sha) = rows.iter().find_map(|row| row.sha) {
+            objects::set_listed(tx, source, &log.key, Listing::Differs)?;
+            let detail = format!("SHA-256 is {sha}, the digest {} says {}", self.row.key, log.sha);
+            let finding = about(Kind::LogModified, &self.bucket, &log.key, &self.key, detail);
+            return Ok(raise(tx, std::slice::from_ref(&finding))?.1);
+        }
+        if rows.iter().any(|row| row.state == State::Unusable as i64) {
+            objects::set_listed(tx, source, &log.key, Listing::Differs)?;
+            return Ok(vec![]);
+        }
+        objects::await_log(tx, source, &log.key, &log.sha, &self.row.key, self.key.end + self.grace)?;
+        Ok(vec![])
+    }
+
+    /// The joint to the digest before, and that of the digest after, whose predecessor this may be.
+    fn neighbors(&self, tx: &Tx<'_>, chain: &Chain) -> rusqlite::Result<Vec<Kind>> {
+        let mut news = Vec::new();
+        let Some(link) = digests::link(tx.conn, chain.source, &self.row.key)? else { return Ok(news) };
+        news.extend(settle_joint(tx, chain, &link, &self.bucket, false)?.news);
+        if let Some(next) = digests::following(tx.conn, chain.id, self.key.end)? {
+            news.extend(settle_joint(tx, chain, &next, &self.bucket, false)?.news);
+        }
+        Ok(news)
+    }
+
+    /// A digest that arrives ends the wait for it.
+    fn settle_overdue(&self, tx: &Tx<'_>, chain: &Chain) -> rusqlite::Result<()> {
+        let subject = chain.chain.to_string();
+        if !findings::is_open(tx.conn, Kind::DigestOverdue, &subject)? {
+            return Ok(());
+        }
+        let head = self.key.end.max(chain.head.unwrap_or(Timestamp::UNIX_EPOCH));
+        if chain::overdue_hours(head, tx.now, self.grace).is_empty() {
+            findings::resolve(tx, Kind::DigestOverdue, &subject)?;
+        }
+        Ok(())
+    }
+}
+
+/// What a joint turned out to be, and which findings are news.
+pub struct Joined {
+    pub joint: Joint,
+    pub news: Vec<Kind>,
+}
+
+/// Decides how a good digest fits to the one before it. Hours without a digest are told only when `last_word` is given:
+/// until the grace has passed, a digest may still be on its way.
+pub fn settle_joint(tx: &Tx<'_>, chain: &Chain, link: &Link, bucket: &str, last_word: bool) -> rusqlite::Result<Joined> {
+    let subject = format!("{bucket}/{}", link.key);
+    let finding = |kind, detail: String| {
+        Finding::of_object(kind, bucket, &link.key, detail)
+            .account(chain.chain.account())
+            .region(&chain.chain.region)
+            .trail(&chain.chain.trail)
+    };
+    let joint = if chain.chain.backfill { backfill_joint(tx, chain, link)? } else { standard_joint(tx, chain, link)? };
+    let mut news = Vec::new();
+    let mut tell = |finding: &Finding| -> rusqlite::Result<()> {
+        if findings::hold(tx, finding)? {
+            news.push(finding.kind);
+        }
+        Ok(())
+    };
+    let told_gap = findings::is_open(tx.conn, Kind::DigestMissing, &subject)?;
+    match &joint {
+        Joint::Broken(detail) => tell(&finding(Kind::ChainBroken, detail.clone()))?,
+        Joint::Gap(hours) if last_word || told_gap => {
+            let named = link.previous.as_ref().map_or("its predecessor", |previous| previous.key.as_str());
+            let detail = format!("{} digests are missing before this one; it names {named}", hours.len());
+            tell(&finding(Kind::DigestMissing, detail).hours(hours.clone()))?;
+        }
+        Joint::Restart(hours) if last_word => {
+            let detail = format!("a starting digest follows an older chain; {} hours have no digest", hours.len());
+            tell(&finding(Kind::ChainRestarted, detail).hours(hours.clone()))?;
+        }
+        _ => {}
+    }
+    if told_gap && !matches!(joint, Joint::Gap(_)) {
+        findings::resolve(tx, Kind::DigestMissing, &subject)?;
+    }
+    let settled = matches!(joint, Joint::Linked | Joint::Broken(_) | Joint::Start);
+    if settled || (last_word && !matches!(joint, Joint::Horizon)) {
+        digests::set_joined(tx, chain.source, &link.key)?;
+    }
+    Ok(Joined { joint, news })
+}
+
+fn standard_joint(tx: &Tx<'_>, chain: &Chain, link: &Link) -> rusqlite::Result<Joint> {
+    let before = digests::before(tx.conn, chain.id, link.end, &link.key)?;
+    let from = before.as_ref().map_or(link.start - HOUR * 48, |before| before.end);
+    let slots = digests::slots(tx.conn, chain.id, from)?;
+    Ok(chain::join(before.as_ref(), link, &slots))
+}
+
+/// What a backfill digest names may be of either chain or of none; only hash and signature are compared.
+fn backfill_joint(tx: &Tx<'_>, chain: &Chain, link: &Link) -> rusqlite::Result<Joint> {
+    let Some(previous) = &link.previous else { return Ok(Joint::Start) };
+    let named = digests::link(tx.conn, chain.source, &previous.key)?;
+    Ok(match named.map(|named| chain::differences(previous, &named)) {
+        Some(Some(detail)) => Joint::Broken(detail),
+        Some(None) => Joint::Linked,
+        None => Joint::Unjudged,
+    })
+}

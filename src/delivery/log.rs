@@ -1,0 +1,172 @@
+//! A log file's step: hash and read it, compare it with the digest that already listed it, commit.
+
+use crate::core::admit::Evidence;
+use crate::core::finding::{Finding, Kind};
+use crate::core::gzip;
+use crate::core::id::Sha256;
+use crate::core::key::LogKey;
+use crate::core::notice::Notice;
+use crate::core::record::{self, LogFile, MisfitKind};
+use crate::delivery::{Deliveries, Fate, Fetch, Fetched, overwritten, raise};
+use crate::error::{Error, Result};
+use crate::store::objects::{self, Listing, NewObject, State};
+use crate::store::{Tx, findings};
+use crate::trail::Trail;
+
+/// Bodies up to this many stored bytes are inflated, hashed and read where they are; larger ones on a blocking thread.
+const INLINE: usize = 256 << 10;
+
+/// What a log's bytes turned out to be.
+#[derive(Debug, Default)]
+struct Examined {
+    sha: Option<Sha256>,
+    file: LogFile,
+    faults: Vec<(Kind, String)>,
+}
+
+impl Deliveries {
+    pub(super) async fn log(&self, trail: &Trail, notice: &Notice, key: &LogKey, note: Option<Finding>) -> Result<Fate> {
+        let evidence = Evidence::Log(key.clone());
+        let fetched = match self.fetch(trail, notice).await? {
+            Fetch::Found(fetched) => fetched,
+            Fetch::Repeated => return Ok(Fate::Repeated),
+            Fetch::Absent => return self.absent(trail, notice, &evidence).await,
+            Fetch::TooLarge(size) => {
+                let detail = format!("{size} bytes stored, the limit is {}", trail.object_limit);
+                return self.too_large(trail, notice, &evidence, detail).await;
+            }
+        };
+        let (fetched, examined) = self.examine(trail, key, fetched).await?;
+        self.metrics.records.inc_by(examined.file.rows);
+        let mut row = self.row(trail, notice, &evidence, state(&examined));
+        fill(&mut row, &fetched, &examined);
+        let bucket = trail.name_or(&notice.bucket).to_owned();
+        let mut told: Vec<Finding> = note.into_iter().collect();
+        told.extend(tell(&bucket, key, &fetched.key, &examined));
+        if let Some(detail) = overwritten(&fetched, examined.sha) {
+            told.push(about(Kind::EvidenceOverwritten, &bucket, &fetched.key, key, detail));
+        }
+        let fate = if row.state == State::Admitted { Fate::Admitted } else { Fate::Unusable };
+        let key = key.clone();
+        let fresh = self.step(move |tx| commit(tx, row.clone(), &key, &bucket, told.clone())).await?;
+        Ok(if fresh { fate } else { Fate::Repeated })
+    }
+
+    async fn examine(&self, trail: &Trail, key: &LogKey, fetched: Fetched) -> Result<(Fetched, Examined)> {
+        let caps = trail.caps;
+        if fetched.object.body.len() <= INLINE {
+            let examined = examine(&fetched.object.body, key, caps);
+            return Ok((fetched, examined));
+        }
+        let key = key.clone();
+        tokio::task::spawn_blocking(move || {
+            let examined = examine(&fetched.object.body, &key, caps);
+            (fetched, examined)
+        })
+        .await
+        .map_err(|error| Error::transient("log:examine", error))
+    }
+}
+
+fn examine(body: &[u8], key: &LogKey, caps: gzip::Caps) -> Examined {
+    let mut examined = Examined::default();
+    let inflated = match gzip::inflate(body, caps) {
+        Ok(inflated) => inflated,
+        Err(error) => {
+            let kind = if error.is_cap() { Kind::ObjectTooLarge } else { Kind::LogMalformed };
+            examined.faults.push((kind, error.to_string()));
+            return examined;
+        }
+    };
+    examined.sha = Some(Sha256::of(&inflated.bytes));
+    if inflated.trailing > 0 {
+        examined.faults.push((Kind::TrailingData, format!("{} bytes follow the log's gzip member", inflated.trailing)));
+    }
+    match record::read(&inflated.bytes, key, |_, _| {}) {
+        Ok(file) => examined.file = file,
+        Err(error) => examined.faults.push((Kind::LogMalformed, error.to_string())),
+    }
+    examined
+}
+
+fn state(examined: &Examined) -> State {
+    let foreign = examined.file.misfits.iter().any(|misfit| misfit.kind == MisfitKind::Account);
+    let unusable = examined.faults.iter().any(|(kind, _)| *kind != Kind::TrailingData);
+    match (unusable, foreign) {
+        (true, _) => State::Unusable,
+        (false, true) => State::Refused,
+        (false, false) => State::Admitted,
+    }
+}
+
+fn fill(row: &mut NewObject, fetched: &Fetched, examined: &Examined) {
+    row.key.clone_from(&fetched.key);
+    row.version.clone_from(&fetched.object.head.version);
+    row.etag = row.etag.take().or_else(|| fetched.object.head.etag.clone());
+    row.size = fetched.object.head.size;
+    row.sha = examined.sha;
+    row.records = examined.file.rows;
+    row.rejects = examined.file.rejected;
+    row.listed = Listing::None;
+}
+
+fn about(kind: Kind, bucket: &str, object: &str, key: &LogKey, detail: String) -> Finding {
+    Finding::of_object(kind, bucket, object, detail).account(key.root.account).region(&key.region)
+}
+
+/// The findings that the bytes themselves deserve.
+fn tell(bucket: &str, key: &LogKey, object: &str, examined: &Examined) -> Vec<Finding> {
+    let mut told: Vec<Finding> =
+        examined.faults.iter().map(|(kind, detail)| about(*kind, bucket, object, key, detail.clone())).collect();
+    if !examined.file.misfits.is_empty() {
+        let details: Vec<String> = examined
+            .file
+            .misfits
+            .iter()
+            .map(|misfit| format!("{} of {} records: {}", misfit.count, examined.file.rows, misfit.example))
+            .collect();
+        told.push(about(Kind::ContentMismatch, bucket, object, key, details.join("; ")));
+    }
+    if let Some((position, reason)) = examined.file.rejects.first() {
+        let detail = format!("{} elements are no records; the first is number {position}: {reason}", examined.file.rejected);
+        told.push(about(Kind::RecordMalformed, bucket, object, key, detail));
+    }
+    told
+}
+
+/// A crash before this did nothing; a crash after it makes the message a repeat.
+fn commit(
+    tx: &Tx<'_>,
+    mut row: NewObject,
+    key: &LogKey,
+    bucket: &str,
+    mut told: Vec<Finding>,
+) -> rusqlite::Result<(bool, Vec<Kind>)> {
+    let subject = format!("{bucket}/{}", row.key);
+    if objects::forget(tx, row.source, &row.key, State::Absent)? {
+        findings::resolve(tx, Kind::ObjectMissing, &subject)?;
+    }
+    findings::resolve(tx, Kind::ObjectUnreadable, &subject)?;
+    let awaited = objects::awaited(tx.conn, row.source, &row.key)?;
+    if awaited.is_some() {
+        objects::forget(tx, row.source, &row.key, State::Refused)?;
+    }
+    if let Some(awaited) = awaited {
+        let fits = row.sha.is_some() && awaited.sha == row.sha;
+        row.listed = if fits { Listing::Fits } else { Listing::Differs };
+        if let (false, Some(sha)) = (fits, &row.sha)
+            && let Some(promised) = awaited.sha
+        {
+            let detail = format!("SHA-256 is {sha}, the digest {} says {promised}", awaited.digest);
+            told.push(about(Kind::LogModified, bucket, &row.key, key, detail));
+        }
+        objects::forget_awaited(tx, row.source, &row.key)?;
+        findings::resolve(tx, Kind::LogMissing, &subject)?;
+    }
+    if !objects::insert(tx, &row)? {
+        told.retain(|finding| finding.kind == Kind::EvidenceOverwritten);
+        let (_, news) = raise(tx, &told)?;
+        return Ok((false, news));
+    }
+    raise(tx, &told)
+}

@@ -1,0 +1,355 @@
+//! A delivery's way: judge the notice, fetch the object, hash and read it, commit what it means in one transaction.
+//!
+//! Whoever has a notice (a message, a listing, a sweep that found a hole) settles it here, so that recovery runs the
+//! ordinary path. Settling the same notice twice changes nothing.
+
+mod digest;
+mod log;
+mod roster;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
+
+pub use digest::{Joined, settle_joint};
+pub use roster::Roster;
+
+use crate::core::admit::{self, Evidence, Verdict};
+use crate::core::finding::{Finding, Kind};
+use crate::core::id::Region;
+use crate::core::notice::{Envelope, Notice};
+use crate::core::printable;
+use crate::env::Env;
+use crate::error::{Error, Result};
+use crate::metrics::{KindLabel, Metrics};
+use crate::retry::{Policy, retry};
+use crate::seam::{Got, Object};
+use crate::store::objects::{self, Known, Listing, NewObject, State};
+use crate::store::{Store, Tx, findings, lists};
+use crate::trail::Trail;
+
+/// What became of a notice, once it is durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    Admitted,
+    /// Known already; nothing changed.
+    Repeated,
+    Refused,
+    Ignored,
+    Removed,
+    Absent,
+    /// Evidence that cannot be used.
+    Unusable,
+}
+
+impl Fate {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Admitted => "admitted",
+            Self::Repeated => "repeated",
+            Self::Refused => "refused",
+            Self::Ignored => "ignored",
+            Self::Removed => "removed",
+            Self::Absent => "absent",
+            Self::Unusable => "unusable",
+        }
+    }
+}
+
+/// What all deliveries share.
+pub struct Deliveries {
+    pub store: Store,
+    pub env: Env,
+    pub metrics: Arc<Metrics>,
+    pub roster: Roster,
+    pub grace: jiff::SignedDuration,
+    /// Keys seen since the start; the ledger holds them for good.
+    keys: Mutex<HashMap<(Region, String), Arc<Vec<u8>>>>,
+}
+
+/// An object as it was fetched, with what the ledger knew of its key before.
+struct Fetched {
+    object: Object,
+    known: Vec<Known>,
+    key: String,
+}
+
+enum Fetch {
+    Found(Fetched),
+    Repeated,
+    Absent,
+    TooLarge(u64),
+}
+
+impl Deliveries {
+    pub fn new(store: Store, metrics: Arc<Metrics>, roster: Roster, grace: jiff::SignedDuration) -> Self {
+        Self { env: store.env().clone(), store, metrics, roster, grace, keys: Mutex::default() }
+    }
+
+    /// Settles one notice. `Ok` means that its fate is committed; an error means that nothing was learned, except that a
+    /// permanent one (access denied, an archived object) has been told as a finding.
+    pub async fn settle(&self, trail: &Trail, notice: &Notice) -> Result<Fate> {
+        let fate = match self.judge(trail, notice).await? {
+            Verdict::Ignore(why) => {
+                tracing::debug!(trail = trail.name, why, object.key = %printable(&notice.key, 200), "notice ignored");
+                Fate::Ignored
+            }
+            Verdict::Refuse(finding) => self.refuse(trail, notice, finding).await?,
+            Verdict::Removed(_, finding) => self.removed(trail, notice, finding).await?,
+            Verdict::Admit(evidence, note) => {
+                let outcome = match &evidence {
+                    Evidence::Log(key) => self.log(trail, notice, key, note).await,
+                    Evidence::Digest(key) => self.digest(trail, notice, key, note).await,
+                };
+                match outcome {
+                    Err(error) if error.class == crate::error::Class::Permanent => {
+                        self.unreadable(trail, notice, &evidence, &error).await?;
+                        return Err(error);
+                    }
+                    other => other?,
+                }
+            }
+            // The roster was asked twice; `judge` never answers this the second time.
+            Verdict::Unsure(_) => Fate::Ignored,
+        };
+        self.metrics.notice(fate.name());
+        Ok(fate)
+    }
+
+    async fn judge(&self, trail: &Trail, notice: &Notice) -> Result<Verdict> {
+        let rules = trail.rules();
+        let first = self.roster.look(|membership| admit::judge(notice, &rules, membership, false));
+        match first {
+            Verdict::Unsure(account) => {
+                self.roster.refresh_for(account).await?;
+                Ok(self.roster.look(|membership| admit::judge(notice, &rules, membership, true)))
+            }
+            other => Ok(other),
+        }
+    }
+
+    async fn refuse(&self, trail: &Trail, notice: &Notice, finding: Finding) -> Result<Fate> {
+        let row = (finding.kind != Kind::BucketForeign).then(|| NewObject {
+            source: trail.id,
+            key: printable(&notice.key, 1024),
+            version: notice.version.clone(),
+            kind: 0,
+            account: finding.account,
+            region: finding.region.clone(),
+            delivered: notice.time.unwrap_or_else(|| self.env.now()),
+            state: State::Refused,
+            listed: Listing::NotExpected,
+            sha: None,
+            size: notice.size.unwrap_or(0),
+            etag: notice.etag.clone(),
+            records: 0,
+            rejects: 0,
+        });
+        let fresh = self
+            .step(move |tx| {
+                let fresh = match &row {
+                    Some(row) => objects::versions(tx.conn, row.source, &row.key)?.is_empty() && objects::insert(tx, row)?,
+                    None => true,
+                };
+                if fresh { raise(tx, std::slice::from_ref(&finding)) } else { Ok((false, vec![])) }
+            })
+            .await?;
+        Ok(if fresh { Fate::Refused } else { Fate::Repeated })
+    }
+
+    async fn removed(&self, trail: &Trail, notice: &Notice, finding: Finding) -> Result<Fate> {
+        let (source, key, version) = (trail.id, notice.key.clone(), notice.version.clone());
+                self.step(move |tx| {
+            objects::set_removed(tx, source, &key, version.as_deref())?;
+            // The same removal is announced more than once; a second look at it is no second removal.
+            if findings::is_open(tx.conn, finding.kind, &finding.subject)? {
+                return Ok((false, vec![]));
+            }
+            findings::resolve(tx, Kind::ObjectMissing, &finding.subject)?;
+            raise(tx, std::slice::from_ref(&finding))
+        })
+        .await?;
+        Ok(Fate::Removed)
+    }
+
+    async fn unreadable(&self, trail: &Trail, notice: &Notice, evidence: &Evidence, error: &Error) -> Result<()> {
+        let code = error.code.as_deref().unwrap_or("");
+        let bucket = trail.name_or(&notice.bucket);
+        let detail = format!("{}: {}", error.op, printable(&error.text, 200));
+        let mut finding = Finding::of_object(Kind::ObjectUnreadable, bucket, &notice.key, detail)
+            .account(evidence.root().account)
+            .region(evidence.region());
+        if matches!(code, "AccessDenied" | "NoSuchBucket" | "AllAccessDisabled") || code.starts_with("KMS") {
+            // One finding per account and cause: a missing grant meets every object.
+            finding.subject = format!("{bucket}/{}/{code}", evidence.root().account);
+        }
+        self.step(move |tx| {
+            if findings::hold(tx, &finding)? { Ok((true, vec![finding.kind])) } else { Ok((false, vec![])) }
+        })
+        .await
+        .map(|_| ())
+    }
+
+    /// Looks the key up in the ledger, then in the bucket, where the ledger does not already know this very object.
+    async fn fetch(&self, trail: &Trail, notice: &Notice) -> Result<Fetch> {
+        let (source, key) = (trail.id, notice.key.clone());
+        let known = self.store.read(move |conn| objects::versions(conn, source, &key)).await?;
+        if is_repeat(&known, notice) {
+            return Ok(Fetch::Repeated);
+        }
+        let mut key = notice.key.clone();
+        let mut got = self.get(trail, &key, notice.version.as_deref()).await?;
+        if let (Got::Absent, Some(decoded)) = (&got, &notice.key_decoded) {
+            got = self.get(trail, decoded, notice.version.as_deref()).await?;
+            key.clone_from(decoded);
+        }
+        Ok(match got {
+            Got::Found(object) => {
+                self.metrics.bytes.inc_by(object.body.len() as u64);
+                Fetch::Found(Fetched { object, known, key })
+            }
+            Got::Absent => Fetch::Absent,
+            Got::TooLarge(size) => Fetch::TooLarge(size),
+        })
+    }
+
+    async fn get(&self, trail: &Trail, key: &str, version: Option<&str>) -> Result<Got> {
+        retry(&self.env, Policy::STEP, || trail.bucket.get(key, version, trail.object_limit)).await
+    }
+
+    /// Announced, and not there: told unless its removal was told.
+    async fn absent(&self, trail: &Trail, notice: &Notice, evidence: &Evidence) -> Result<Fate> {
+        let row = self.row(trail, notice, evidence, State::Absent);
+        let bucket = trail.name_or(&notice.bucket).to_owned();
+        let finding =
+            Finding::of_object(Kind::ObjectMissing, &bucket, &notice.key, "the object was announced and is not there")
+                .account(evidence.root().account)
+                .region(evidence.region());
+        self.step(move |tx| {
+            if findings::is_open(tx.conn, Kind::EvidenceRemoved, &finding.subject)? || !objects::insert(tx, &row)? {
+                return Ok((false, vec![]));
+            }
+            raise(tx, std::slice::from_ref(&finding))
+        })
+        .await?;
+        Ok(Fate::Absent)
+    }
+
+    /// Larger than what is read at all.
+    async fn too_large(&self, trail: &Trail, notice: &Notice, evidence: &Evidence, detail: String) -> Result<Fate> {
+        let mut row = self.row(trail, notice, evidence, State::Unusable);
+        row.listed = Listing::NotExpected;
+        let bucket = trail.name_or(&notice.bucket).to_owned();
+        let finding = Finding::of_object(Kind::ObjectTooLarge, &bucket, &notice.key, detail)
+            .account(evidence.root().account)
+            .region(evidence.region());
+        self.step(move |tx| if objects::insert(tx, &row)? { raise(tx, std::slice::from_ref(&finding)) } else { Ok((false, vec![])) }).await?;
+        Ok(Fate::Unusable)
+    }
+
+    fn row(&self, trail: &Trail, notice: &Notice, evidence: &Evidence, state: State) -> NewObject {
+        let kind = match evidence {
+            Evidence::Log(key) => objects::kind_number(key.kind),
+            Evidence::Digest(_) => objects::DIGEST_KIND,
+        };
+        NewObject {
+            source: trail.id,
+            key: notice.key.clone(),
+            version: notice.version.clone(),
+            kind,
+            account: Some(evidence.root().account),
+            region: Some(evidence.region().clone()),
+            delivered: evidence.time(),
+            state,
+            listed: if state == State::Admitted { Listing::None } else { Listing::NotExpected },
+            sha: None,
+            size: notice.size.unwrap_or(0),
+            etag: notice.etag.clone(),
+            records: 0,
+            rejects: 0,
+        }
+    }
+
+    /// The key of a digest: from memory, from the ledger, from CloudTrail; kept durably once seen.
+    pub async fn public_key(&self, trail: &Trail, region: &Region, fingerprint: &str, at: Timestamp) -> Result<Option<Arc<Vec<u8>>>> {
+        let name = (region.clone(), fingerprint.to_owned());
+        if let Some(der) = self.keys.lock().unwrap_or_else(PoisonError::into_inner).get(&name) {
+            return Ok(Some(der.clone()));
+        }
+        let (wanted_region, wanted) = name.clone();
+        let mut found = self.store.read(move |conn| lists::key(conn, &wanted_region, &wanted)).await?;
+        if found.is_none() {
+            found = retry(&self.env, Policy::STEP, || trail.keys.find(region, fingerprint, at)).await?;
+            if let Some(key) = found.clone() {
+                let region = region.clone();
+                self.store.write(move |tx| lists::put_key(tx, &region, &key)).await?;
+            }
+        }
+        let der = found.map(|key| Arc::new(key.der));
+        if let Some(der) = &der {
+            self.keys.lock().unwrap_or_else(PoisonError::into_inner).insert(name, der.clone());
+        }
+        Ok(der)
+    }
+
+    /// One commit; findings that are news are counted once it is durable.
+    async fn step<F>(&self, step: F) -> Result<bool>
+    where
+        F: Fn(&Tx<'_>) -> rusqlite::Result<(bool, Vec<Kind>)> + Send + Sync + Clone + 'static,
+    {
+        let (fresh, news) = retry(&self.env, Policy::STEP, || {
+            let step = step.clone();
+            self.store.write(move |tx| step(tx))
+        })
+        .await?;
+        for kind in news {
+            self.metrics.findings.get_or_create(&KindLabel { kind: kind.name() }).inc();
+        }
+        Ok(fresh)
+    }
+}
+
+/// Raises several findings; answers that the step did something, and which of them are news.
+fn raise(tx: &Tx<'_>, all: &[Finding]) -> rusqlite::Result<(bool, Vec<Kind>)> {
+    let mut news = Vec::new();
+    for finding in all {
+        if findings::raise(tx, finding)? {
+            news.push(finding.kind);
+        }
+    }
+    Ok((true, news))
+}
+
+/// Whether the ledger knows this very object: the same version, or no sign that it is another.
+fn is_repeat(known: &[Known], notice: &Notice) -> bool {
+    let mut settled = known.iter().filter(|row| row.state != State::Absent as i64).peekable();
+    if notice.envelope == Envelope::Listing {
+        // A listing names what a digest may have vouched for since it was refused.
+        return settled.any(|row| row.state != State::Refused as i64);
+    }
+    if settled.peek().is_none() {
+        return false;
+    }
+    match (&notice.version, &notice.etag) {
+        (Some(version), _) if known.iter().any(|row| row.version == *version) => true,
+        (Some(_), None) => false,
+        (_, Some(etag)) => settled.any(|row| row.etag.as_ref() == Some(etag)),
+        (None, None) => true,
+    }
+}
+
+/// Whether the fetched object is a second writing of a key that was seen before, and what to say of it.
+fn overwritten(fetched: &Fetched, sha: Option<crate::core::id::Sha256>) -> Option<String> {
+    let version = fetched.object.head.version.as_deref().unwrap_or("");
+    let earlier = fetched
+        .known
+        .iter()
+        .find(|row| row.state == State::Admitted as i64 && row.sha.is_some() && !(row.version == version && row.sha == sha))?;
+    let both_versioned = !version.is_empty() && !earlier.version.is_empty() && earlier.version != version;
+    if earlier.sha == sha && !both_versioned {
+        return None;
+    }
+    let hash = |sha: Option<crate::core::id::Sha256>| sha.map_or_else(|| "unreadable".into(), |sha| sha.to_string());
+    Some(format!("the key was written again: first SHA-256 {}, now {}", hash(earlier.sha), hash(sha)))
+}

@@ -1,0 +1,249 @@
+//! A notification's way: receive, hold, settle every notice of the message, then and only then delete it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
+
+use crate::core::finding::{Finding, Kind};
+use crate::core::notice::{self, Opened};
+use crate::core::printable;
+use crate::delivery::{Deliveries, Fate};
+use crate::error::{Class, Error, Result};
+use crate::retry::{Policy, retry};
+use crate::seam::Message;
+use crate::store::{findings, lists};
+use crate::trail::Trail;
+
+/// A message whose object is refused for good now is tried again after this: a human has to act first.
+const PERMANENT_DELAY: Duration = Duration::from_secs(900);
+/// Receipts deleted in one call, at most.
+const DONE_BATCH: usize = 100;
+
+/// What happened to a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    Done,
+    /// It stays in the queue.
+    Deferred,
+}
+
+pub struct Ingest {
+    deliveries: Arc<Deliveries>,
+    trail: Arc<Trail>,
+    permits: Arc<Semaphore>,
+    held: Arc<Mutex<HashMap<String, Instant>>>,
+    deferred: Arc<std::sync::atomic::AtomicU64>,
+    done: mpsc::Sender<String>,
+}
+
+impl Ingest {
+    /// `messages` is how many messages may be held at once.
+    pub fn new(deliveries: Arc<Deliveries>, trail: Arc<Trail>, messages: usize) -> Arc<Self> {
+        let (done, receipts) = mpsc::channel(4 * DONE_BATCH);
+        let held = Arc::<Mutex<HashMap<String, Instant>>>::default();
+        let this = Arc::new(Self {
+            permits: Arc::new(Semaphore::new(messages.max(1))),
+            held: held.clone(),
+            deferred: Arc::default(),
+            done,
+            deliveries,
+            trail,
+        });
+        tokio::spawn(delete(this.deliveries.clone(), this.trail.clone(), held.clone(), receipts));
+        tokio::spawn(heartbeat(this.trail.clone(), Arc::downgrade(&held)));
+        this
+    }
+
+    /// One long poll; what it brings is settled in the background. Answers how many messages came.
+    pub async fn receive(self: &Arc<Self>, wait: Duration) -> Result<usize> {
+        let Ok(first) = self.permits.clone().acquire_owned().await else { return Ok(0) };
+        let mut permits = vec![first];
+        while permits.len() < 10
+            && let Ok(another) = self.permits.clone().try_acquire_owned()
+        {
+            permits.push(another);
+        }
+        let messages = self.trail.queue.receive(permits.len(), wait).await?;
+        let metrics = &self.deliveries.metrics;
+        metrics.last_receive.set(self.deliveries.env.now().as_second() as f64);
+        let received = messages.len();
+        // Every message is held, and its visibility extended, from here on: also those that still wait for a thread.
+        let now = Instant::now();
+        {
+            let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+            held.extend(messages.iter().map(|message| (message.receipt.clone(), now)));
+            metrics.held_messages.set(held.len() as i64);
+        }
+        for (message, permit) in messages.into_iter().zip(permits) {
+            let this = self.clone();
+            tokio::spawn(async move {
+                this.finish(message).await;
+                drop(permit);
+            });
+        }
+        Ok(received)
+    }
+
+    /// Messages that are received and not settled.
+    pub fn in_flight(&self) -> usize {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Messages that were given back because their objects could not be read.
+    pub fn deferred(&self) -> u64 {
+        self.deferred.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    async fn finish(&self, message: Message) {
+        let receipt = message.receipt.clone();
+        let outcome = self.settle(&message).await;
+        match outcome {
+            Ok(()) => {
+                self.deliveries.metrics.message("done");
+                // The receipt stays held until it is deleted.
+                let _ = self.done.send(receipt).await;
+                return;
+            }
+            Err(error) => {
+                let delay = match error.class {
+                    Class::Permanent => PERMANENT_DELAY,
+                    _ => crate::retry::delay_after(&self.deliveries.env, message.deliveries.saturating_sub(1), &error),
+                };
+                tracing::warn!(trail = self.trail.name, message.id, message.deliveries, delay_ms = delay.as_millis() as u64,
+                    error = %error, error.class = error.class.name(), "message deferred");
+                self.deliveries.metrics.message("deferred");
+                if error.class == Class::Permanent {
+                    self.deferred.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                }
+                if let Err(error) = self.trail.queue.later(&receipt, delay).await {
+                    tracing::debug!(error = %error, "the message comes back by itself when its visibility ends");
+                }
+            }
+        }
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(&receipt);
+    }
+
+    /// Settles one message: when this answers `Ok`, the fate of each of its notices is durable.
+    pub async fn settle(&self, message: &Message) -> Result<()> {
+        settle_body(&self.deliveries, &self.trail, &message.id, &message.body).await
+    }
+}
+
+/// What a message's body announces, settled; also what `quarantine replay` runs.
+pub async fn settle_body(deliveries: &Deliveries, trail: &Trail, id: &str, body: &[u8]) -> Result<()> {
+    match notice::open(body) {
+        Opened::Notices { notices, rejects } => {
+            let mut first_error: Option<Error> = None;
+            for notice in &notices {
+                // One object's trouble does not keep the others of the message waiting.
+                if let Err(error) = deliveries.settle(trail, notice).await {
+                    first_error = Some(first_error.unwrap_or(error));
+                }
+            }
+            if let Some((position, reason)) = rejects.first() {
+                let reason = format!("{} of its records are unintelligible; number {position}: {reason}", rejects.len());
+                quarantine(deliveries, trail, id, body, &reason).await?;
+            }
+            first_error.map_or(Ok(()), Err)
+        }
+        Opened::TestEvent | Opened::Validation => {
+            deliveries.metrics.notice("test");
+            Ok(())
+        }
+        Opened::Subscription { topic } => {
+            let reason = format!("an SNS subscription message of {}: confirm it by hand", printable(&topic, 200));
+            quarantine(deliveries, trail, id, body, &reason).await
+        }
+        Opened::Unintelligible { reason } => quarantine(deliveries, trail, id, body, &reason).await,
+    }
+}
+
+/// Poison is kept, told and taken off the queue: it never loops and never vanishes.
+async fn quarantine(deliveries: &Deliveries, trail: &Trail, id: &str, body: &[u8], reason: &str) -> Result<()> {
+    let (source, name, id) = (trail.id, trail.name.clone(), printable(id, 200));
+    let (body, reason) = (body.to_owned(), printable(reason, 300));
+    let step = || {
+        let (name, id, body, reason) = (name.clone(), id.clone(), body.clone(), reason.clone());
+        deliveries.store.write(move |tx| {
+            let held = lists::quarantine(tx, source, &id, &body, &reason)?;
+            let mut finding = Finding::new(Kind::MessageUnintelligible, format!("{name}/{held}"), reason.clone());
+            finding.detail = format!("{reason} (quarantine {held})");
+            findings::raise(tx, &finding)
+        })
+    };
+    let news = retry(&deliveries.env, Policy::STEP, step).await?;
+    if news {
+        let kind = Kind::MessageUnintelligible.name();
+        deliveries.metrics.findings.get_or_create(&crate::metrics::KindLabel { kind }).inc();
+    }
+    deliveries.metrics.notice("quarantined");
+    Ok(())
+}
+
+/// Deletes settled messages in batches; what fails is tried again, and comes back by itself at worst.
+async fn delete(
+    deliveries: Arc<Deliveries>,
+    trail: Arc<Trail>,
+    held: Arc<Mutex<HashMap<String, Instant>>>,
+    mut receipts: mpsc::Receiver<String>,
+) {
+    let mut batch = Vec::with_capacity(DONE_BATCH);
+    while receipts.recv_many(&mut batch, DONE_BATCH).await > 0 {
+        let mut left = batch.clone();
+        for _ in 0..3 {
+            match retry(&deliveries.env, Policy::STEP, || trail.queue.done(&left)).await {
+                Ok(failed) if failed.is_empty() => break,
+                Ok(failed) => left = failed,
+                Err(error) => {
+                    tracing::warn!(trail = trail.name, error = %error, "settled messages could not be deleted; they will repeat");
+                    break;
+                }
+            }
+        }
+        let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
+        for receipt in batch.drain(..) {
+            held.remove(&receipt);
+        }
+        deliveries.metrics.held_messages.set(held.len() as i64);
+    }
+}
+
+/// Extends every held message when half of its visibility has passed.
+async fn heartbeat(trail: Arc<Trail>, held: std::sync::Weak<Mutex<HashMap<String, Instant>>>) {
+    let visibility = trail.queue.visibility();
+    let tick = (visibility / 4).max(Duration::from_millis(250));
+    loop {
+        tokio::time::sleep(tick).await;
+        let Some(held) = held.upgrade() else { return };
+        let due: Vec<String> = {
+            let held = held.lock().unwrap_or_else(PoisonError::into_inner);
+            held.iter().filter(|(_, since)| since.elapsed() >= visibility / 2).map(|(receipt, _)| receipt.clone()).collect()
+        };
+        if due.is_empty() {
+            continue;
+        }
+        match trail.queue.extend(&due, visibility).await {
+            Ok(lost) => {
+                let now = Instant::now();
+                let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
+                for receipt in due {
+                    if lost.contains(&receipt) {
+                        // Another delivery will repeat the work; whichever commits second changes nothing.
+                        held.remove(&receipt);
+                    } else if let Some(since) = held.get_mut(&receipt) {
+                        *since = now;
+                    }
+                }
+            }
+            Err(error) => tracing::warn!(trail = trail.name, error = %error, "held messages could not be extended"),
+        }
+    }
+}
+
+/// Whether a fate means that something new was learned; for progress displays.
+pub fn is_news(fate: Fate) -> bool {
+    fate != Fate::Repeated && fate != Fate::Ignored
+}

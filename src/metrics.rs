@@ -1,0 +1,92 @@
+//! Every metric: name, help, labels. No label grows with accounts or regions: the ledger answers those questions.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct Outcome {
+    pub outcome: &'static str,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct KindLabel {
+    pub kind: &'static str,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct Sending {
+    pub channel: String,
+    pub outcome: &'static str,
+}
+
+pub type Seconds = Gauge<f64, AtomicU64>;
+
+#[derive(Debug, Default)]
+pub struct Metrics {
+    pub messages: Family<Outcome, Counter>,
+    pub notices: Family<Outcome, Counter>,
+    pub records: Counter,
+    pub bytes: Counter,
+    pub digests: Family<Outcome, Counter>,
+    pub findings: Family<KindLabel, Counter>,
+    pub alerts: Family<Sending, Counter>,
+    pub sweeps: Counter,
+    pub scrubbed: Family<Outcome, Counter>,
+    pub receive_failures: Counter,
+    pub held_messages: Gauge,
+    pub queue_visible: Gauge,
+    pub alerts_due: Gauge,
+    pub alert_oldest: Seconds,
+    pub last_receive: Seconds,
+    pub last_sweep: Seconds,
+    pub start_time: Seconds,
+}
+
+impl Metrics {
+    /// The registry that `/metrics` prints and docs/metrics.md lists.
+    pub fn registry(&self) -> Registry {
+        let mut registry = Registry::with_prefix("trailwarden");
+        let mut counter = |name: &str, help: &str, metric: Counter| registry.register(name, help, metric);
+        counter("records", "Records read from log files", self.records.clone());
+        counter("object_bytes", "Stored bytes of objects read", self.bytes.clone());
+        counter("sweeps", "Completed sweeps over chains and unlisted logs", self.sweeps.clone());
+        counter("receive_failures", "Failed receives from the notification queue", self.receive_failures.clone());
+        registry.register("messages", "Messages settled, by outcome", self.messages.clone());
+        registry.register("notices", "Notices settled, by outcome", self.notices.clone());
+        registry.register("digests", "Digests looked at, by verdict", self.digests.clone());
+        registry.register("findings", "Findings raised for the first time or again after they were resolved, by kind", self.findings.clone());
+        registry.register("alerts", "Sends to channels, by channel and outcome", self.alerts.clone());
+        registry.register("scrubbed", "Objects read again by the scrub, by outcome", self.scrubbed.clone());
+        let mut gauge = |name: &str, help: &str, metric: Gauge| registry.register(name, help, metric);
+        gauge("held_messages", "Messages received and not settled yet", self.held_messages.clone());
+        gauge("queue_visible_messages", "Messages waiting in the queue, as it last said", self.queue_visible.clone());
+        gauge("alerts_due", "Alerts that are due and not sent", self.alerts_due.clone());
+        let mut seconds = |name: &str, help: &str, metric: Seconds| registry.register(name, help, metric);
+        seconds("alert_oldest_seconds", "Age of the oldest alert that is due", self.alert_oldest.clone());
+        seconds("last_receive_timestamp_seconds", "When the queue last answered", self.last_receive.clone());
+        seconds("last_sweep_timestamp_seconds", "When the last sweep ended", self.last_sweep.clone());
+        seconds("start_timestamp_seconds", "When the warden started", self.start_time.clone());
+        registry
+    }
+
+    /// Prometheus text exposition (OpenMetrics).
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry());
+        text
+    }
+
+    pub fn notice(&self, outcome: &'static str) {
+        self.notices.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    pub fn message(&self, outcome: &'static str) {
+        self.messages.get_or_create(&Outcome { outcome }).inc();
+    }
+}

@@ -1,0 +1,254 @@
+//! Chains and their digests.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Result, Row, params};
+use serde::Serialize;
+
+use crate::core::chain::{ChainId, Link, Slot};
+use crate::core::digest::{Previous, Verdict};
+use crate::core::id::{AccountId, OrgId, Region, Sha256};
+use crate::core::key::Root;
+use crate::store::{Tx, time};
+
+/// A chain as the ledger knows it.
+#[derive(Debug, Clone)]
+pub struct Chain {
+    pub id: i64,
+    pub source: i64,
+    pub chain: ChainId,
+    pub first: Option<Timestamp>,
+    pub head: Option<Timestamp>,
+}
+
+/// A digest as it is written.
+#[derive(Debug, Clone)]
+pub struct NewDigest {
+    pub source: i64,
+    pub key: String,
+    pub chain: i64,
+    pub start: Timestamp,
+    pub end: Timestamp,
+    pub verdict: Verdict,
+    pub sha: Option<Sha256>,
+    pub signature: Option<Vec<u8>>,
+    pub previous: Option<Previous>,
+    pub logs: usize,
+    /// Fingerprint of the key that is not known, and when to ask for it.
+    pub lacks: Option<(String, Timestamp)>,
+}
+
+fn verdict_number(verdict: Verdict) -> i64 {
+    match verdict {
+        Verdict::Unchecked => 0,
+        Verdict::Good => 1,
+        Verdict::Bad => 2,
+    }
+}
+
+const CHAIN: &str = "id, source, root, account, region, trail, home, backfill, first, head";
+
+fn chain_row(row: &Row<'_>) -> Result<Chain> {
+    let bad = |column, error: crate::core::id::BadId| {
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
+    };
+    let root: String = row.get(2)?;
+    let account = AccountId::parse(&row.get::<_, String>(3)?).map_err(|error| bad(3, error))?;
+    let (prefix, rest) = root.rsplit_once("AWSLogs/").unwrap_or(("", ""));
+    let org = rest.split_once('/').and_then(|(first, _)| OrgId::parse(first).ok());
+    Ok(Chain {
+        id: row.get(0)?,
+        source: row.get(1)?,
+        chain: ChainId {
+            root: Root { prefix: prefix.trim_end_matches('/').into(), org, account },
+            region: Region::parse(&row.get::<_, String>(4)?).map_err(|error| bad(4, error))?,
+            trail: row.get(5)?,
+            home: Region::parse(&row.get::<_, String>(6)?).map_err(|error| bad(6, error))?,
+            backfill: row.get(7)?,
+        },
+        first: row.get::<_, Option<i64>>(8)?.map(time),
+        head: row.get::<_, Option<i64>>(9)?.map(time),
+    })
+}
+
+/// The chain's row, made at first sight.
+pub fn chain(tx: &Tx<'_>, source: i64, id: &ChainId) -> Result<Chain> {
+    let root = id.root.path();
+    tx.conn
+        .prepare_cached(
+            "INSERT OR IGNORE INTO chains (source, root, account, region, trail, home, backfill)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?
+        .execute(params![
+            source,
+            root,
+            id.root.account.as_str(),
+            id.region.as_str(),
+            id.trail,
+            id.home.as_str(),
+            id.backfill
+        ])?;
+    tx.conn
+        .prepare_cached(&format!(
+            "SELECT {CHAIN} FROM chains
+             WHERE source = ?1 AND root = ?2 AND region = ?3 AND trail = ?4 AND home = ?5 AND backfill = ?6"
+        ))?
+        .query_row(params![source, root, id.region.as_str(), id.trail, id.home.as_str(), id.backfill], chain_row)
+}
+
+pub fn chains(conn: &Connection, source: i64) -> Result<Vec<Chain>> {
+    conn.prepare_cached(&format!("SELECT {CHAIN} FROM chains WHERE source = ?1 ORDER BY account, region, trail, backfill"))?
+        .query_map([source], chain_row)?
+        .collect()
+}
+
+/// A good digest moves its chain; only ever outwards.
+pub fn extend_chain(tx: &Tx<'_>, chain: i64, start: Timestamp, end: Timestamp) -> Result<()> {
+    tx.conn
+        .prepare_cached("UPDATE chains SET first = min(ifnull(first, ?2), ?2), head = max(ifnull(head, ?3), ?3) WHERE id = ?1")?
+        .execute(params![chain, start.as_second(), end.as_second()])
+        .map(|_| ())
+}
+
+/// Writes or replaces (a digest that could not be checked before is looked at again).
+pub fn put(tx: &Tx<'_>, digest: &NewDigest) -> Result<()> {
+    let previous = digest.previous.as_ref();
+    tx.conn
+        .prepare_cached(
+            "INSERT INTO digests
+             (source, key, chain, start, end, verdict, sha, signature, prev_bucket, prev_key, prev_sha, prev_signature, logs,
+              fingerprint, key_time, seen)
+             VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16)
+             ON CONFLICT (source, key) DO UPDATE SET verdict = excluded.verdict, start = excluded.start, sha = excluded.sha,
+               signature = excluded.signature, prev_bucket = excluded.prev_bucket, prev_key = excluded.prev_key,
+               prev_sha = excluded.prev_sha, prev_signature = excluded.prev_signature, logs = excluded.logs,
+               fingerprint = excluded.fingerprint, key_time = excluded.key_time",
+        )?
+        .execute(params![
+            digest.source,
+            digest.key,
+            digest.chain,
+            digest.start.as_second(),
+            digest.end.as_second(),
+            verdict_number(digest.verdict),
+            digest.sha.as_ref().map(|sha| &sha.0[..]),
+            digest.signature,
+            previous.map(|previous| &previous.bucket),
+            previous.map(|previous| &previous.key),
+            previous.map(|previous| &previous.sha.0[..]),
+            previous.map(|previous| &previous.signature),
+            i64::try_from(digest.logs).unwrap_or(0),
+            digest.lacks.as_ref().map(|(fingerprint, _)| fingerprint),
+            digest.lacks.as_ref().map(|(_, time)| time.as_second()),
+            tx.seconds(),
+        ])
+        .map(|_| ())
+}
+
+const LINK: &str = "key, start, end, sha, signature, prev_bucket, prev_key, prev_sha, prev_signature";
+
+fn link_row(row: &Row<'_>) -> Result<Link> {
+    let bytes = |column| -> Result<Option<Sha256>> {
+        Ok(row.get::<_, Option<Vec<u8>>>(column)?.and_then(|bytes| Sha256::from_slice(&bytes)))
+    };
+    let previous = match (row.get::<_, Option<String>>(5)?, row.get(6)?, bytes(7)?, row.get(8)?) {
+        (Some(bucket), Some(key), Some(sha), Some(signature)) => Some(Previous { bucket, key, sha, signature }),
+        _ => None,
+    };
+    Ok(Link {
+        key: row.get(0)?,
+        start: time(row.get(1)?),
+        end: time(row.get(2)?),
+        sha: bytes(3)?,
+        signature: row.get(4)?,
+        previous,
+    })
+}
+
+pub fn link(conn: &Connection, source: i64, key: &str) -> Result<Option<Link>> {
+    conn.prepare_cached(&format!("SELECT {LINK} FROM digests WHERE source = ?1 AND key = ?2 AND verdict = 1"))?
+        .query_row(params![source, key], link_row)
+        .optional()
+}
+
+/// The last good digest of a chain that ends before `end`, other than `key`.
+pub fn before(conn: &Connection, chain: i64, end: Timestamp, key: &str) -> Result<Option<Link>> {
+    conn.prepare_cached(&format!(
+        "SELECT {LINK} FROM digests WHERE chain = ?1 AND end <= ?2 AND key <> ?3 AND verdict = 1 ORDER BY end DESC, key LIMIT 1"
+    ))?
+    .query_row(params![chain, end.as_second(), key], link_row)
+    .optional()
+}
+
+/// The first good digest of a chain that ends after `end`.
+pub fn following(conn: &Connection, chain: i64, end: Timestamp) -> Result<Option<Link>> {
+    conn.prepare_cached(&format!(
+        "SELECT {LINK} FROM digests WHERE chain = ?1 AND end > ?2 AND verdict = 1 ORDER BY end LIMIT 1"
+    ))?
+    .query_row(params![chain, end.as_second()], link_row)
+    .optional()
+}
+
+/// Digest objects of a chain after `from` that prove nothing.
+pub fn slots(conn: &Connection, chain: i64, from: Timestamp) -> Result<Vec<Slot>> {
+    conn.prepare_cached("SELECT key, end FROM digests WHERE chain = ?1 AND end > ?2 AND verdict <> 1")?
+        .query_map(params![chain, from.as_second()], |row| Ok(Slot { key: row.get(0)?, end: time(row.get(1)?) }))?
+        .collect()
+}
+
+pub fn set_joined(tx: &Tx<'_>, source: i64, key: &str) -> Result<()> {
+    tx.conn
+        .prepare_cached("UPDATE digests SET joined = 1 WHERE source = ?1 AND key = ?2")?
+        .execute(params![source, key])
+        .map(|_| ())
+}
+
+/// A digest that still has a question open.
+#[derive(Debug, Clone)]
+pub struct Loose {
+    pub key: String,
+    pub chain: i64,
+    pub end: Timestamp,
+    /// The key that was not known when it was looked at.
+    pub lacks: Option<(String, Timestamp)>,
+}
+
+/// Digests whose predecessor is not settled or whose key was not known, with `end` up to a time.
+pub fn loose(conn: &Connection, source: i64, until: Timestamp, limit: usize) -> Result<Vec<Loose>> {
+    conn.prepare_cached(
+        "SELECT key, chain, end, fingerprint, key_time FROM digests
+         WHERE source = ?1 AND end <= ?2 AND (joined = 0 OR verdict = 0) ORDER BY end LIMIT ?3",
+    )?
+    .query_map(params![source, until.as_second(), i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+        let lacks = row.get::<_, Option<String>>(3)?.zip(row.get::<_, Option<i64>>(4)?.map(time));
+        Ok(Loose { key: row.get(0)?, chain: row.get(1)?, end: time(row.get(2)?), lacks })
+    })?
+    .collect()
+}
+
+/// Whether every standard chain of an account and region has a good digest for the moment `at`, and how many there are.
+pub fn coverage(conn: &Connection, source: i64, account: &str, region: &str, at: Timestamp) -> Result<(usize, usize)> {
+    conn.prepare_cached(
+        "SELECT count(*), count(d) FROM (
+           SELECT (SELECT 1 FROM digests WHERE chain = chains.id AND verdict = 1 AND start <= ?4 AND end > ?4 LIMIT 1) AS d
+           FROM chains WHERE source = ?1 AND account = ?2 AND region = ?3 AND backfill = 0 AND head IS NOT NULL)",
+    )?
+    .query_row(params![source, account, region, at.as_second()], |row| {
+        Ok((row.get::<_, i64>(0)?.unsigned_abs() as usize, row.get::<_, i64>(1)?.unsigned_abs() as usize))
+    })
+}
+
+/// How many digests have which verdict.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct Tally {
+    pub good: i64,
+    pub bad: i64,
+    pub unchecked: i64,
+}
+
+pub fn tally(conn: &Connection) -> Result<Tally> {
+    conn.query_row(
+        "SELECT ifnull(sum(verdict = 1), 0), ifnull(sum(verdict = 2), 0), ifnull(sum(verdict = 0), 0) FROM digests",
+        [],
+        |row| Ok(Tally { good: row.get(0)?, bad: row.get(1)?, unchecked: row.get(2)? }),
+    )
+}

@@ -1,0 +1,166 @@
+//! Findings: raised by fingerprint, counted when raised again, resolved when their cause is gone; each with its outbox rows.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Result, Row, params};
+
+use crate::core::finding::{Finding, Fingerprint, Held, Kind, Reason, Severity, State};
+use crate::core::id::{AccountId, Region};
+use crate::core::route;
+use crate::store::{Tx, outbox, time};
+
+const HELD: &str = "id, kind, severity, state, account, region, trail, bucket, object, hours, detail, first_seen, last_seen, \
+                    resolved_at, note, count";
+
+fn held(row: &Row<'_>) -> Result<Held> {
+    let text = |column| row.get::<_, Option<String>>(column);
+    let unknown = |column| rusqlite::Error::InvalidColumnType(column, "name".into(), rusqlite::types::Type::Text);
+    let kind = text(1)?.as_deref().and_then(Kind::parse).ok_or_else(|| unknown(1))?;
+    Ok(Held {
+        id: row.get(0)?,
+        kind,
+        class: kind.class(),
+        severity: text(2)?.as_deref().and_then(Severity::parse).ok_or_else(|| unknown(2))?,
+        state: text(3)?.as_deref().and_then(State::parse).ok_or_else(|| unknown(3))?,
+        account: text(4)?.and_then(|text| AccountId::parse(&text).ok()),
+        region: text(5)?.and_then(|text| Region::parse(&text).ok()),
+        trail: row.get(6)?,
+        bucket: row.get(7)?,
+        object: row.get(8)?,
+        hours: serde_json::from_str(&row.get::<_, String>(9)?).unwrap_or_default(),
+        detail: row.get(10)?,
+        first_seen: time(row.get(11)?),
+        last_seen: time(row.get(12)?),
+        resolved_at: row.get::<_, Option<i64>>(13)?.map(time),
+        note: row.get(14)?,
+        count: row.get::<_, i64>(15)?.unsigned_abs(),
+        url: kind.url(),
+    })
+}
+
+/// By its id, or the unambiguous beginning of one.
+pub fn get(conn: &Connection, id: &str) -> Result<Option<Held>> {
+    let found: Vec<Held> = conn
+        .prepare_cached(&format!("SELECT {HELD} FROM findings WHERE id >= ?1 AND id < ?1 || 'g' LIMIT 2"))?
+        .query_map([id], held)?
+        .collect::<Result<_>>()?;
+    Ok(if found.len() == 1 { found.into_iter().next() } else { None })
+}
+
+/// The worst and newest first; resolved ones only when asked for.
+pub fn list(conn: &Connection, resolved: bool) -> Result<Vec<Held>> {
+    let mut all: Vec<Held> = conn
+        .prepare_cached(&format!("SELECT {HELD} FROM findings WHERE ?1 OR state <> 'resolved' ORDER BY first_seen, id"))?
+        .query_map([resolved], held)?
+        .collect::<Result<_>>()?;
+    all.sort_by_key(|held| std::cmp::Reverse(held.severity));
+    Ok(all)
+}
+
+/// Raises a finding: new, counted again, or re-opened. True when somebody is to be told.
+pub fn raise(tx: &Tx<'_>, finding: &Finding) -> Result<bool> {
+    let id = finding.fingerprint();
+    let before: Option<String> = tx
+        .conn
+        .prepare_cached("SELECT state FROM findings WHERE id = ?1")?
+        .query_row([id.as_str()], |row| row.get(0))
+        .optional()?;
+    let hours = serde_json::to_string(&finding.hours).unwrap_or_else(|_| "[]".into());
+    tx.conn
+        .prepare_cached(
+            "INSERT INTO findings (id, kind, severity, state, subject, account, region, trail, bucket, object, hours, detail,
+                                   first_seen, last_seen, count)
+             VALUES (?1, ?2, ?3, 'open', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12, 1)
+             ON CONFLICT (id) DO UPDATE SET
+               state = CASE state WHEN 'resolved' THEN 'open' ELSE state END, resolved_at = NULL,
+               hours = excluded.hours, detail = excluded.detail, last_seen = excluded.last_seen, count = count + 1",
+        )?
+        .execute(params![
+            id.as_str(),
+            finding.kind.name(),
+            finding.severity.name(),
+            finding.subject,
+            finding.account.as_ref().map(AccountId::as_str),
+            finding.region.as_ref().map(Region::as_str),
+            finding.trail,
+            finding.bucket,
+            finding.object,
+            hours,
+            finding.detail,
+            tx.seconds(),
+        ])?;
+    let news = before.is_none_or(|state| state == State::Resolved.name());
+    if news {
+        tell(tx, id.as_str(), Reason::First)?;
+    }
+    Ok(news)
+}
+
+/// Raises a standing condition: written only when it is new or its hours changed, so that a look every few minutes is no news.
+pub fn hold(tx: &Tx<'_>, finding: &Finding) -> Result<bool> {
+    let hours = serde_json::to_string(&finding.hours).unwrap_or_else(|_| "[]".into());
+    let same = tx
+        .conn
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM findings WHERE id = ?1 AND state <> 'resolved' AND hours = ?2)")?
+        .query_row(params![finding.fingerprint().as_str(), hours], |row| row.get(0))?;
+    if same { Ok(false) } else { raise(tx, finding) }
+}
+
+/// Closes a finding whose cause is gone; nothing happens when it is not open.
+pub fn resolve(tx: &Tx<'_>, kind: Kind, subject: &str) -> Result<bool> {
+    resolve_id(tx, Fingerprint::of(kind, subject).as_str())
+}
+
+pub fn resolve_id(tx: &Tx<'_>, id: &str) -> Result<bool> {
+    let closed = tx
+        .conn
+        .prepare_cached("UPDATE findings SET state = 'resolved', resolved_at = ?2 WHERE id = ?1 AND state <> 'resolved'")?
+        .execute(params![id, tx.seconds()])?
+        == 1;
+    if closed {
+        tell(tx, id, Reason::Resolved)?;
+    }
+    Ok(closed)
+}
+
+pub fn acknowledge(tx: &Tx<'_>, id: &str, note: &str) -> Result<bool> {
+    tx.conn
+        .prepare_cached("UPDATE findings SET state = 'acknowledged', note = ?2 WHERE id = ?1 AND state = 'open'")?
+        .execute(params![id, note])
+        .map(|rows| rows == 1)
+}
+
+pub fn is_open(conn: &Connection, kind: Kind, subject: &str) -> Result<bool> {
+    conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM findings WHERE id = ?1 AND state <> 'resolved')")?
+        .query_row([Fingerprint::of(kind, subject).as_str()], |row| row.get(0))
+}
+
+/// Open findings of one kind: (id, subject).
+pub fn open_of(conn: &Connection, kind: Kind) -> Result<Vec<(String, String)>> {
+    conn.prepare_cached("SELECT id, subject FROM findings WHERE kind = ?1 AND state <> 'resolved'")?
+        .query_map([kind.name()], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
+}
+
+/// How many are open, by severity.
+pub fn open_by_severity(conn: &Connection) -> Result<Vec<(String, i64)>> {
+    conn.prepare_cached("SELECT severity, count(*) FROM findings WHERE state <> 'resolved' GROUP BY severity")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
+}
+
+fn tell(tx: &Tx<'_>, id: &str, reason: Reason) -> Result<()> {
+    let Some(held) = get(tx.conn, id)? else { return Ok(()) };
+    let Some(route) = route::plan(tx.routes, &held) else { return Ok(()) };
+    if reason == Reason::Resolved && !route.resolved {
+        return Ok(());
+    }
+    for channel in &route.to {
+        outbox::add(tx, id, channel, reason, route.repeat, tx.now)?;
+    }
+    Ok(())
+}
+
+/// When the newest object was delivered, and when the oldest message still matters; for `status`.
+pub fn last_seen(conn: &Connection) -> Result<Option<Timestamp>> {
+    conn.query_row("SELECT max(head) FROM chains", [], |row| row.get::<_, Option<i64>>(0)).map(|second| second.map(time))
+}

@@ -1,0 +1,169 @@
+//! The small lists: counters, quarantine, members, keys, progress.
+
+use std::collections::{BTreeMap, HashMap};
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Result, params};
+use serde::Serialize;
+
+use crate::core::admit::Membership;
+use crate::core::id::{AccountId, Region, Sha256};
+use crate::seam::{Member, MemberState, PublicKey};
+use crate::store::{Tx, time};
+
+pub fn counters(conn: &Connection) -> Result<BTreeMap<String, i64>> {
+    conn.prepare_cached("SELECT name, value FROM counters")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
+}
+
+/// A message that could not be understood, kept whole.
+#[derive(Debug, Clone, Serialize)]
+pub struct Quarantined {
+    pub id: String,
+    pub source: String,
+    pub message: String,
+    pub reason: String,
+    pub attempts: u32,
+    pub first_seen: Timestamp,
+    pub last_seen: Timestamp,
+    pub state: String,
+    #[serde(skip)]
+    pub body: Vec<u8>,
+}
+
+/// Keeps a body; the same body again only counts. Answers its id.
+pub fn quarantine(tx: &Tx<'_>, source: i64, message: &str, body: &[u8], reason: &str) -> Result<String> {
+    let id = hex::encode(&Sha256::of(body).0[..6]);
+    tx.conn
+        .prepare_cached(
+            "INSERT INTO quarantine VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6, ?6, 'held')
+             ON CONFLICT (id) DO UPDATE SET attempts = attempts + 1, last_seen = excluded.last_seen, reason = excluded.reason,
+               state = 'held'",
+        )?
+        .execute(params![id, source, message, body, reason, tx.seconds()])?;
+    Ok(id)
+}
+
+pub fn quarantined(conn: &Connection, id: Option<&str>) -> Result<Vec<Quarantined>> {
+    conn.prepare_cached(
+        "SELECT quarantine.id, name, message, reason, attempts, first_seen, last_seen, state, body
+         FROM quarantine JOIN sources ON sources.id = source
+         WHERE CASE WHEN ?1 IS NULL THEN state = 'held' ELSE quarantine.id = ?1 END ORDER BY first_seen, quarantine.id",
+    )?
+    .query_map([id], |row| {
+        Ok(Quarantined {
+            id: row.get(0)?,
+            source: row.get(1)?,
+            message: row.get(2)?,
+            reason: row.get(3)?,
+            attempts: row.get(4)?,
+            first_seen: time(row.get(5)?),
+            last_seen: time(row.get(6)?),
+            state: row.get(7)?,
+            body: row.get(8)?,
+        })
+    })?
+    .collect()
+}
+
+pub fn quarantine_state(tx: &Tx<'_>, id: &str, state: &str) -> Result<bool> {
+    tx.conn
+        .prepare_cached("UPDATE quarantine SET state = ?2, last_seen = ?3 WHERE id = ?1")?
+        .execute(params![id, state, tx.seconds()])
+        .map(|rows| rows == 1)
+}
+
+pub fn quarantine_held(conn: &Connection) -> Result<i64> {
+    conn.query_row("SELECT count(*) FROM quarantine WHERE state = 'held'", [], |row| row.get(0))
+}
+
+/// Writes the whole membership: who is not in it any more has departed.
+pub fn put_members(tx: &Tx<'_>, members: &[Member]) -> Result<()> {
+    tx.conn.execute("UPDATE members SET present = 0", [])?;
+    let mut put = tx.conn.prepare_cached(
+        "INSERT INTO members VALUES (?1, ?2, ?3, ?4, ?5, ?5, 1)
+         ON CONFLICT (account) DO UPDATE SET name = excluded.name, ou = excluded.ou, state = excluded.state,
+           last_seen = excluded.last_seen, present = 1",
+    )?;
+    for member in members {
+        put.execute(params![member.account.as_str(), member.name, member.ou, member.state.name(), tx.seconds()])?;
+    }
+    Ok(())
+}
+
+/// A member as the ledger remembers it.
+#[derive(Debug, Clone)]
+pub struct Remembered {
+    pub member: Member,
+    pub first_seen: Timestamp,
+    pub membership: Membership,
+}
+
+pub fn members(conn: &Connection) -> Result<HashMap<AccountId, Remembered>> {
+    let mut all = HashMap::new();
+    let mut query = conn.prepare_cached("SELECT account, name, ou, state, first_seen, last_seen, present FROM members")?;
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        let Ok(account) = AccountId::parse(&row.get::<_, String>(0)?) else { continue };
+        let member = Member {
+            account,
+            name: row.get(1)?,
+            ou: row.get(2)?,
+            state: MemberState::parse(&row.get::<_, String>(3)?),
+            joined: None,
+        };
+        let membership =
+            if row.get(6)? { Membership::Member } else { Membership::Departed(time(row.get(5)?)) };
+        all.insert(account, Remembered { member, first_seen: time(row.get(4)?), membership });
+    }
+    Ok(all)
+}
+
+/// Keys are kept for good: if CloudTrail ever dropped one, the archive could not be verified without it.
+pub fn put_key(tx: &Tx<'_>, region: &Region, key: &PublicKey) -> Result<()> {
+    tx.conn
+        .prepare_cached("INSERT OR IGNORE INTO keys VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
+        .execute(params![
+            region.as_str(),
+            key.fingerprint,
+            key.der,
+            key.valid_from.map(Timestamp::as_second),
+            key.valid_to.map(Timestamp::as_second),
+            tx.seconds()
+        ])
+        .map(|_| ())
+}
+
+pub fn key(conn: &Connection, region: &Region, fingerprint: &str) -> Result<Option<PublicKey>> {
+    conn.prepare_cached("SELECT der, valid_from, valid_to FROM keys WHERE region = ?1 AND fingerprint = ?2")?
+        .query_row(params![region.as_str(), fingerprint], |row| {
+            Ok(PublicKey {
+                fingerprint: fingerprint.into(),
+                der: row.get(0)?,
+                valid_from: row.get::<_, Option<i64>>(1)?.map(time),
+                valid_to: row.get::<_, Option<i64>>(2)?.map(time),
+            })
+        })
+        .optional()
+}
+
+pub fn progress(conn: &Connection, name: &str) -> Result<Option<String>> {
+    conn.prepare_cached("SELECT value FROM progress WHERE name = ?1")?.query_row([name], |row| row.get(0)).optional()
+}
+
+pub fn set_progress(tx: &Tx<'_>, name: &str, value: &str) -> Result<()> {
+    tx.conn
+        .prepare_cached(
+            "INSERT INTO progress VALUES (?1, ?2, ?3) ON CONFLICT (name) DO UPDATE SET value = excluded.value, at = excluded.at",
+        )?
+        .execute(params![name, value, tx.seconds()])
+        .map(|_| ())
+}
+
+pub fn forget_progress(tx: &Tx<'_>, prefix: &str) -> Result<()> {
+    tx.conn
+        .prepare_cached("DELETE FROM progress WHERE name >= ?1 AND name < ?1 || char(1114111)")?
+        .execute([prefix])
+        .map(|_| ())
+}

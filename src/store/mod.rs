@@ -1,0 +1,350 @@
+//! The ledger: one SQLite file, one group-committing writer, any number of readers.
+//!
+//! Every effect is in the transaction that records its cause. A crash before the commit did nothing; a crash after it makes
+//! the message a duplicate, which changes nothing.
+
+pub mod digests;
+pub mod findings;
+pub mod lists;
+pub mod objects;
+pub mod outbox;
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use jiff::{SignedDuration, Timestamp};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::core::route::Route;
+use crate::env::Env;
+use crate::error::{Class, Error, Result};
+
+/// Forward only: the number of the last one is the file's version.
+const MIGRATIONS: &[&str] = &[include_str!("schema/001.sql")];
+/// Steps that share one fsync, at most.
+const GROUP: usize = 256;
+/// How far the clock may stand behind the ledger before we refuse to write: a wrong clock would falsify every deadline.
+const CLOCK_SLACK: SignedDuration = SignedDuration::from_mins(5);
+
+/// What a step sees: the open transaction, one time for all of it, and the routes that decide who is told.
+pub struct Tx<'a> {
+    pub conn: &'a Connection,
+    pub now: Timestamp,
+    pub routes: &'a [Route],
+}
+
+impl Tx<'_> {
+    pub fn seconds(&self) -> i64 {
+        self.now.as_second()
+    }
+
+    pub fn count(&self, name: &str, by: i64) -> rusqlite::Result<()> {
+        self.conn
+            .prepare_cached(
+                "INSERT INTO counters VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value",
+            )?
+            .execute(params![name, by])
+            .map(|_| ())
+    }
+}
+
+type Reply = Box<dyn FnOnce(Option<Error>) + Send>;
+/// Runs in the open transaction; or, when none could be opened, only passes the error on.
+type Step = Box<dyn FnOnce(std::result::Result<&Tx<'_>, Error>) -> Reply + Send>;
+
+/// A handle to the ledger; clones share it.
+#[derive(Clone)]
+pub struct Store {
+    path: PathBuf,
+    writer: mpsc::Sender<Step>,
+    readers: Arc<Mutex<Vec<Connection>>>,
+    routes: Arc<RwLock<Arc<Vec<Route>>>>,
+    env: Env,
+}
+
+/// Held by `run`: one warden per ledger.
+pub struct Lock {
+    _file: File,
+}
+
+impl Store {
+    /// Opens, migrates and checks the ledger, and starts its writer.
+    ///
+    /// Fatal when the file is newer than the program, cannot be written, or is ahead of the clock.
+    pub async fn open(path: &Path, env: &Env) -> Result<Self> {
+        let (file, now) = (path.to_owned(), env.now());
+        let conn = blocking(move || {
+            let conn = connect(&file, false)?;
+            migrate(&conn)?;
+            check_clock(&conn, now)?;
+            Ok(conn)
+        })
+        .await?;
+        let (writer, steps) = mpsc::channel(4 * GROUP);
+        let routes = Arc::new(RwLock::new(Arc::new(Vec::new())));
+        tokio::spawn(write_loop(conn, steps, env.clone(), routes.clone()));
+        Ok(Self { path: path.to_owned(), writer, readers: Arc::default(), routes, env: env.clone() })
+    }
+
+    /// Takes the warden's lock beside the ledger. Fatal when another warden holds it.
+    pub fn lock(path: &Path) -> Result<Lock> {
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).map_err(|error| Error::fatal("ledger:open", error))?;
+        }
+        let beside = path.with_extension("lock");
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&beside)
+            .map_err(|error| Error::fatal("ledger:lock", format!("{}: {error}", beside.display())))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Lock { _file: file }),
+            Err(TryLockError::WouldBlock) => {
+                Err(Error::fatal("ledger:lock", format!("another warden works on {}", path.display())))
+            }
+            Err(TryLockError::Error(error)) => Err(Error::fatal("ledger:lock", error)),
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn set_routes(&self, routes: Vec<Route>) {
+        *self.routes.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(routes);
+    }
+
+    /// One step, committed with whatever other steps are waiting. When this answers `Ok`, the step is durable.
+    pub async fn write<T, F>(&self, step: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let step: Step = Box::new(move |tx| {
+            let outcome = tx.and_then(|tx| savepoint(tx, step));
+            Box::new(move |commit_error| {
+                let _ = answer.send(match commit_error {
+                    Some(error) => Err(error),
+                    None => outcome,
+                });
+            })
+        });
+        let gone = || Error::fatal("ledger:write", "the ledger's writer has stopped");
+        self.writer.send(step).await.map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
+    }
+
+    /// A consistent look at the ledger, beside the writer.
+    pub async fn read<T, F>(&self, look: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let (readers, path) = (self.readers.clone(), self.path.clone());
+        blocking(move || {
+            let idle = readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let conn = idle.map_or_else(|| connect(&path, true), Ok)?;
+            let answer = look(&conn).map_err(|error| classify("ledger:read", &error));
+            readers.lock().unwrap_or_else(PoisonError::into_inner).push(conn);
+            answer
+        })
+        .await
+    }
+
+    pub fn env(&self) -> &Env {
+        &self.env
+    }
+}
+
+/// Opens an existing ledger for reading alone; works while a warden writes.
+pub async fn peek<T, F>(path: &Path, look: F) -> Result<T>
+where
+    T: Send + 'static,
+    F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+{
+    let path = path.to_owned();
+    blocking(move || {
+        if !path.exists() {
+            return Err(Error::permanent("ledger:open", format!("{} does not exist: nothing has run yet", path.display())));
+        }
+        let conn = connect(&path, true)?;
+        let version = version(&conn)?;
+        if version > MIGRATIONS.len() {
+            return Err(newer(version));
+        }
+        look(&conn).map_err(|error| classify("ledger:read", &error))
+    })
+    .await
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(answer) => answer,
+        Err(error) => Err(Error::fatal("ledger", error)),
+    }
+}
+
+fn savepoint<T>(tx: &Tx<'_>, step: impl FnOnce(&Tx<'_>) -> rusqlite::Result<T>) -> Result<T> {
+    let attempt = || -> rusqlite::Result<T> {
+        tx.conn.prepare_cached("SAVEPOINT step")?.execute([])?;
+        match step(tx) {
+            Ok(value) => {
+                tx.conn.prepare_cached("RELEASE step")?.execute([])?;
+                Ok(value)
+            }
+            Err(error) => {
+                tx.conn.execute_batch("ROLLBACK TO step; RELEASE step")?;
+                Err(error)
+            }
+        }
+    };
+    attempt().map_err(|error| classify("ledger:write", &error))
+}
+
+async fn write_loop(
+    mut conn: Connection,
+    mut steps: mpsc::Receiver<Step>,
+    env: Env,
+    routes: Arc<RwLock<Arc<Vec<Route>>>>,
+) {
+    let mut group = Vec::with_capacity(GROUP);
+    while steps.recv_many(&mut group, GROUP).await > 0 {
+        let (batch, now) = (std::mem::take(&mut group), env.now());
+        let routes = routes.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let done = tokio::task::spawn_blocking(move || {
+            commit(&conn, batch, now, &routes);
+            conn
+        });
+        match done.await {
+            Ok(back) => conn = back,
+            Err(_) => return,
+        }
+    }
+}
+
+/// One transaction for many steps. A crash in here means that none of them happened.
+fn commit(conn: &Connection, batch: Vec<Step>, now: Timestamp, routes: &[Route]) {
+    if let Err(error) = conn.execute_batch("BEGIN IMMEDIATE") {
+        let error = classify("ledger:begin", &error);
+        for step in batch {
+            step(Err(error.clone()))(None);
+        }
+        return;
+    }
+    let tx = Tx { conn, now, routes };
+    let replies: Vec<Reply> = batch.into_iter().map(|step| step(Ok(&tx))).collect();
+    let committed = remember_time(conn, now).and_then(|()| conn.execute_batch("COMMIT"));
+    let failure = committed.err().map(|error| classify("ledger:commit", &error));
+    if failure.is_some() {
+        let _ = conn.execute_batch("ROLLBACK");
+    }
+    for reply in replies {
+        reply(failure.clone());
+    }
+}
+
+fn remember_time(conn: &Connection, now: Timestamp) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO meta VALUES ('last_commit', ?1) ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)",
+    )?
+    .execute([now.as_second().to_string()])
+    .map(|_| ())
+}
+
+fn connect(path: &Path, read_only: bool) -> Result<Connection> {
+    if !read_only && let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent)
+            .map_err(|error| Error::fatal("ledger:open", format!("{}: {error}", parent.display())))?;
+    }
+    let flags = if read_only {
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX
+    } else {
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX
+    };
+    let named = |error: &rusqlite::Error| {
+        let mut error = classify("ledger:open", error);
+        error.class = Class::Fatal;
+        error.text = format!("{}: {}", path.display(), error.text);
+        error
+    };
+    let conn = Connection::open_with_flags(path, flags).map_err(|error| named(&error))?;
+    let set = || -> rusqlite::Result<()> {
+        conn.busy_timeout(std::time::Duration::from_secs(10))?;
+        conn.set_prepared_statement_cache_capacity(64);
+        conn.pragma_update(None, "journal_mode", "wal")?;
+        conn.pragma_update(None, "synchronous", "full")?;
+        conn.pragma_update(None, "cache_size", -8_000)?;
+        conn.pragma_update(None, "query_only", read_only)
+    };
+    set().map_err(|error| named(&error))?;
+    Ok(conn)
+}
+
+fn version(conn: &Connection) -> Result<usize> {
+    let number: i64 = conn
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .map_err(|error| Error { class: Class::Fatal, ..classify("ledger:open", &error) })?;
+    Ok(usize::try_from(number).unwrap_or(usize::MAX))
+}
+
+fn newer(version: usize) -> Error {
+    Error::fatal(
+        "ledger:open",
+        format!("the ledger has version {version}, this program knows {}: install the newer program", MIGRATIONS.len()),
+    )
+}
+
+fn migrate(conn: &Connection) -> Result<()> {
+    let from = version(conn)?;
+    if from > MIGRATIONS.len() {
+        return Err(newer(from));
+    }
+    for (number, script) in MIGRATIONS.iter().enumerate().skip(from) {
+        let script = format!("BEGIN IMMEDIATE; {script}; PRAGMA user_version = {}; COMMIT;", number + 1);
+        conn.execute_batch(&script).map_err(|error| classify("ledger:migrate", &error))?;
+    }
+    Ok(())
+}
+
+fn check_clock(conn: &Connection, now: Timestamp) -> Result<()> {
+    let last: Option<String> = conn
+        .query_row("SELECT value FROM meta WHERE name = 'last_commit'", [], |row| row.get(0))
+        .optional()
+        .map_err(|error| classify("ledger:open", &error))?;
+    let last = last.and_then(|text| text.parse().ok()).and_then(|second| Timestamp::from_second(second).ok());
+    match last {
+        Some(last) if now + CLOCK_SLACK < last => Err(Error::fatal(
+            "ledger:clock",
+            format!("the clock says {now:.0}, the ledger was last written at {last}: set the clock right"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// SQLite's error → class. A full disk and a damaged file stop the warden; a busy file does not.
+fn classify(op: &'static str, error: &rusqlite::Error) -> Error {
+    use rusqlite::ErrorCode as Code;
+    let class = match error.sqlite_error_code() {
+        Some(Code::DatabaseBusy | Code::DatabaseLocked) => Class::TRANSIENT,
+        Some(
+            Code::DiskFull
+            | Code::SystemIoFailure
+            | Code::DatabaseCorrupt
+            | Code::NotADatabase
+            | Code::ReadOnly
+            | Code::CannotOpen
+            | Code::PermissionDenied,
+        ) => Class::Fatal,
+        _ => Class::Permanent,
+    };
+    Error::new(class, op, error)
+}
+
+/// A time from its column.
+pub fn time(seconds: i64) -> Timestamp {
+    Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH)
+}

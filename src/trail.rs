@@ -1,0 +1,47 @@
+//! One `[[trail]]` as the flows see it: its seams, its rules, its limits.
+
+use std::sync::OnceLock;
+
+use crate::core::admit::Rules;
+use crate::core::gzip::Caps;
+use crate::seam::{DynBucket, DynKeys, DynQueue};
+
+/// Whether a log that no digest lists is news.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Validation {
+    /// All trails that deliver here are validated.
+    #[default]
+    All,
+    /// A trail without validation delivers here too: unlisted logs are counted, not told.
+    Some,
+    /// No digests are expected.
+    None,
+}
+
+pub struct Trail {
+    /// Number in the ledger.
+    pub id: i64,
+    pub name: String,
+    pub bucket: DynBucket,
+    pub queue: DynQueue,
+    pub keys: DynKeys,
+    pub rules: Rules,
+    pub caps: Caps,
+    /// Most stored bytes of an object that are read.
+    pub object_limit: u64,
+    pub validation: Validation,
+    /// What notices and digests call the bucket, once known: configured, or what the first good digest says.
+    pub bucket_name: OnceLock<String>,
+}
+
+impl Trail {
+    /// The rules with the bucket's name as it is known by now.
+    pub fn rules(&self) -> Rules {
+        Rules { bucket: self.bucket_name.get().cloned(), ..self.rules.clone() }
+    }
+
+    /// The bucket's name, or what the caller was told.
+    pub fn name_or<'a>(&'a self, told: &'a str) -> &'a str {
+        self.bucket_name.get().map_or(told, String::as_str)
+    }
+}
