@@ -2,21 +2,10 @@
 
 use std::sync::OnceLock;
 
+pub use crate::config::Validation;
 use crate::core::admit::Rules;
 use crate::core::gzip::Caps;
 use crate::seam::{DynBucket, DynKeys, DynQueue};
-
-/// Whether a log that no digest lists is news.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Validation {
-    /// All trails that deliver here are validated.
-    #[default]
-    All,
-    /// A trail without validation delivers here too: unlisted logs are counted, not told.
-    Some,
-    /// No digests are expected.
-    None,
-}
 
 pub struct Trail {
     /// Number in the ledger.

@@ -264,3 +264,10 @@ pub fn told_awaited(tx: &Tx<'_>, source: i64, key: &str) -> Result<()> {
         .execute(params![source, key])
         .map(|_| ())
 }
+
+/// Stored bytes of all objects of a source that can be read again.
+pub fn stored_bytes(conn: &Connection, source: i64) -> Result<u64> {
+    conn.query_row("SELECT ifnull(sum(size), 0) FROM objects WHERE source = ?1 AND sha IS NOT NULL", [source], |row| {
+        row.get::<_, i64>(0).map(i64::unsigned_abs)
+    })
+}

@@ -109,3 +109,12 @@ pub fn was_planned(conn: &Connection, finding: &str, channel: &str) -> Result<bo
     conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM outbox WHERE finding = ?1 AND channel = ?2)")?
         .query_row(params![finding, channel], |row| row.get(0))
 }
+
+/// Rows that were to be sent by now and are not: due, or put off after a failure.
+pub fn pending(conn: &Connection, now: Timestamp) -> Result<(i64, i64)> {
+    conn.query_row(
+        "SELECT ifnull(sum(state = 'due' AND (due <= ?1 OR attempts > 0)), 0), ifnull(sum(state = 'dead'), 0) FROM outbox",
+        [now.as_second()],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )
+}

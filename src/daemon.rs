@@ -1,0 +1,344 @@
+//! The daemon: starts the loops, supervises them, speaks to systemd, stops in order.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::alert::Alerts;
+use crate::config::Config;
+use crate::core::finding::{Finding, Kind};
+use crate::env::Env;
+use crate::error::{Error, Result};
+use crate::http::{self, Health};
+use crate::ingest::Ingest;
+use crate::store::{Store, findings};
+use crate::trail::Trail;
+use crate::verify::{Scrub, Sweep};
+use crate::wiring::{self, Works};
+
+/// One long poll; the longest that SQS allows.
+const POLL: Duration = Duration::from_secs(20);
+/// A queue that has not answered for this long is stalled.
+const STALLED: Duration = Duration::from_secs(120);
+/// How long a stop waits for messages in flight; well inside systemd's TimeoutStopSec.
+const STOP: Duration = Duration::from_secs(25);
+const ALERT_TICK: Duration = Duration::from_secs(1);
+
+/// What a drain left behind.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Drained {
+    /// Messages given back because their objects could not be read.
+    pub deferred: u64,
+    /// Alerts that no channel has taken yet.
+    pub unsent: i64,
+}
+
+struct Daemon {
+    works: Works,
+    config: Config,
+    path: PathBuf,
+    health: Arc<Health>,
+    ingests: Vec<Arc<Ingest>>,
+    sweep: Sweep,
+    /// Replaced as a whole by a reload.
+    alerts: Mutex<Arc<Alerts>>,
+}
+
+/// Runs until it is told to stop, or until something fatal happens.
+pub async fn run(config: Config, path: &Path, env: &Env) -> Result<()> {
+    let _lock = Store::lock(&config.state)?;
+    let daemon = Arc::new(Daemon::open(config, path, env).await?);
+    let (stop, stopping) = watch::channel(false);
+    let mut loops = daemon.start(&stopping);
+    daemon.serve(&mut loops).await?;
+    let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status("watching")]);
+    tracing::info!(warden = daemon.config.name, trails = daemon.works.trails.len(), "started");
+    let outcome = daemon.wait(&mut loops).await;
+    daemon.health.stop();
+    let _ = sd_notify::notify(&[NotifyState::Stopping]);
+    let _ = stop.send(true);
+    if outcome.is_ok() {
+        daemon.settle_in_flight().await;
+        daemon.current_alerts().pump().await?;
+    }
+    loops.abort_all();
+    tracing::info!("stopped");
+    outcome
+}
+
+/// Works until every queue is empty, nothing is in flight and all due work is done.
+pub async fn drain(config: Config, path: &Path, env: &Env) -> Result<Drained> {
+    let _lock = Store::lock(&config.state)?;
+    let daemon = Daemon::open(config, path, env).await?;
+    daemon.works.deliveries.roster.refresh().await?;
+    for (trail, ingest) in daemon.works.trails.iter().zip(&daemon.ingests) {
+        empty(trail, ingest).await?;
+    }
+    for trail in &daemon.works.trails {
+        // What the first sweep repairs may be what another chain waited for.
+        daemon.sweep.run(trail).await?;
+        daemon.sweep.run(trail).await?;
+    }
+    let alerts = daemon.current_alerts();
+    while alerts.pump().await? > 0 {}
+    let now = env.now();
+    let (unsent, _) =
+        daemon.works.store.read(move |conn| crate::store::outbox::pending(conn, now)).await?;
+    Ok(Drained { deferred: daemon.ingests.iter().map(|ingest| ingest.deferred()).sum(), unsent })
+}
+
+/// Receives until the queue has nothing more to give.
+async fn empty(trail: &Trail, ingest: &Arc<Ingest>) -> Result<()> {
+    loop {
+        let received = ingest.receive(Duration::ZERO).await?;
+        if received > 0 {
+            continue;
+        }
+        if ingest.in_flight() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            continue;
+        }
+        let depth = trail.queue.depth().await?;
+        let given_back = ingest.deferred();
+        if depth.visible == 0 && depth.in_flight + depth.delayed <= given_back {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+impl Daemon {
+    async fn open(config: Config, path: &Path, env: &Env) -> Result<Self> {
+        let works = Works::open(&config, env).await?;
+        works.metrics.start_time.set(env.now().as_second() as f64);
+        let ingests = works
+            .trails
+            .iter()
+            .map(|trail| Ingest::new(works.deliveries.clone(), trail.clone(), config.limits.messages))
+            .collect();
+        Ok(Self {
+            alerts: Mutex::new(works.alerts.clone()),
+            sweep: Sweep::new(works.deliveries.clone()),
+            health: Arc::default(),
+            path: path.to_owned(),
+            works,
+            config,
+            ingests,
+        })
+    }
+
+    fn current_alerts(&self) -> Arc<Alerts> {
+        self.alerts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Every loop ends with the reason why the warden must stop; none of them ever ends well.
+    fn start(self: &Arc<Self>, stopping: &watch::Receiver<bool>) -> JoinSet<Result<()>> {
+        let mut loops = JoinSet::new();
+        let this = self.clone();
+        self.health.expect("members", 3 * self.config.organization.refresh.max(Duration::from_secs(60)));
+        loops.spawn(async move { this.watch_members().await });
+        let this = self.clone();
+        self.health.expect("alerts", Duration::from_secs(300));
+        loops.spawn(async move { this.send_alerts().await });
+        for (trail, ingest) in self.works.trails.iter().zip(&self.ingests) {
+            let (this, trail, ingest, stopping) = (self.clone(), trail.clone(), ingest.clone(), stopping.clone());
+            self.health.expect(&format!("queue {}", trail.name), STALLED);
+            let (sweeper, swept) = (self.clone(), trail.clone());
+            loops.spawn(async move { this.receive(&trail, &ingest, stopping).await });
+            self.health.expect(&format!("sweep {}", swept.name), 3 * self.config.verify.sweep.max(Duration::from_secs(200)));
+            let (scrubber, scrubbed) = (sweeper.clone(), swept.clone());
+            loops.spawn(async move { sweeper.sweep(&swept).await });
+            if let Some(every) = self.config.verify.scrub {
+                loops.spawn(async move { scrubber.scrub(&scrubbed, every).await });
+            }
+        }
+        loops
+    }
+
+    async fn serve(&self, loops: &mut JoinSet<Result<()>>) -> Result<()> {
+        if let Some(listen) = self.config.listen {
+            let (address, serving) = http::serve(listen, self.works.metrics.clone(), self.health.clone()).await?;
+            tracing::info!(%address, "serving metrics and health");
+            loops.spawn(serving);
+        }
+        Ok(())
+    }
+
+    /// Until a signal or a fatal error.
+    async fn wait(self: &Arc<Self>, loops: &mut JoinSet<Result<()>>) -> Result<()> {
+        let on = |kind| signal(kind).map_err(|error| Error::fatal("signal", error));
+        let (mut terminate, mut interrupt, mut hangup) =
+            (on(SignalKind::terminate())?, on(SignalKind::interrupt())?, on(SignalKind::hangup())?);
+        let mut watchdog = tokio::time::interval(sd_notify::watchdog_enabled().unwrap_or(Duration::from_secs(3600)) / 3);
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return Ok(()),
+                _ = interrupt.recv() => return Ok(()),
+                _ = hangup.recv() => self.reload().await,
+                _ = watchdog.tick() => {
+                    if self.health.not_live().is_empty() {
+                        let _ = sd_notify::notify(&[NotifyState::Watchdog]);
+                    }
+                }
+                Some(ended) = loops.join_next() => return match ended {
+                    Ok(outcome) => outcome,
+                    Err(error) => Err(Error::fatal("daemon", error)),
+                },
+            }
+        }
+    }
+
+    /// Routes and channels are read again; anything else needs a restart. A broken file changes nothing.
+    async fn reload(&self) {
+        let _ = sd_notify::notify(&[NotifyState::Reloading]);
+        let config = match Config::load(&self.path) {
+            Ok(config) => config,
+            Err(error) => return tracing::error!(error = %error, "reload refused; the old configuration stays"),
+        };
+        match wiring::alerts(&config, &self.works.store, &self.works.metrics, &self.works.env).await {
+            Ok(alerts) => {
+                *self.alerts.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(alerts);
+                self.works.store.set_routes(config.routes.clone());
+                let rest = Config { routes: self.config.routes.clone(), channels: self.config.channels.clone(), ..config };
+                let restart = rest != Config { warnings: rest.warnings.clone(), ..self.config.clone() };
+                tracing::info!(restart_needed = restart, "routes and channels reloaded");
+            }
+            Err(error) => tracing::error!(error = %error, "reload refused; the old configuration stays"),
+        }
+        let _ = sd_notify::notify(&[NotifyState::Ready]);
+    }
+
+    async fn settle_in_flight(&self) {
+        let settled = async {
+            while self.ingests.iter().any(|ingest| ingest.in_flight() > 0) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        if tokio::time::timeout(STOP, settled).await.is_err() {
+            tracing::warn!("some messages were not settled in time; the queue hands them out again");
+        }
+    }
+
+    async fn receive(&self, trail: &Trail, ingest: &Arc<Ingest>, stopping: watch::Receiver<bool>) -> Result<()> {
+        let name = format!("queue {}", trail.name);
+        let mut failing: Option<tokio::time::Instant> = None;
+        let mut attempts = 0;
+        while !*stopping.borrow() {
+            match ingest.receive(POLL).await {
+                Ok(_) => {
+                    self.health.worked(&name);
+                    attempts = 0;
+                    if failing.take().is_some() {
+                        self.queue_answers(trail).await?;
+                    }
+                }
+                Err(error) if error.is_fatal() => return Err(error),
+                Err(error) => {
+                    self.works.metrics.receive_failures.inc();
+                    self.health.failed(&name, &error);
+                    let since = *failing.get_or_insert_with(tokio::time::Instant::now);
+                    let delay = crate::retry::delay_after(&self.works.env, attempts, &error).min(Duration::from_secs(60));
+                    attempts += 1;
+                    tracing::warn!(trail = trail.name, error = %error, error.class = error.class.name(), attempt = attempts,
+                        delay_ms = delay.as_millis() as u64, "the queue does not answer");
+                    if since.elapsed() + delay >= STALLED || !error.is_transient() {
+                        self.queue_fails(trail, &error).await?;
+                    }
+                    tokio::time::sleep(delay).await;
+                }
+            }
+        }
+        std::future::pending().await
+    }
+
+    async fn queue_fails(&self, trail: &Trail, error: &Error) -> Result<()> {
+        const CREDENTIALS: &[&str] =
+            &["Credentials", "ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId"];
+        let refused = error.code.as_deref().is_some_and(|code| CREDENTIALS.contains(&code));
+        let kind = if refused { Kind::CredentialsFailing } else { Kind::QueueStalled };
+        let finding = Finding::new(kind, trail.name.clone(), format!("trail {}: {error}", trail.name));
+        self.works.store.write(move |tx| findings::hold(tx, &finding)).await.map(|_| ())
+    }
+
+    async fn queue_answers(&self, trail: &Trail) -> Result<()> {
+        let name = trail.name.clone();
+        self.works
+            .store
+            .write(move |tx| {
+                findings::resolve(tx, Kind::QueueStalled, &name)?;
+                findings::resolve(tx, Kind::CredentialsFailing, &name).map(|_| ())
+            })
+            .await
+    }
+
+    async fn sweep(&self, trail: &Trail) -> Result<()> {
+        let name = format!("sweep {}", trail.name);
+        loop {
+            match self.sweep.run(trail).await {
+                Ok(()) => self.health.worked(&name),
+                Err(error) if error.is_fatal() => return Err(error),
+                Err(error) => {
+                    tracing::warn!(trail = trail.name, error = %error, "sweep failed");
+                    self.health.failed(&name, &error);
+                }
+            }
+            if let Ok(depth) = trail.queue.depth().await {
+                self.works.metrics.queue_visible.set(i64::try_from(depth.visible).unwrap_or(i64::MAX));
+            }
+            tokio::time::sleep(self.config.verify.sweep).await;
+        }
+    }
+
+    /// A slice a minute: small enough to disturb nothing, large enough to come round in `every`.
+    async fn scrub(&self, trail: &Trail, every: Duration) -> Result<()> {
+        const SLICE: Duration = Duration::from_secs(60);
+        let scrub = Scrub::new(self.works.deliveries.clone());
+        loop {
+            tokio::time::sleep(SLICE).await;
+            let source = trail.id;
+            let stored = self.works.store.read(move |conn| crate::store::objects::stored_bytes(conn, source)).await?;
+            let fair = stored.saturating_mul(SLICE.as_secs()) / every.as_secs().max(1);
+            let budget = fair.clamp(1 << 16, self.config.verify.scrub_limit.saturating_mul(SLICE.as_secs()));
+            match scrub.run(trail, budget).await {
+                Ok(_) => {}
+                Err(error) if error.is_fatal() => return Err(error),
+                Err(error) => tracing::warn!(trail = trail.name, error = %error, "scrub interrupted"),
+            }
+        }
+    }
+
+    async fn watch_members(&self) -> Result<()> {
+        let roster = &self.works.deliveries.roster;
+        loop {
+            let pause = match roster.refresh().await {
+                Ok(()) => {
+                    self.health.worked("members");
+                    self.config.organization.refresh
+                }
+                Err(error) if error.is_fatal() => return Err(error),
+                Err(error) => {
+                    tracing::warn!(error = %error, error.class = error.class.name(), "members could not be refreshed");
+                    self.health.failed("members", &error);
+                    Duration::from_secs(30).min(self.config.organization.refresh)
+                }
+            };
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn send_alerts(&self) -> Result<()> {
+        loop {
+            match self.current_alerts().pump().await {
+                Ok(_) => self.health.worked("alerts"),
+                Err(error) if error.is_fatal() => return Err(error),
+                Err(error) => self.health.failed("alerts", &error),
+            }
+            tokio::time::sleep(ALERT_TICK).await;
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Configuration → the seams it names, plugged into the flows.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use jiff::SignedDuration;
+
+use crate::alert::Alerts;
+use crate::aws::{Aws, Options};
+use crate::config::{self, Channel, Config, KeysFrom, MembersFrom, Place};
+use crate::core::admit::{Layout, Rules};
+use crate::core::gzip::Caps;
+use crate::core::id::Region;
+use crate::delivery::{Deliveries, Roster};
+use crate::env::Env;
+use crate::error::{Error, Result};
+use crate::local::{Dir, KeysDir, MembersFile, Spool, Stdout};
+use crate::metrics::Metrics;
+use crate::notify::Webhook;
+use crate::seam::{DynBucket, DynChannel, DynKeys, DynMembers, DynQueue};
+use crate::store::{Store, objects};
+use crate::trail::Trail;
+
+/// Everything a running warden consists of.
+pub struct Works {
+    pub env: Env,
+    pub store: Store,
+    pub metrics: Arc<Metrics>,
+    pub deliveries: Arc<Deliveries>,
+    pub trails: Vec<Arc<Trail>>,
+    pub alerts: Arc<Alerts>,
+}
+
+impl Works {
+    /// Opens the ledger and plugs everything together. Members are recalled from the ledger, not asked for.
+    pub async fn open(config: &Config, env: &Env) -> Result<Self> {
+        let store = Store::open(&config.state, env).await?;
+        store.set_routes(config.routes.clone());
+        let metrics = Arc::new(Metrics::default());
+        let roster = Roster::new(members(config).await, store.clone());
+        roster.recall().await?;
+        let grace = signed(config.verify.grace);
+        let deliveries = Arc::new(Deliveries::new(store.clone(), metrics.clone(), roster, grace));
+        let mut trails = Vec::new();
+        for trail in &config.trails {
+            let name = trail.name.clone();
+            let id = store.write(move |tx| objects::source_id(tx, &name)).await?;
+            trails.push(Arc::new(open_trail(config, trail, id, env).await?));
+        }
+        let alerts = Arc::new(alerts(config, &store, &metrics, env).await?);
+        Ok(Self { env: env.clone(), store, metrics, deliveries, trails, alerts })
+    }
+}
+
+/// The channels of a configuration, with the outbox behind them.
+pub async fn alerts(config: &Config, store: &Store, metrics: &Arc<Metrics>, env: &Env) -> Result<Alerts> {
+    let mut channels = BTreeMap::new();
+    for (name, channel) in &config.channels {
+        channels.insert(name.clone(), self::channel(channel, env).await?);
+    }
+    let heartbeat = config.heartbeat.map(signed);
+    Ok(Alerts::new(store.clone(), metrics.clone(), channels, config.name.clone(), heartbeat))
+}
+
+pub async fn channel(channel: &Channel, env: &Env) -> Result<DynChannel> {
+    Ok(match channel {
+        Channel::Stdout(format) => Arc::new(Stdout::new(*format)),
+        Channel::Webhook { url, secret, timeout } => Arc::new(Webhook::new(url, secret.as_ref(), *timeout, env.clone())?),
+        Channel::Sns { topic, region, role } => {
+            Arc::new(connect(Some(region), role.as_ref()).await.topic(topic.clone()))
+        }
+    })
+}
+
+async fn members(config: &Config) -> DynMembers {
+    match &config.organization.members {
+        MembersFrom::File(path) => Arc::new(MembersFile::new(path.clone())),
+        MembersFrom::Organizations => {
+            let region = config.trails.iter().find_map(|trail| trail.region.as_ref());
+            Arc::new(connect(region, config.organization.role.as_ref()).await.organizations())
+        }
+    }
+}
+
+async fn open_trail(config: &Config, trail: &config::Trail, id: i64, env: &Env) -> Result<Trail> {
+    let aws = connect(trail.region.as_ref(), trail.role.as_ref()).await;
+    let queue: DynQueue = match &trail.queue {
+        Place::Aws(url) => Arc::new(aws.queue(url.clone(), trail.visibility)),
+        Place::Dir(path) => Arc::new(Spool::open(path, trail.visibility, env.clone())?),
+    };
+    let bucket_name = OnceLock::new();
+    if let Some(name) = real_name(trail) {
+        let _ = bucket_name.set(name);
+    }
+    Ok(Trail {
+        id,
+        name: trail.name.clone(),
+        bucket: bucket(trail, &aws)?,
+        queue,
+        keys: keys(&trail.keys, &aws),
+        rules: rules(config, trail)?,
+        caps: caps(config),
+        object_limit: config.limits.object,
+        validation: trail.validation,
+        bucket_name,
+    })
+}
+
+/// What notices and digests call the bucket, as far as the configuration says.
+pub fn real_name(trail: &config::Trail) -> Option<String> {
+    trail.bucket_name.clone().or_else(|| match &trail.bucket {
+        Place::Aws(name) => Some(name.clone()),
+        Place::Dir(_) => None,
+    })
+}
+
+pub fn caps(config: &Config) -> Caps {
+    let whole = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    Caps { inflated: whole(config.limits.inflated), ratio: whole(config.limits.ratio) }
+}
+
+fn rules(config: &Config, trail: &config::Trail) -> Result<Rules> {
+    let mut layout = Vec::new();
+    for template in trail.layout.iter().flatten() {
+        let parsed = Layout::parse(template);
+        layout.push(parsed.ok_or_else(|| Error::permanent("config:layout", format!("`{template}` is no layout")))?);
+    }
+    Ok(Rules {
+        org: config.organization.id.clone(),
+        bucket: None,
+        layout,
+        writers: trail.writers.clone(),
+        departed_grace: signed(config.organization.departed_grace),
+    })
+}
+
+pub async fn connect(region: Option<&Region>, role: Option<&config::Role>) -> Aws {
+    Aws::connect(&Options {
+        region: region.map(ToString::to_string),
+        role: role.map(|role| role.arn.clone()),
+        external_id: role.and_then(|role| role.external_id.clone()),
+        session: "trailwarden".into(),
+    })
+    .await
+}
+
+pub fn bucket(trail: &config::Trail, aws: &Aws) -> Result<DynBucket> {
+    Ok(match &trail.bucket {
+        Place::Aws(name) => Arc::new(aws.bucket(name.clone(), trail.owner)),
+        Place::Dir(path) => Arc::new(Dir::open(path)?),
+    })
+}
+
+pub fn keys(from: &KeysFrom, aws: &Aws) -> DynKeys {
+    match from {
+        KeysFrom::CloudTrail => Arc::new(aws.public_keys()),
+        KeysFrom::Dir(path) => Arc::new(KeysDir::new(path.clone())),
+    }
+}
+
+pub fn open_keys(path: &Path) -> DynKeys {
+    Arc::new(KeysDir::new(path))
+}
+
+fn signed(duration: std::time::Duration) -> SignedDuration {
+    SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
+}
