@@ -2,6 +2,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod aws;
 pub mod core;
 pub mod delivery;
 pub mod env;

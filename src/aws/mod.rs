@@ -1,0 +1,167 @@
+//! AWS behind the seams: one credential chain, one set of timeouts, one way to class errors.
+//!
+//! Environment and profile decide as they do for every AWS tool: credentials (static, SSO, web identity, process, container,
+//! instance role), region, and endpoint overrides (`AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_S3`, …).
+
+pub mod class;
+mod cloudtrail;
+mod organizations;
+mod s3;
+mod sns;
+mod sqs;
+
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::sts::AssumeRoleProvider;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
+use aws_sdk_s3::config::{
+    IdentityCache, Region as SdkRegion, RequestChecksumCalculation, ResponseChecksumValidation,
+    SharedCredentialsProvider, StalledStreamProtectionConfig,
+};
+use aws_types::service_config::ServiceConfigKey;
+
+pub use self::cloudtrail::PublicKeys;
+pub use self::organizations::Organization;
+pub use self::s3::S3Bucket;
+pub use self::sns::Topic;
+pub use self::sqs::SqsQueue;
+use crate::core::id::AccountId;
+
+/// Attempts inside one call, the first included (the SDK's standard mode).
+const ATTEMPTS: u32 = 3;
+const CONNECT: Duration = Duration::from_secs(5);
+/// Longer than the longest long poll (20 s), or an idle queue would look broken.
+const READ: Duration = Duration::from_secs(30);
+const ATTEMPT: Duration = Duration::from_secs(45);
+const OPERATION: Duration = Duration::from_secs(150);
+/// An instance role and then STS must answer within this time, not within the SDK's 5 s.
+const CREDENTIALS: Duration = Duration::from_secs(20);
+
+/// The SDK's defaults as of a day, so that an SDK update does not change them.
+pub fn behavior() -> BehaviorVersion {
+    BehaviorVersion::v2026_01_12()
+}
+
+/// As whom and where. An empty one leaves everything to environment and profile.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    pub region: Option<String>,
+    /// ARN of a role to assume with the credentials found.
+    pub role: Option<String>,
+    pub external_id: Option<String>,
+    /// Role session name; it shows up in CloudTrail. 2 to 64 of `[\w+=,.@-]` (STS API reference: AssumeRole).
+    pub session: String,
+}
+
+/// One identity in one region. Cheap to clone; makes no call until something is asked.
+#[derive(Debug, Clone)]
+pub struct Aws {
+    config: SdkConfig,
+}
+
+impl Aws {
+    pub async fn connect(options: &Options) -> Self {
+        Self::connect_from(aws_config::defaults(behavior()), options).await
+    }
+
+    /// As `connect`, with some of the configuration already decided by the caller (endpoint, credentials).
+    pub async fn connect_from(loader: ConfigLoader, options: &Options) -> Self {
+        let mut loader = loader
+            .behavior_version(behavior())
+            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+            .timeout_config(
+                TimeoutConfig::builder()
+                    .connect_timeout(CONNECT)
+                    .read_timeout(READ)
+                    .operation_attempt_timeout(ATTEMPT)
+                    .operation_timeout(OPERATION)
+                    .build(),
+            )
+            // It kills slow reads under backpressure; bodies are read to the end under a timeout of our own.
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+            .identity_cache(identity_cache());
+        if let Some(region) = &options.region {
+            loader = loader.region(SdkRegion::new(region.clone()));
+        }
+        let config = loader.load().await;
+        let config = match &options.role {
+            Some(role) => assume(config, role, options).await,
+            None => config,
+        };
+        Self { config }
+    }
+
+    /// The region that calls go to, unless the thing called names its own.
+    pub fn region(&self) -> Option<&str> {
+        self.config.region().map(AsRef::as_ref)
+    }
+
+    /// `owner` is the account that must own the bucket: S3 refuses every call when another one does.
+    pub fn bucket(&self, name: impl Into<String>, owner: Option<AccountId>) -> S3Bucket {
+        let config = aws_sdk_s3::config::Builder::from(&self.config)
+            // Stand-ins for S3 have no host name per bucket.
+            .force_path_style(self.has_endpoint("S3", "AWS_ENDPOINT_URL"))
+            .build();
+        S3Bucket::new(aws_sdk_s3::Client::from_conf(config), name.into(), owner)
+    }
+
+    /// `visibility` is what a received message starts with, whatever the queue's own default.
+    pub fn queue(&self, url: impl Into<String>, visibility: Duration) -> SqsQueue {
+        let url = url.into();
+        let mut config = aws_sdk_sqs::config::Builder::from(&self.config);
+        if let Some(region) = sqs::region_of(&url) {
+            config = config.region(SdkRegion::new(region));
+        }
+        SqsQueue::new(aws_sdk_sqs::Client::from_conf(config.build()), url, visibility)
+    }
+
+    /// Answered only in the management account and to delegated administrators.
+    pub fn organizations(&self) -> Organization {
+        Organization::new(aws_sdk_organizations::Client::new(&self.config))
+    }
+
+    pub fn public_keys(&self) -> PublicKeys {
+        PublicKeys::new(self.config.clone())
+    }
+
+    pub fn topic(&self, arn: impl Into<String>) -> Topic {
+        let arn = arn.into();
+        let mut config = aws_sdk_sns::config::Builder::from(&self.config);
+        if let Some(region) = sns::region_of(&arn) {
+            config = config.region(SdkRegion::new(region));
+        }
+        Topic::new(aws_sdk_sns::Client::from_conf(config.build()), arn)
+    }
+
+    /// Whether environment or profile send the service's calls to an endpoint that is not AWS's own.
+    fn has_endpoint(&self, service: &str, env: &str) -> bool {
+        let named = ServiceConfigKey::builder()
+            .service_id(service)
+            .env(env)
+            .profile("endpoint_url")
+            .build()
+            .ok()
+            .and_then(|key| self.config.service_config().and_then(|settings| settings.load_config(key)));
+        named.is_some() || self.config.endpoint_url().is_some()
+    }
+}
+
+fn identity_cache() -> aws_sdk_s3::config::SharedIdentityCache {
+    IdentityCache::lazy().load_timeout(CREDENTIALS).build()
+}
+
+async fn assume(config: SdkConfig, role: &str, options: &Options) -> SdkConfig {
+    let mut builder = AssumeRoleProvider::builder(role).configure(&config);
+    if !options.session.is_empty() {
+        builder = builder.session_name(&options.session);
+    }
+    if let Some(external_id) = &options.external_id {
+        builder = builder.external_id(external_id);
+    }
+    let provider = SharedCredentialsProvider::new(builder.build().await);
+    config.into_builder().credentials_provider(provider).identity_cache(identity_cache()).build()
+}

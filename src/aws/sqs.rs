@@ -1,0 +1,239 @@
+//! A queue on SQS.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::error::SdkError;
+use aws_sdk_sqs::types::{
+    BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
+    MessageSystemAttributeName, QueueAttributeName,
+};
+use jiff::Timestamp;
+
+use super::class::{code_of, failed};
+use crate::core::id::Region;
+use crate::core::printable;
+use crate::error::{Error, Result};
+use crate::seam::{Depth, Message, Queue};
+
+/// The most that one call receives, deletes or extends (SQS quotas: messages per batch).
+const BATCH: usize = 10;
+/// The longest long poll (SQS quotas).
+const LONGEST_WAIT: u64 = 20;
+/// SQS ends every invisibility 12 hours after the receive; what was already used up must fit in below that.
+const LONGEST_DELAY: u64 = 43_200 - 900;
+
+#[derive(Debug, Clone)]
+pub struct SqsQueue {
+    client: Client,
+    url: String,
+    visibility: Duration,
+}
+
+impl SqsQueue {
+    pub(super) fn new(client: Client, url: String, visibility: Duration) -> Self {
+        Self { client, url, visibility }
+    }
+}
+
+/// The region in `https://sqs.REGION.amazonaws.com/…`; none in the address of a stand-in.
+pub(super) fn region_of(url: &str) -> Option<String> {
+    let host = url.split_once("://")?.1.split(['/', ':']).next()?;
+    let region = host.strip_prefix("sqs.")?.split('.').next()?;
+    Region::parse(region).ok().map(String::from)
+}
+
+#[async_trait]
+impl Queue for SqsQueue {
+    async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Message>> {
+        if max == 0 {
+            return Ok(Vec::new());
+        }
+        let answer = self
+            .client
+            .receive_message()
+            .queue_url(&self.url)
+            .max_number_of_messages(whole(max.min(BATCH) as u64))
+            .wait_time_seconds(whole(wait.as_secs().min(LONGEST_WAIT)))
+            .visibility_timeout(seconds(self.visibility))
+            .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
+            .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp)
+            .send()
+            .await
+            .map_err(|error| failed("sqs:ReceiveMessage", &error))?;
+        Ok(answer.messages.unwrap_or_default().into_iter().filter_map(message).collect())
+    }
+
+    async fn extend(&self, receipts: &[String], by: Duration) -> Result<Vec<String>> {
+        let mut lost = Vec::new();
+        let mut refused = None;
+        for chunk in receipts.chunks(BATCH) {
+            let entries = chunk.iter().enumerate().map(|(number, receipt)| {
+                ChangeMessageVisibilityBatchRequestEntry::builder()
+                    .id(number.to_string())
+                    .receipt_handle(receipt)
+                    .visibility_timeout(seconds(by))
+                    .build()
+            });
+            let entries = entries.collect::<Result<Vec<_>, _>>().map_err(|error| unbuilt(&error))?;
+            let answer = self
+                .client
+                .change_message_visibility_batch()
+                .queue_url(&self.url)
+                .set_entries(Some(entries))
+                .send()
+                .await
+                .map_err(|error| failed("sqs:ChangeMessageVisibilityBatch", &error))?;
+            for entry in answer.failed() {
+                match chunk_receipt(chunk, entry) {
+                    Some(receipt) if is_gone(entry.code()) => lost.push(receipt.clone()),
+                    _ => refused = Some(entry.clone()),
+                }
+            }
+        }
+        // Asking for all of them again is harmless, and tells of the lost ones again.
+        match refused {
+            Some(entry) => Err(Error::transient(
+                "sqs:ChangeMessageVisibilityBatch",
+                format!("not extended: {}", printable(entry.message().unwrap_or("no reason given"), 200)),
+            )
+            .with_code(entry.code())),
+            None => Ok(lost),
+        }
+    }
+
+    async fn done(&self, receipts: &[String]) -> Result<Vec<String>> {
+        let mut left = Vec::new();
+        for chunk in receipts.chunks(BATCH) {
+            let entries = chunk.iter().enumerate().map(|(number, receipt)| {
+                DeleteMessageBatchRequestEntry::builder().id(number.to_string()).receipt_handle(receipt).build()
+            });
+            let entries = entries.collect::<Result<Vec<_>, _>>().map_err(|error| unbuilt(&error))?;
+            let answer = self
+                .client
+                .delete_message_batch()
+                .queue_url(&self.url)
+                .set_entries(Some(entries))
+                .send()
+                .await
+                .map_err(|error| failed("sqs:DeleteMessageBatch", &error))?;
+            // An invalid handle was deleted before, or the message has a newer handle by now: nothing is left to do with it.
+            let failures = answer.failed().iter().filter(|entry| !is_gone(entry.code()));
+            left.extend(failures.filter_map(|entry| chunk_receipt(chunk, entry)).cloned());
+        }
+        Ok(left)
+    }
+
+    async fn later(&self, receipt: &str, delay: Duration) -> Result<()> {
+        let answer = self
+            .client
+            .change_message_visibility()
+            .queue_url(&self.url)
+            .receipt_handle(receipt)
+            .visibility_timeout(seconds(delay))
+            .send()
+            .await;
+        match answer {
+            Ok(_) => Ok(()),
+            // It is back already, or done.
+            Err(error) if is_stale(&error) => Ok(()),
+            Err(error) => Err(failed("sqs:ChangeMessageVisibility", &error)),
+        }
+    }
+
+    async fn depth(&self) -> Result<Depth> {
+        use QueueAttributeName::{
+            ApproximateNumberOfMessages as Visible, ApproximateNumberOfMessagesDelayed as Delayed,
+            ApproximateNumberOfMessagesNotVisible as InFlight,
+        };
+        let answer = self
+            .client
+            .get_queue_attributes()
+            .queue_url(&self.url)
+            .attribute_names(Visible)
+            .attribute_names(InFlight)
+            .attribute_names(Delayed)
+            .send()
+            .await
+            .map_err(|error| failed("sqs:GetQueueAttributes", &error))?;
+        let number = |name: QueueAttributeName| {
+            let text = answer.attributes().and_then(|attributes| attributes.get(&name));
+            // A depth that was not told must not pass for an empty queue.
+            text.and_then(|text| text.parse().ok())
+                .ok_or_else(|| Error::transient("sqs:GetQueueAttributes", format!("no number for {}", name.as_str())))
+        };
+        Ok(Depth { visible: number(Visible)?, in_flight: number(InFlight)?, delayed: number(Delayed)? })
+    }
+
+    fn visibility(&self) -> Duration {
+        self.visibility
+    }
+}
+
+fn message(message: aws_sdk_sqs::types::Message) -> Option<Message> {
+    let attribute = |name| message.attributes.as_ref().and_then(|attributes| attributes.get(&name));
+    let sent = attribute(MessageSystemAttributeName::SentTimestamp).and_then(|text| text.parse().ok());
+    let count = attribute(MessageSystemAttributeName::ApproximateReceiveCount).and_then(|text| text.parse().ok());
+    Some(Message {
+        deliveries: count.unwrap_or(1),
+        sent: sent.and_then(|millis| Timestamp::from_millisecond(millis).ok()),
+        // Without a receipt nothing could ever be done with it; it comes back by itself.
+        receipt: message.receipt_handle?,
+        id: message.message_id.unwrap_or_default(),
+        body: message.body.unwrap_or_default().into_bytes(),
+    })
+}
+
+fn chunk_receipt<'a>(chunk: &'a [String], entry: &BatchResultErrorEntry) -> Option<&'a String> {
+    entry.id().parse::<usize>().ok().and_then(|number| chunk.get(number))
+}
+
+/// Codes that say that this delivery of the message is over: its handle is expired or malformed, or its 12 hours are used up.
+fn is_gone(code: &str) -> bool {
+    ["ReceiptHandleIsInvalid", "InvalidParameterValue", "InvalidIdFormat", "MessageNotInflight"]
+        .iter()
+        .any(|part| code.contains(part))
+}
+
+fn is_stale<E: aws_sdk_sqs::error::ProvideErrorMetadata>(
+    error: &SdkError<E, aws_sdk_sqs::config::http::HttpResponse>,
+) -> bool {
+    code_of(error).is_some_and(is_gone)
+}
+
+fn unbuilt(error: &dyn std::error::Error) -> Error {
+    Error::permanent("sqs:Batch", super::class::chain(error))
+}
+
+/// Whole seconds, rounded up, so that nothing comes back early.
+fn seconds(time: Duration) -> i32 {
+    whole((time.as_secs() + u64::from(time.subsec_nanos() > 0)).min(LONGEST_DELAY))
+}
+
+fn whole(number: u64) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_region_is_read_from_awss_own_addresses_only() {
+        let region = |url| region_of(url);
+        assert_eq!(region("https://sqs.eu-central-1.amazonaws.com/111122223333/q").as_deref(), Some("eu-central-1"));
+        assert_eq!(region("https://sqs.cn-north-1.amazonaws.com.cn/111122223333/q").as_deref(), Some("cn-north-1"));
+        for other in ["http://127.0.0.1:4566/000000000000/q", "https://queue.amazonaws.com/1/q", "sqs.eu-west-1", ""] {
+            assert_eq!(region(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn delays_are_rounded_up_and_stay_below_twelve_hours() {
+        assert_eq!(seconds(Duration::ZERO), 0);
+        assert_eq!(seconds(Duration::from_millis(1)), 1);
+        assert_eq!(seconds(Duration::from_secs(90)), 90);
+        assert!(seconds(Duration::from_secs(86_400)) < 43_200);
+    }
+}

@@ -1,0 +1,234 @@
+//! AWS on one machine: ministack for S3, SQS, SNS and the rest, moto for Organizations with paging.
+//!
+//! Each is installed once from PyPI into a virtual environment under the build directory, and started once per test process.
+//! Without Python 3 or without PyPI the tests that need it are skipped loudly; with `TRAILWARDEN_REQUIRE_EMULATOR=1` they fail.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use aws_config::{ConfigLoader, SdkConfig};
+use aws_sdk_s3::config::{Credentials, Region};
+use trailwarden::aws::{Aws, Options, behavior};
+
+pub const REGION: &str = "eu-west-1";
+
+/// Ends the emulator when the test process ends, however that happens: its standard input is a pipe from there.
+const LEASH: &str = "\
+import os, signal, subprocess, sys, threading
+child = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, start_new_session=True)
+def end(*_):
+    try: os.killpg(child.pid, signal.SIGKILL)
+    except ProcessLookupError: pass
+    child.wait()
+    os._exit(0)
+signal.signal(signal.SIGTERM, end)
+threading.Thread(target=lambda: (child.wait(), os._exit(1)), daemon=True).start()
+sys.stdin.buffer.read()
+end()
+";
+
+/// What to install and how to start it.
+struct Kind {
+    name: &'static str,
+    packages: &'static [&'static str],
+    program: &'static str,
+    args: fn(u16) -> Vec<String>,
+    env: fn(u16) -> Vec<(&'static str, String)>,
+}
+
+const MINISTACK: Kind = Kind {
+    name: "emulator",
+    packages: &["ministack==1.5.33", "cryptography"],
+    program: "ministack",
+    args: |_| Vec::new(),
+    env: |port| {
+        vec![
+            ("BIND_HOST", "127.0.0.1".to_owned()),
+            ("GATEWAY_PORT", port.to_string()),
+            ("IOT_MTLS_ENABLED", "0".to_owned()),
+        ]
+    },
+};
+
+const MOTO: Kind = Kind {
+    name: "moto",
+    packages: &["moto[server]==5.2.5"],
+    program: "moto_server",
+    args: |port| vec!["-H".to_owned(), "127.0.0.1".to_owned(), "-p".to_owned(), port.to_string()],
+    env: |_| Vec::new(),
+};
+
+/// A running emulator. It dies with this value, and with the process.
+#[derive(Debug)]
+pub struct Emulator {
+    pub endpoint: String,
+    leash: Child,
+}
+
+impl Emulator {
+    /// An emulator of one's own. Take `shared` unless the test disturbs others.
+    pub fn start() -> Option<Self> {
+        start(&MINISTACK)
+    }
+
+    /// The one ministack of this test process. Tests share it, so each makes names of its own.
+    pub fn shared() -> Option<&'static Self> {
+        static SHARED: OnceLock<Option<Emulator>> = OnceLock::new();
+        SHARED.get_or_init(Self::start).as_ref()
+    }
+
+    /// The one moto of this test process.
+    pub fn moto() -> Option<&'static Self> {
+        static SHARED: OnceLock<Option<Emulator>> = OnceLock::new();
+        SHARED.get_or_init(|| start(&MOTO)).as_ref()
+    }
+
+    /// For child processes, on top of a cleared or inherited environment.
+    pub fn env(&self) -> Vec<(&'static str, String)> {
+        env_of(&self.endpoint)
+    }
+
+    /// The seams, connected as the product connects them.
+    pub async fn aws(&self) -> Aws {
+        Aws::connect_from(loader(&self.endpoint), &Options::default()).await
+    }
+
+    /// For clients of the tests' own.
+    pub async fn sdk(&self) -> SdkConfig {
+        loader(&self.endpoint).load().await
+    }
+
+    pub async fn s3(&self) -> aws_sdk_s3::Client {
+        let config = aws_sdk_s3::config::Builder::from(&self.sdk().await).force_path_style(true).build();
+        aws_sdk_s3::Client::from_conf(config)
+    }
+
+    pub async fn sqs(&self) -> aws_sdk_sqs::Client {
+        aws_sdk_sqs::Client::new(&self.sdk().await)
+    }
+
+    pub async fn sns(&self) -> aws_sdk_sns::Client {
+        aws_sdk_sns::Client::new(&self.sdk().await)
+    }
+
+    pub async fn organizations(&self) -> aws_sdk_organizations::Client {
+        aws_sdk_organizations::Client::new(&self.sdk().await)
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        drop(self.leash.stdin.take());
+        self.leash.wait().ok();
+    }
+}
+
+/// A configuration that reaches `endpoint` with made-up credentials, whatever the environment says.
+pub fn loader(endpoint: &str) -> ConfigLoader {
+    aws_config::defaults(behavior())
+        .endpoint_url(endpoint)
+        .region(Region::new(REGION))
+        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+}
+
+/// The same as environment variables.
+pub fn env_of(endpoint: &str) -> Vec<(&'static str, String)> {
+    [
+        ("AWS_ENDPOINT_URL", endpoint),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+        ("AWS_REGION", REGION),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+    ]
+    .map(|(name, value)| (name, value.to_owned()))
+    .into()
+}
+
+fn start(kind: &Kind) -> Option<Emulator> {
+    let started = install(kind).and_then(|venv| {
+        // Another process may take the port between the look and the start.
+        (0..3).map(|_| launch(kind, &venv)).find(Result::is_ok).unwrap_or_else(|| launch(kind, &venv))
+    });
+    match started {
+        Ok(emulator) => Some(emulator),
+        Err(reason) if std::env::var_os("TRAILWARDEN_REQUIRE_EMULATOR").is_some_and(|value| value == "1") => {
+            panic!("{} is required and did not start: {reason}", kind.program)
+        }
+        Err(reason) => {
+            eprintln!("SKIPPED: {} did not start: {reason}", kind.program);
+            None
+        }
+    }
+}
+
+/// The virtual environment, made when missing; one process makes it while the others wait.
+fn install(kind: &Kind) -> Result<PathBuf, String> {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().ok_or("no build directory")?;
+    std::fs::create_dir_all(target).map_err(|error| error.to_string())?;
+    let venv = target.join(format!("{}-venv", kind.name));
+    let lock = File::create(target.join(format!("{}-venv.lock", kind.name))).map_err(|error| error.to_string())?;
+    lock.lock().map_err(|error| error.to_string())?;
+    let marker = venv.join("installed");
+    let wanted = kind.packages.join(" ");
+    if std::fs::read_to_string(&marker).is_ok_and(|text| text == wanted) {
+        return Ok(venv);
+    }
+    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
+    run(Command::new(venv.join("bin/python"))
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+        .args(kind.packages))?;
+    std::fs::write(&marker, &wanted).map_err(|error| error.to_string())?;
+    Ok(venv)
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr)))
+}
+
+fn launch(kind: &Kind, venv: &Path) -> Result<Emulator, String> {
+    let port = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
+    let port = port.map_err(|error| error.to_string())?.port();
+    let leash = Command::new(venv.join("bin/python"))
+        .args(["-c", LEASH])
+        .arg(venv.join("bin").join(kind.program))
+        .args((kind.args)(port))
+        .envs((kind.env)(port))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| error.to_string())?;
+    let mut emulator = Emulator { endpoint: format!("http://127.0.0.1:{port}"), leash };
+    for _ in 0..600 {
+        if answers(port) {
+            return Ok(emulator);
+        }
+        if emulator.leash.try_wait().is_ok_and(|status| status.is_some()) {
+            return Err("it ended by itself".to_owned());
+        }
+        pause(Duration::from_millis(50));
+    }
+    Err("it does not answer".to_owned())
+}
+
+fn answers(port: u16) -> bool {
+    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return false };
+    stream.set_read_timeout(Some(Duration::from_secs(5))).ok();
+    let asked = stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let mut first = [0; 5];
+    asked.is_ok() && stream.read_exact(&mut first).is_ok() && &first == b"HTTP/"
+}
+
+#[expect(clippy::disallowed_methods, reason = "waits for another process, outside of any runtime")]
+fn pause(time: Duration) {
+    std::thread::sleep(time);
+}

@@ -1,0 +1,6 @@
+//! Parts that several test binaries share. Each uses some of them.
+#![allow(dead_code)]
+
+pub mod emulator;
+pub mod keys_stub;
+pub mod stub;

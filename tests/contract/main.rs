@@ -1,0 +1,8 @@
+//! Every implementation of a seam against the suite of that seam, and AWS's own corners against emulators and stubs.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod aws;
+mod faults;
+mod suite;
