@@ -25,11 +25,10 @@ pub async fn roots(bucket: &dyn Bucket) -> Result<Vec<Root>> {
                 return Ok(roots);
             }
             for child in bucket.folders(&folder).await? {
-                let path = format!("{folder}{child}");
-                if child == "AWSLogs/" {
-                    accounts(bucket, &folder, &path, &mut roots).await?;
+                if name(&child) == "AWSLogs" {
+                    accounts(bucket, &folder, &child, &mut roots).await?;
                 } else {
-                    next.push(path);
+                    next.push(child);
                 }
             }
         }
@@ -41,12 +40,11 @@ pub async fn roots(bucket: &dyn Bucket) -> Result<Vec<Root>> {
 async fn accounts(bucket: &dyn Bucket, prefix: &str, aws_logs: &str, roots: &mut Vec<Root>) -> Result<()> {
     let prefix = prefix.trim_end_matches('/').to_owned();
     for child in bucket.folders(aws_logs).await? {
-        let name = child.trim_end_matches('/');
-        if let Ok(account) = AccountId::parse(name) {
+        if let Ok(account) = AccountId::parse(name(&child)) {
             roots.push(Root { prefix: prefix.clone(), org: None, account });
-        } else if let Ok(org) = OrgId::parse(name) {
-            for child in bucket.folders(&format!("{aws_logs}{child}")).await? {
-                if let Ok(account) = AccountId::parse(child.trim_end_matches('/')) {
+        } else if let Ok(org) = OrgId::parse(name(&child)) {
+            for child in bucket.folders(&child).await? {
+                if let Ok(account) = AccountId::parse(name(&child)) {
                     roots.push(Root { prefix: prefix.clone(), org: Some(org.clone()), account });
                 }
             }
@@ -58,7 +56,13 @@ async fn accounts(bucket: &dyn Bucket, prefix: &str, aws_logs: &str, roots: &mut
 /// The regions under one kind's folder (`CloudTrail`, `CloudTrail-Digest`, …) of a root.
 pub async fn regions(bucket: &dyn Bucket, root: &Root, kind: &str) -> Result<Vec<Region>> {
     let folders = bucket.folders(&format!("{}{kind}/", root.path())).await?;
-    Ok(folders.iter().filter_map(|name| Region::parse(name.trim_end_matches('/')).ok()).collect())
+    Ok(folders.iter().filter_map(|folder| Region::parse(name(folder)).ok()).collect())
+}
+
+/// The last part of a folder's path.
+fn name(folder: &str) -> &str {
+    let folder = folder.trim_end_matches('/');
+    folder.rsplit_once('/').map_or(folder, |(_, name)| name)
 }
 
 /// `root/kind/region/yyyy/mm/dd/`

@@ -107,7 +107,8 @@ pub trait Bucket: Send + Sync {
     async fn head(&self, key: &str, version: Option<&str>) -> Result<Option<Head>>;
     /// Keys under `prefix` that sort after `after`.
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page>;
-    /// Whole next folder names under `prefix` (which is empty or ends in `/`), each ending in `/`: a delimiter listing.
+    /// The folders right under `prefix` (which is empty or ends in `/`), as whole prefixes that end in `/`: a delimiter
+    /// listing.
     async fn folders(&self, prefix: &str) -> Result<Vec<String>>;
     /// Durable on return. Never used on an evidence bucket.
     async fn put(&self, key: &str, body: Vec<u8>, metadata: Metadata) -> Result<()>;

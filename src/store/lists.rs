@@ -167,3 +167,17 @@ pub fn forget_progress(tx: &Tx<'_>, prefix: &str) -> Result<()> {
         .execute([prefix])
         .map(|_| ())
 }
+
+/// Every key of a region that was ever seen.
+pub fn keys_of(conn: &Connection, region: &Region) -> Result<Vec<PublicKey>> {
+    conn.prepare_cached("SELECT fingerprint, der, valid_from, valid_to FROM keys WHERE region = ?1 ORDER BY fingerprint")?
+        .query_map([region.as_str()], |row| {
+            Ok(PublicKey {
+                fingerprint: row.get(0)?,
+                der: row.get(1)?,
+                valid_from: row.get::<_, Option<i64>>(2)?.map(time),
+                valid_to: row.get::<_, Option<i64>>(3)?.map(time),
+            })
+        })?
+        .collect()
+}

@@ -37,6 +37,25 @@ pub struct LogCounts {
     pub unchecked: u64,
 }
 
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.good += other.good;
+        self.bad += other.bad;
+        self.missing += other.missing;
+        self.unchecked += other.unchecked;
+    }
+}
+
+impl std::ops::AddAssign for LogCounts {
+    fn add_assign(&mut self, other: Self) {
+        self.good += other.good;
+        self.bad += other.bad;
+        self.missing += other.missing;
+        self.unlisted += other.unlisted;
+        self.unchecked += other.unchecked;
+    }
+}
+
 #[derive(Debug, Clone, Serialize)]
 pub struct ChainReport {
     pub account: AccountId,
@@ -95,15 +114,8 @@ impl Report {
     pub(super) fn loaded(&mut self, outcome: Result<Group>) {
         match outcome {
             Ok(group) => {
-                self.digests.good += group.digests.good;
-                self.digests.bad += group.digests.bad;
-                self.digests.missing += group.digests.missing;
-                self.digests.unchecked += group.digests.unchecked;
-                self.logs.good += group.logs.good;
-                self.logs.bad += group.logs.bad;
-                self.logs.missing += group.logs.missing;
-                self.logs.unlisted += group.logs.unlisted;
-                self.logs.unchecked += group.logs.unchecked;
+                self.digests += group.digests;
+                self.logs += group.logs;
                 self.chains.extend(group.chains);
                 self.unchecked.extend(group.unchecked);
                 for finding in group.findings {
@@ -201,4 +213,23 @@ pub(super) fn phase_hours(phase: Timestamp, from: Timestamp, to: Timestamp) -> V
         .take_while(|second| *second <= to.as_second())
         .filter_map(|second| Timestamp::from_second(second).ok())
         .collect()
+}
+
+impl Report {
+    /// Two buckets' reports as one.
+    #[must_use]
+    pub fn join(mut self, other: Self) -> Self {
+        self.digests += other.digests;
+        self.logs += other.logs;
+        self.chains.extend(other.chains);
+        self.findings.extend(other.findings);
+        self.unchecked.extend(other.unchecked);
+        self.bucket = None;
+        self.verdict = match (self.verdict, other.verdict) {
+            (Verdict::Bad, _) | (_, Verdict::Bad) => Verdict::Bad,
+            (Verdict::Good, Verdict::Good) => Verdict::Good,
+            _ => Verdict::Incomplete,
+        };
+        self
+    }
 }

@@ -1,0 +1,161 @@
+//! The command line: composes each verb's arguments. Man page, completions and docs come from this tree.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+
+use crate::cmd::{self, Context, Exit};
+
+/// Watches over an organization's CloudTrail archive: judges every delivery, proves every digest chain, tells what is wrong.
+#[derive(Debug, Parser)]
+#[command(name = "trailwarden", version, after_help = EXIT_CODES)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub verb: Verb,
+    #[command(flatten)]
+    pub global: Global,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Global {
+    /// The configuration file
+    #[arg(long, short, global = true, env = "TRAILWARDEN_CONFIG", default_value = "/etc/trailwarden/trailwarden.toml", value_name = "FILE")]
+    pub config: PathBuf,
+    /// Say more on stderr (-v debug, -vv trace)
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub verbose_log: u8,
+    /// Say only warnings and errors on stderr
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// When to color what people read
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    pub color: Color,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+const EXIT_CODES: &str = "Exit codes:
+  0    done, nothing to report
+  1    failed (I/O, AWS, internal)
+  2    bad usage
+  3    bad configuration
+  4    worked, and the news is bad
+  5    could not tell: some part unchecked, nothing bad seen
+  130  interrupted";
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// The daemon: consume notifications, judge, verify, alert
+    Run(cmd::run::Args),
+    /// Play a made-up organization through the real flows, with planted trouble
+    Demo(cmd::demo::Args),
+    /// Is the configuration good, and what does it mean (no network)
+    CheckConfig(cmd::check_config::Args),
+    /// What the warden knows; works while it runs
+    Status(cmd::status::Args),
+    /// Verify digest chains and logs over a range, online or from a copy
+    Verify(cmd::verify::Args),
+    /// Settle what lies in the bucket and was never announced
+    Backfill(cmd::backfill::Args),
+    /// Findings: list, show, acknowledge
+    Findings(cmd::findings::Args),
+    /// Messages that could not be understood: list, show, replay, drop
+    Quarantine(cmd::quarantine::Args),
+    /// Alert channels: send a marked test alert
+    Channel(cmd::channel::Args),
+    /// Digest-signing keys: save them for offline verification
+    Keys(cmd::keys::Args),
+    /// Print the manual page
+    #[command(hide = true)]
+    Man,
+    /// Print shell completions
+    #[command(hide = true)]
+    Completions {
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+}
+
+impl Color {
+    fn decide(self, terminal: bool) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Auto => terminal && std::env::var_os("NO_COLOR").is_none(),
+        }
+    }
+}
+
+/// Runs one verb to its exit code.
+pub async fn run(cli: Cli) -> u8 {
+    let context = Context {
+        config: cli.global.config.clone(),
+        color: cli.global.color.decide(std::io::stdout().is_terminal()),
+        progress: std::io::stderr().is_terminal() && !cli.global.quiet,
+    };
+    start_log(&cli);
+    let outcome = match cli.verb {
+        Verb::Run(args) => cmd::run::run(&context, args).await,
+        Verb::Demo(args) => cmd::demo::run(&context, args).await,
+        Verb::CheckConfig(args) => cmd::check_config::run(&context, &args),
+        Verb::Status(args) => cmd::status::run(&context, &args).await,
+        Verb::Verify(args) => cmd::verify::run(&context, args).await,
+        Verb::Backfill(args) => cmd::backfill::run(&context, args).await,
+        Verb::Findings(args) => cmd::findings::run(&context, args).await,
+        Verb::Quarantine(args) => cmd::quarantine::run(&context, args).await,
+        Verb::Channel(args) => cmd::channel::run(&context, args).await,
+        Verb::Keys(args) => cmd::keys::run(&context, args).await,
+        Verb::Man => man(),
+        Verb::Completions { shell } => completions(shell),
+    };
+    match outcome {
+        Ok(exit) => exit.code(),
+        Err(failure) => {
+            if !failure.is_broken_pipe() {
+                eprintln!("error: {failure}");
+            }
+            failure.code()
+        }
+    }
+}
+
+fn man() -> cmd::Outcome {
+    let mut page = Vec::new();
+    clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+    cmd::print_bytes(&page)?;
+    Ok(Exit::Done)
+}
+
+fn completions(shell: clap_complete::Shell) -> cmd::Outcome {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "trailwarden", &mut text);
+    cmd::print_bytes(&text)?;
+    Ok(Exit::Done)
+}
+
+/// The daemon logs JSON for the journal; every other verb logs for a person, and only what went wrong.
+fn start_log(cli: &Cli) {
+    let daemon = matches!(cli.verb, Verb::Run(_));
+    let level = match (cli.global.quiet, cli.global.verbose_log, daemon) {
+        (true, _, _) => "warn",
+        (_, 0, true) => "info",
+        (_, 0, false) => "error",
+        (_, 1, _) => "debug",
+        _ => "trace",
+    };
+    // The SDK's own chatter is only of use to whoever asked for everything.
+    let sdk = if level == "trace" { "debug" } else { "warn" };
+    let filter = format!("{sdk},trailwarden={level}");
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if daemon {
+        subscriber.json().flatten_event(true).with_target(false).init();
+    } else {
+        subscriber.with_ansi(cli.global.color.decide(std::io::stderr().is_terminal())).without_time().with_target(false).init();
+    }
+}

@@ -1,0 +1,61 @@
+//! `channel test`: a marked test alert, so that nobody learns of a broken channel from a real one.
+
+use clap::Subcommand;
+use jiff::Timestamp;
+
+use crate::cmd::{Context, Exit, Failure, Outcome, print};
+use crate::core::finding::{Alert, Held, Kind, Reason, State};
+use crate::env::Env;
+use crate::wiring;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Send a test alert to one channel
+    Test { name: String },
+}
+
+pub async fn run(context: &Context, args: Args) -> Outcome {
+    let Verb::Test { name } = args.verb;
+    let config = context.load()?;
+    let channel = config.channels.get(&name).ok_or_else(|| {
+        let known: Vec<&str> = config.channels.keys().map(String::as_str).collect();
+        Failure::Usage(format!("no channel `{name}`; the configuration has: {}", known.join(", ")))
+    })?;
+    let env = Env::system();
+    let alert = Alert::new(Reason::Test, example(env.now()), &config.name);
+    wiring::channel(channel, &env).await?.send(&format!("test-{}", env.token()), &alert).await?;
+    if channel.kind() != "stdout" {
+        print(&format!("a test alert was sent to {name} ({})\n", channel.kind()))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn example(now: Timestamp) -> Held {
+    let kind = Kind::Heartbeat;
+    Held {
+        id: "000000000000".into(),
+        kind,
+        class: kind.class(),
+        severity: kind.severity(),
+        state: State::Open,
+        account: None,
+        region: None,
+        trail: None,
+        bucket: None,
+        object: None,
+        hours: Vec::new(),
+        detail: "this is a test alert; nothing happened".into(),
+        first_seen: now,
+        last_seen: now,
+        resolved_at: None,
+        note: None,
+        count: 1,
+        url: kind.url(),
+    }
+}

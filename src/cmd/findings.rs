@@ -1,0 +1,190 @@
+//! `findings`: list, show, acknowledge, and the table of kinds.
+
+use clap::Subcommand;
+
+use crate::cmd::{Context, Exit, Failure, Outcome, print, print_json, style};
+use crate::core::finding::{Held, Kind, Severity};
+use crate::core::printable;
+use crate::env::Env;
+use crate::store::{self, Store, findings};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    /// One JSON document
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Open and acknowledged findings, the worst first
+    List {
+        /// Resolved ones too
+        #[arg(long)]
+        all: bool,
+        /// Only this kind
+        #[arg(long, value_name = "KIND")]
+        kind: Option<String>,
+    },
+    /// One finding with its evidence, meaning and what to do
+    Show { id: String },
+    /// Say that somebody is on it: it is not repeated any more
+    Ack {
+        id: String,
+        #[arg(long, default_value = "")]
+        note: String,
+    },
+    /// Every kind of finding
+    Kinds,
+}
+
+pub async fn run(context: &Context, args: Args) -> Outcome {
+    match args.verb.unwrap_or(Verb::List { all: false, kind: None }) {
+        Verb::List { all, kind } => list(context, args.json, all, kind).await,
+        Verb::Show { id } => show(context, args.json, id).await,
+        Verb::Ack { id, note } => acknowledge(context, id, note).await,
+        Verb::Kinds => kinds(context, args.json),
+    }
+}
+
+async fn list(context: &Context, json: bool, all: bool, kind: Option<String>) -> Outcome {
+    let kind = match kind {
+        Some(name) => {
+            Some(Kind::parse(&name).ok_or_else(|| Failure::Usage(format!("`{name}` is no kind; see `trailwarden findings kinds`")))?)
+        }
+        None => None,
+    };
+    let config = context.load()?;
+    let mut held = store::peek(&config.state, move |conn| findings::list(conn, all)).await?;
+    held.retain(|held| kind.is_none_or(|kind| held.kind == kind));
+    if json {
+        print_json(&held)?;
+    } else {
+        print(&table(context, &held))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// One finding in two lines: what and where, then the detail.
+pub fn table(context: &Context, all: &[Held]) -> String {
+    if all.is_empty() {
+        return context.paint(style::GOOD, "no findings") + "\n";
+    }
+    let mut text = String::new();
+    for held in all {
+        let color = severity_style(held.severity);
+        let place: Vec<String> =
+            [held.account.map(|id| id.to_string()), held.region.as_ref().map(ToString::to_string), held.trail.clone()]
+                .into_iter()
+                .flatten()
+                .collect();
+        let state = if held.state == crate::core::finding::State::Open { String::new() } else { format!("  [{}]", held.state) };
+        let severity = context.paint(color, format!("{:<8}", held.severity.name()));
+        text.push_str(&format!("{} {severity} {:<24} {}{state}\n", held.id, held.kind.name(), place.join(" ")));
+        text.push_str(&format!("             {}\n", context.paint(style::DIM, printable(&held.detail, 300))));
+    }
+    text
+}
+
+pub fn severity_style(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Critical | Severity::High => style::BAD,
+        Severity::Medium => style::WARN,
+        Severity::Low | Severity::Info => style::DIM,
+    }
+}
+
+async fn find(context: &Context, id: String) -> Result<(crate::config::Config, Held), Failure> {
+    let config = context.load()?;
+    let wanted = id.clone();
+    let held = store::peek(&config.state, move |conn| findings::get(conn, &wanted)).await?;
+    let held = held.ok_or_else(|| Failure::Usage(format!("no finding `{id}` (or more than one that begins so)")))?;
+    Ok((config, held))
+}
+
+async fn show(context: &Context, json: bool, id: String) -> Outcome {
+    let (_, held) = find(context, id).await?;
+    if json {
+        print_json(&held)?;
+    } else {
+        print(&describe(context, &held))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// A finding in full.
+pub fn describe(context: &Context, held: &Held) -> String {
+    let mut text = format!(
+        "{} {}: {}\n",
+        context.paint(severity_style(held.severity), held.severity.name()),
+        held.kind.name(),
+        context.paint(style::STRONG, held.kind.title())
+    );
+    let mut line = |name: &str, value: String| {
+        if !value.is_empty() {
+            text.push_str(&format!("  {name:<10}{value}\n"));
+        }
+    };
+    line("id", held.id.clone());
+    line("state", held.state.to_string());
+    line("account", held.account.map(|id| id.to_string()).unwrap_or_default());
+    line("region", held.region.as_ref().map(ToString::to_string).unwrap_or_default());
+    line("trail", held.trail.clone().unwrap_or_default());
+    line("bucket", held.bucket.as_deref().map(|name| printable(name, 100)).unwrap_or_default());
+    line("object", held.object.as_deref().map(|key| printable(key, 1024)).unwrap_or_default());
+    line("hours", held.hours.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
+    line("evidence", printable(&held.detail, 1000));
+    line("seen", format!("{} times, first {}, last {}", held.count, held.first_seen, held.last_seen));
+    line("note", held.note.clone().unwrap_or_default());
+    line("means", held.kind.means().into());
+    line("to do", held.kind.action().into());
+    line("more", held.url.clone());
+    text
+}
+
+async fn acknowledge(context: &Context, id: String, note: String) -> Outcome {
+    let (config, held) = find(context, id).await?;
+    let store = Store::open(&config.state, &Env::system()).await?;
+    let id = held.id.clone();
+    let done = store.write(move |tx| findings::acknowledge(tx, &id, &note)).await?;
+    let said = if done { "acknowledged" } else { "was not open: nothing changed" };
+    print(&format!("{} {said}\n", held.id))?;
+    Ok(Exit::Done)
+}
+
+#[derive(serde::Serialize)]
+struct KindRow {
+    kind: Kind,
+    class: crate::core::finding::Class,
+    severity: Severity,
+    title: &'static str,
+    means: &'static str,
+    action: &'static str,
+}
+
+fn kinds(context: &Context, json: bool) -> Outcome {
+    let rows: Vec<KindRow> = Kind::ALL
+        .iter()
+        .map(|kind| KindRow {
+            kind: *kind,
+            class: kind.class(),
+            severity: kind.severity(),
+            title: kind.title(),
+            means: kind.means(),
+            action: kind.action(),
+        })
+        .collect();
+    if json {
+        print_json(&rows)?;
+        return Ok(Exit::Done);
+    }
+    let mut text = String::new();
+    for row in rows {
+        let severity = context.paint(severity_style(row.severity), format!("{:<8}", row.severity.name()));
+        text.push_str(&format!("{:<24} {:<9} {severity} {}\n", row.kind.name(), row.class.name(), row.title));
+    }
+    print(&text)?;
+    Ok(Exit::Done)
+}

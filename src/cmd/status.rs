@@ -1,0 +1,183 @@
+//! `status`: what the warden knows, read from the ledger.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use rusqlite::Connection;
+use serde::Serialize;
+
+use crate::cmd::{Context, Exit, Outcome, grouped, print, print_json, style};
+use crate::core::chain::overdue_hours;
+use crate::core::finding::{Kind, Severity};
+use crate::env::Env;
+use crate::store::{self, digests, findings, lists, outbox};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// One JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Status {
+    pub objects: Objects,
+    pub records: i64,
+    pub digests: digests::Tally,
+    pub chains: Chains,
+    pub alerts: AlertCounts,
+    pub findings: FindingCounts,
+    /// Seconds between now and the newest moment that is proven; null before the first digest.
+    pub lag_seconds: Option<i64>,
+    /// The newest moment up to which every chain that is not overdue is proven.
+    pub horizon: Option<Timestamp>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Objects {
+    pub seen: i64,
+    pub admitted: i64,
+    pub refused: i64,
+    /// Listed by a digest and not seen yet.
+    pub pending: i64,
+    pub quarantined: i64,
+    pub absent: i64,
+    pub unusable: i64,
+    pub rejects: i64,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub struct Chains {
+    pub good: usize,
+    pub bad: usize,
+    pub overdue: usize,
+}
+
+#[derive(Debug, Serialize)]
+pub struct AlertCounts {
+    pub sent: i64,
+    pub due: i64,
+    pub dead: i64,
+}
+
+#[derive(Debug, Serialize)]
+pub struct FindingCounts {
+    pub open: BTreeMap<String, i64>,
+}
+
+pub async fn run(context: &Context, args: &Args) -> Outcome {
+    let config = context.load()?;
+    let now = Env::system().now();
+    let grace = jiff::SignedDuration::try_from(config.verify.grace).unwrap_or(jiff::SignedDuration::ZERO);
+    let status = store::peek(&config.state, move |conn| look(conn, now, grace)).await?;
+    if args.json {
+        print_json(&status)?;
+    } else {
+        print(&draw(context, &status))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Everything in one consistent look.
+pub fn look(conn: &Connection, now: Timestamp, grace: jiff::SignedDuration) -> rusqlite::Result<Status> {
+    let tx = conn.unchecked_transaction()?;
+    let counters = lists::counters(&tx)?;
+    let count = |name: &str| counters.get(name).copied().unwrap_or(0);
+    let mut open: BTreeMap<String, i64> = Severity::ALL.iter().map(|severity| (severity.to_string(), 0)).collect();
+    open.extend(findings::open_by_severity(&tx)?);
+    let (chains, horizon) = chains(&tx, now, grace)?;
+    let (due, _) = outbox::backlog(&tx, now)?;
+    let pending: i64 = tx.query_row("SELECT count(*) FROM awaited WHERE told = 0", [], |row| row.get(0))?;
+    Ok(Status {
+        objects: Objects {
+            seen: count("objects.seen"),
+            admitted: count("objects.admitted"),
+            refused: count("objects.refused"),
+            pending,
+            quarantined: lists::quarantine_held(&tx)?,
+            absent: count("objects.absent"),
+            unusable: count("objects.unusable"),
+            rejects: count("rejects"),
+        },
+        records: count("records"),
+        digests: digests::tally(&tx)?,
+        chains,
+        alerts: AlertCounts { sent: count("alerts.sent"), due, dead: count("alerts.dead") },
+        findings: FindingCounts { open },
+        lag_seconds: horizon.map(|horizon| now.duration_since(horizon).as_secs()),
+        horizon,
+    })
+}
+
+fn chains(conn: &Connection, now: Timestamp, grace: jiff::SignedDuration) -> rusqlite::Result<(Chains, Option<Timestamp>)> {
+    let sources: Vec<i64> =
+        conn.prepare("SELECT id FROM sources")?.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let broken = [Kind::DigestMissing, Kind::ChainBroken, Kind::ChainRestarted, Kind::DigestSignatureInvalid, Kind::DigestMalformed, Kind::DigestMisplaced];
+    let mut hurt = Vec::new();
+    for held in findings::list(conn, false)? {
+        if broken.contains(&held.kind) {
+            hurt.push((held.account, held.region, held.trail));
+        }
+    }
+    let (mut counts, mut horizon): (Chains, Option<Timestamp>) = (Chains::default(), None);
+    for source in sources {
+        for chain in digests::chains(conn, source)? {
+            let Some(head) = chain.head.filter(|_| !chain.chain.backfill) else { continue };
+            let place = (Some(chain.chain.account()), Some(chain.chain.region.clone()), Some(chain.chain.trail.clone()));
+            if !overdue_hours(head, now, grace).is_empty() {
+                counts.overdue += 1;
+            } else {
+                horizon = Some(horizon.map_or(head, |so_far| so_far.min(head)));
+                if hurt.contains(&place) { counts.bad += 1 } else { counts.good += 1 }
+            }
+        }
+    }
+    if horizon.is_none() {
+        horizon = findings::last_seen(conn)?;
+    }
+    Ok((counts, horizon))
+}
+
+fn draw(context: &Context, status: &Status) -> String {
+    let number = |count: i64| grouped(count.unsigned_abs());
+    let warn = |count: i64, text: String| if count > 0 { context.paint(style::BAD, text) } else { text };
+    let objects = &status.objects;
+    let open: Vec<String> = Severity::ALL
+        .iter()
+        .rev()
+        .filter_map(|severity| {
+            let count = status.findings.open.get(severity.name()).copied().unwrap_or(0);
+            (count > 0).then(|| format!("{count} {severity}"))
+        })
+        .collect();
+    let horizon = status.horizon.map_or_else(|| "nothing proven yet".into(), |horizon| format!("{horizon}"));
+    let lag = status.lag_seconds.map_or_else(String::new, |lag| format!(" ({} behind)", span(lag)));
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| text.push_str(&format!("{name:<12}{value}\n"));
+    line("proven to", format!("{horizon}{lag}"));
+    line(
+        "objects",
+        format!(
+            "{} seen: {} admitted, {} refused, {} unusable, {} absent; {} awaited",
+            number(objects.seen), number(objects.admitted), number(objects.refused), number(objects.unusable),
+            number(objects.absent), number(objects.pending)
+        ),
+    );
+    line("records", format!("{} ({} rejected)", number(status.records), number(objects.rejects)));
+    line("digests", format!("{} good, {}, {} not checked", number(status.digests.good), warn(status.digests.bad, format!("{} bad", number(status.digests.bad))), number(status.digests.unchecked)));
+    let (bad, overdue) = (status.chains.bad as i64, status.chains.overdue as i64);
+    line("chains", format!("{} good, {}, {}", status.chains.good, warn(bad, format!("{bad} bad")), warn(overdue, format!("{overdue} overdue"))));
+    line("quarantine", warn(objects.quarantined, format!("{} held", number(objects.quarantined))));
+    line("alerts", format!("{} sent, {} due, {}", number(status.alerts.sent), number(status.alerts.due), warn(status.alerts.dead, format!("{} dead", number(status.alerts.dead)))));
+    line("findings", if open.is_empty() { context.paint(style::GOOD, "none open") } else { format!("{} open", open.join(", ")) });
+    text
+}
+
+fn span(seconds: i64) -> String {
+    match seconds {
+        ..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min", seconds / 60),
+        3_600..172_800 => format!("{} h {} min", seconds / 3_600, seconds % 3_600 / 60),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
