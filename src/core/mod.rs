@@ -2,6 +2,7 @@
 
 pub mod admit;
 pub mod chain;
+pub mod depth;
 pub mod digest;
 pub mod finding;
 pub mod gzip;

@@ -1,37 +1,117 @@
 //! Inflated bytes → records, and whether what they say fits the key they lie at.
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-use std::borrow::Cow;
+mod fit;
+mod time;
 
-use crate::core::key::LogKey;
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, IgnoredAny, Visitor};
+use serde_json::value::RawValue;
+
+use self::fit::Fit;
+pub use self::time::seconds;
+use crate::core::key::{LogKey, LogKind};
+use crate::core::{depth, printable};
 
 /// A record, borrowed from the file. Only what the rules need is typed; the rest stays as written in `raw`.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
 pub struct Record<'a> {
-    #[serde(borrow, default)]
+    #[serde(borrow, deserialize_with = "text")]
     pub event_version: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
+    #[serde(borrow, deserialize_with = "text")]
     pub event_time: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
+    #[serde(borrow, deserialize_with = "text")]
     pub event_source: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
+    #[serde(borrow, deserialize_with = "text")]
     pub event_name: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
+    #[serde(borrow, deserialize_with = "text")]
     pub aws_region: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
+    #[serde(borrow, deserialize_with = "text")]
     pub recipient_account_id: Option<Cow<'a, str>>,
-    #[serde(borrow, default, rename = "eventID")]
+    #[serde(borrow, deserialize_with = "text", rename = "eventID")]
     pub event_id: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
+    #[serde(borrow, deserialize_with = "text")]
     pub event_type: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
+    #[serde(borrow, deserialize_with = "text")]
     pub event_category: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     pub addendum: Option<&'a RawValue>,
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     pub user_identity: Option<&'a RawValue>,
+    /// Aggregated events only, in place of `recipientAccountId`.
+    #[serde(borrow, deserialize_with = "text")]
+    pub account_id: Option<Cow<'a, str>>,
+    /// Aggregated events only, in place of `eventID`.
+    #[serde(borrow, deserialize_with = "text", rename = "eventId")]
+    pub aggregate_id: Option<Cow<'a, str>>,
+    /// Aggregated events only, in place of `eventTime`.
+    #[serde(borrow)]
+    pub time_window: Option<&'a RawValue>,
+}
+
+impl Record<'_> {
+    /// A summary of data events over five minutes: without `eventTime`, `eventName` and `userIdentity`.
+    pub fn is_aggregated(&self) -> bool {
+        self.event_time.is_none() && self.time_window.is_some()
+    }
+
+    /// `eventID`, or an aggregated event's `eventId`.
+    pub fn id(&self) -> Option<&str> {
+        if self.is_aggregated() { self.aggregate_id.as_deref() } else { self.event_id.as_deref() }
+    }
+
+    /// The account that received the record: `recipientAccountId`, or an aggregated event's `accountId`.
+    pub fn account(&self) -> Option<&str> {
+        if self.is_aggregated() { self.account_id.as_deref() } else { self.recipient_account_id.as_deref() }
+    }
+
+    /// `eventTime`, or the start of an aggregated event's window, in seconds since the epoch.
+    pub fn seconds(&self) -> Option<i64> {
+        match (&self.event_time, self.time_window) {
+            (Some(time), _) => seconds(time),
+            (None, Some(window)) => {
+                serde_json::from_str::<Window<'_>>(window.get()).ok()?.start.as_deref().and_then(seconds)
+            }
+            (None, None) => None,
+        }
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Window<'a> {
+    #[serde(borrow, deserialize_with = "text", rename = "windowStart")]
+    start: Option<Cow<'a, str>>,
+}
+
+/// serde borrows a `Cow`, but never one inside an `Option`: this does, and so costs no allocation.
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cow<'de, str>>, D::Error> {
+    deserializer.deserialize_any(TextOrNull)
+}
+
+struct TextOrNull;
+
+impl<'de> Visitor<'de> for TextOrNull {
+    type Value = Option<Cow<'de, str>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Some(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Some(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
 }
 
 /// A log file, read. `rows + rejects = records in`, always.
@@ -75,10 +155,404 @@ pub enum BadLog {
     NoRecords,
 }
 
+/// How many rejects are kept with their reasons.
+pub const KEPT_REJECTS: usize = 20;
+
+/// Brackets within a record; below the 127 at which `serde_json` refuses to build a tree of it.
+const DEEPEST: usize = 100;
+const DAY: i64 = 86_400;
+
 /// Reads a whole file, hands each record (typed, and its raw text) to `each`, and checks each against the key.
 ///
-/// Accepts `{"Records": […]}`; for aggregated files also a bare array and one object a line.
-pub fn read<'a>(bytes: &'a [u8], key: &LogKey, mut each: impl FnMut(&Record<'a>, &'a str)) -> Result<LogFile, BadLog> {
-    let _ = (bytes, key, &mut each);
-    Err(BadLog::NoRecords)
+/// Accepts `{"Records": […]}`; for aggregated files also a bare array and one object a line. When it fails, `each` may have
+/// been called before: drop what it made.
+pub fn read<'a>(bytes: &'a [u8], key: &LogKey, each: impl FnMut(&Record<'a>, &'a str)) -> Result<LogFile, BadLog> {
+    let text = simdutf8::basic::from_utf8(bytes).map_err(|_| BadLog::NotUtf8)?;
+    let fit = Fit::new(key);
+    let mut reading = Reading { walk: Walk { text, at: 0 }, fit, each, file: LogFile::default(), position: 0 };
+    let may_be_bare = key.kind == LogKind::Aggregated;
+    match reading.walk.peek() {
+        Some(b'{') => {
+            if !reading.object()? {
+                if !may_be_bare {
+                    return Err(BadLog::NoRecords);
+                }
+                reading.walk.at = 0;
+                while reading.walk.peek().is_some() {
+                    reading.element()?;
+                }
+            }
+        }
+        Some(b'[') if may_be_bare => reading.array()?,
+        _ => {
+            reading.walk.value::<IgnoredAny>()?;
+            reading.walk.end()?;
+            return Err(BadLog::NoRecords);
+        }
+    }
+    reading.walk.end()?;
+    Ok(reading.file)
+}
+
+/// A place in the text. Walking the frame by hand lets `serde_json` read each record once and still tells where it ends.
+struct Walk<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Walk<'a> {
+    fn rest(&self) -> &'a str {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    /// The next byte that is no white space.
+    fn peek(&mut self) -> Option<u8> {
+        let rest = self.rest().as_bytes();
+        let blanks = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r')).count();
+        self.at += blanks;
+        rest.get(blanks).copied()
+    }
+
+    fn take(&mut self, byte: u8) -> bool {
+        let found = self.peek() == Some(byte);
+        self.at += usize::from(found);
+        found
+    }
+
+    fn expect(&mut self, byte: u8) -> Result<(), BadLog> {
+        if self.take(byte) { Ok(()) } else { Err(self.fault(format!("`{}` is missing", char::from(byte)))) }
+    }
+
+    fn end(&mut self) -> Result<(), BadLog> {
+        if self.peek().is_none() { Ok(()) } else { Err(self.fault("more follows the end")) }
+    }
+
+    fn fault(&self, what: impl fmt::Display) -> BadLog {
+        BadLog::NotJson(printable(&format!("{what}, at byte {}", self.at), 200))
+    }
+
+    /// One value and its text.
+    fn try_value<T: Deserialize<'a>>(&mut self) -> Result<(T, &'a str), serde_json::Error> {
+        let rest = self.rest();
+        let mut stream = serde_json::Deserializer::from_str(rest).into_iter::<T>();
+        let value = stream.next().unwrap_or_else(|| Err(serde_json::Error::custom("the text ends early")))?;
+        let raw = rest.get(..stream.byte_offset()).unwrap_or_default();
+        self.at += raw.len();
+        Ok((value, raw))
+    }
+
+    fn value<T: Deserialize<'a>>(&mut self) -> Result<(T, &'a str), BadLog> {
+        self.peek();
+        self.try_value().map_err(|error| self.fault(error))
+    }
+}
+
+struct Reading<'a, 'k, F> {
+    walk: Walk<'a>,
+    fit: Fit<'k>,
+    each: F,
+    file: LogFile,
+    position: usize,
+}
+
+impl<'a, F: FnMut(&Record<'a>, &'a str)> Reading<'a, '_, F> {
+    /// Whether it had `Records`.
+    fn object(&mut self) -> Result<bool, BadLog> {
+        self.walk.expect(b'{')?;
+        let mut found = false;
+        if self.walk.take(b'}') {
+            return Ok(found);
+        }
+        loop {
+            if self.walk.peek() != Some(b'"') {
+                return Err(self.walk.fault("a member without a name"));
+            }
+            let (name, _) = self.walk.value::<Name<'a>>()?;
+            self.walk.expect(b':')?;
+            if name.0.as_deref() != Some("Records") {
+                self.walk.value::<IgnoredAny>()?;
+            } else if found {
+                // readers differ in which of the two they take
+                return Err(self.walk.fault("`Records` stands twice"));
+            } else if self.walk.peek() == Some(b'[') {
+                self.array()?;
+                found = true;
+            } else {
+                return Err(BadLog::NoRecords);
+            }
+            if !self.walk.take(b',') {
+                self.walk.expect(b'}')?;
+                return Ok(found);
+            }
+        }
+    }
+
+    fn array(&mut self) -> Result<(), BadLog> {
+        self.walk.expect(b'[')?;
+        if self.walk.take(b']') {
+            return Ok(());
+        }
+        loop {
+            self.element()?;
+            if !self.walk.take(b',') {
+                return self.walk.expect(b']');
+            }
+        }
+    }
+
+    /// One record or one reject; fails only where the text is no JSON.
+    fn element(&mut self) -> Result<(), BadLog> {
+        let position = self.position;
+        self.position += 1;
+        // serde would also fill a struct from an array, by position
+        let reason = if self.walk.peek() == Some(b'{') {
+            match self.walk.try_value::<Record<'a>>() {
+                Ok((record, raw)) => {
+                    if let Err(reason) = self.accept(&record, raw) {
+                        self.reject(position, reason);
+                    }
+                    return Ok(());
+                }
+                Err(error) => printable(&error.to_string(), 160),
+            }
+        } else {
+            "no object".to_owned()
+        };
+        self.walk.value::<IgnoredAny>()?;
+        self.reject(position, reason);
+        Ok(())
+    }
+
+    fn accept(&mut self, record: &Record<'a>, raw: &'a str) -> Result<(), String> {
+        let Some(seconds) = record.seconds() else {
+            return Err(match &record.event_time {
+                Some(time) => format!("`{}` is no event time", printable(time, 60)),
+                None => "no event time".to_owned(),
+            });
+        };
+        if depth::exceeds(raw, DEEPEST) {
+            return Err(format!("nested deeper than {DEEPEST}"));
+        }
+        self.file.rows += 1;
+        self.file.oldest = Some(self.file.oldest.map_or(seconds, |oldest| oldest.min(seconds)));
+        self.file.newest = Some(self.file.newest.map_or(seconds, |newest| newest.max(seconds)));
+        self.fit.check(record, seconds, &mut self.file.misfits);
+        (self.each)(record, raw);
+        Ok(())
+    }
+
+    fn reject(&mut self, position: usize, reason: String) {
+        self.file.rejected += 1;
+        if self.file.rejects.len() < KEPT_REJECTS {
+            self.file.rejects.push((position, reason));
+        }
+    }
+}
+
+/// A member's name.
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow, deserialize_with = "text")] Option<Cow<'a, str>>);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::core::key::{ObjectKey, parse};
+
+    pub fn key(kind: &str, region: &str) -> LogKey {
+        let text = format!(
+            "AWSLogs/111122223333/{kind}/{region}/2026/03/01/111122223333_{kind}_{region}_20260301T2212Z_Ab3dEf6hIj9kLm2n.json.gz"
+        );
+        match parse(&text) {
+            ObjectKey::Log(log) => log,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn events() -> LogKey {
+        key("CloudTrail", "eu-west-1")
+    }
+
+    pub fn record() -> Value {
+        json!({
+            "eventVersion": "1.11", "eventTime": "2026-03-01T22:10:00Z", "eventSource": "ec2.amazonaws.com", "eventName": "RunInstances",
+            "awsRegion": "eu-west-1", "recipientAccountId": "111122223333", "eventID": "e1", "userIdentity": {"type": "Root"},
+            "requestParameters": {"a": [1, {"b": 1e300}], "n": 123_456_789_012_345_678_901_234_567_890.0_f64},
+        })
+    }
+
+    pub fn file(records: &[Value]) -> String {
+        json!({"Records": records}).to_string()
+    }
+
+    pub fn read_all(text: &str, key: &LogKey) -> Result<LogFile, BadLog> {
+        read(text.as_bytes(), key, |_, _| {})
+    }
+
+    fn rejects(text: &str) -> Vec<(usize, String)> {
+        read_all(text, &events()).unwrap().rejects
+    }
+
+    #[test]
+    fn records_come_borrowed_with_their_own_text() {
+        let first = r#"{ "eventTime":"2026-03-01T22:10:00Z","eventID":"e1", "x":{"Records":[{}]} }"#;
+        let second =
+            r#"{"eventTime":"2026-03-01T21:00:00Z","eventName":"\u0041b","addendum":null,"userIdentity":{"a": 1}}"#;
+        let text = format!("\n{{\"a\":{{\"Records\":[5]}}, \"Records\" :[\t{first} ,\r\n{second} ] , \"b\":[null]}}\n");
+        let mut seen = Vec::new();
+        let found = read(text.as_bytes(), &events(), |record, raw| {
+            assert!(matches!(record.event_time, Some(Cow::Borrowed(_))));
+            seen.push((raw, record.event_name.as_deref().map(str::to_owned), record.user_identity.map(RawValue::get)));
+            assert!(record.addendum.is_none());
+        });
+        let found = found.unwrap();
+        assert_eq!(seen, [(first, None, None), (second, Some("Ab".to_owned()), Some("{\"a\": 1}"))]);
+        assert_eq!((found.rows, found.rejected), (2, 0));
+        assert_eq!((found.oldest, found.newest), (Some(1_772_398_800), Some(1_772_403_000)));
+        assert_eq!(found.misfits, []);
+    }
+
+    #[test]
+    fn one_bad_element_costs_only_itself() {
+        let good = record().to_string();
+        for (bad, why) in [
+            ("5", "no object"),
+            ("null", "no object"),
+            (r#"["1.0","2026-03-01T22:10:00Z"]"#, "no object"),
+            ("{}", "no event time"),
+            (r#"{"eventTime":5}"#, "expected a string"),
+            (r#"{"eventTime":null}"#, "no event time"),
+            (r#"{"eventTime":"yesterday\u0007"}"#, r"`yesterday\u{7}` is no event time"),
+            (r#"{"eventTime":"2026-02-30T22:10:00Z"}"#, "no event time"),
+            (r#"{"eventTime":"2026-03-01T22:10:00Z","eventTime":"2026-03-01T22:10:00Z"}"#, "duplicate field"),
+            (r#"{"eventTime":"2026-03-01T22:10:00Z","awsRegion":["eu-west-1"]}"#, "expected a string"),
+        ] {
+            let mut rows = 0;
+            let text = format!("{{\"Records\":[{good},{bad},{good}]}}");
+            let found = read(text.as_bytes(), &events(), |_, raw| {
+                assert_eq!(raw, good);
+                rows += 1;
+            });
+            let found = found.unwrap();
+            assert_eq!((found.rows, found.rejected, rows), (2, 1, 2), "{bad}");
+            let [(1, reason)] = found.rejects.as_slice() else { panic!("{bad}: {:?}", found.rejects) };
+            assert!(reason.contains(why), "{bad}: {reason}");
+        }
+    }
+
+    #[test]
+    fn all_rejects_are_counted_and_few_kept() {
+        let found = read_all(&file(&vec![json!(1); 1000]), &events()).unwrap();
+        assert_eq!((found.rows, found.rejected, found.rejects.len()), (0, 1000, KEPT_REJECTS));
+    }
+
+    #[test]
+    fn what_is_no_log_file_says_why() {
+        let utf16: Vec<u8> = "{\"Records\":[]}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert!(matches!(read(&utf16, &events(), |_, _| {}), Err(BadLog::NotJson(_))));
+        assert_eq!(read(b"{\"Records\":[\"\xff\"]}", &events(), |_, _| {}).unwrap_err(), BadLog::NotUtf8);
+        for none in ["{}", "[]", "5", "\"Records\"", r#"{"records":[]}"#, r#"{"Records":null}"#, r#"{"Records":{}}"#] {
+            assert_eq!(read_all(none, &events()).unwrap_err(), BadLog::NoRecords, "{none}");
+        }
+        let one = record();
+        for broken in [
+            String::new(),
+            "\u{feff}{\"Records\":[]}".into(),
+            "not json".into(),
+            r#"{"Records":["#.into(),
+            r#"{"Records":[]"#.into(),
+            r#"{"Records":[,]}"#.into(),
+            format!(r#"{{"Records":[{one},]}}"#),
+            format!(r#"{{"Records":[{one} {one}]}}"#),
+            r#"{"Records":[]}x"#.into(),
+            r#"{"Records":[]}{}"#.into(),
+            r#"{"Records":[],}"#.into(),
+            r#"{"Records" []}"#.into(),
+            r#"{null:1,"Records":[]}"#.into(),
+            r#"{"a":tru,"Records":[]}"#.into(),
+            r#"{"Records":[],"Records":[]}"#.into(),
+            r#"{"Records":[{"eventTime":"2026-03-01T22:10:00Z"]}"#.into(),
+        ] {
+            let answer = read_all(&broken, &events());
+            assert!(matches!(answer, Err(BadLog::NotJson(_))), "{broken}: {answer:?}");
+        }
+        assert_eq!(read_all(r#"{"Records":[]}"#, &events()).unwrap().rows, 0);
+    }
+
+    #[test]
+    fn deep_nesting_is_a_reject() {
+        let good = record().to_string();
+        let deep = |depth: usize| {
+            format!(r#"{{"eventTime":"2026-03-01T22:10:00Z","x":{}{}}}"#, "[".repeat(depth), "]".repeat(depth))
+        };
+        assert_eq!(rejects(&format!("{{\"Records\":[{}]}}", deep(DEEPEST - 1))), []);
+        for bad in [deep(DEEPEST), deep(100_000), format!("{}{}", "[".repeat(100_000), "]".repeat(100_000))] {
+            let found = read_all(&format!("{{\"Records\":[{bad},{good}],\"y\":{bad}}}"), &events()).unwrap();
+            assert_eq!((found.rows, found.rejected), (1, 1));
+        }
+        assert!(matches!(
+            read_all(&format!("{{\"Records\":[{}", "[".repeat(100_000)), &events()),
+            Err(BadLog::NotJson(_))
+        ));
+    }
+
+    fn aggregated() -> Value {
+        json!({
+            "eventVersion": "1.0", "accountId": "111122223333", "eventId": "7d", "eventCategory": "Aggregated", "awsRegion": "eu-west-1",
+            "eventType": "AwsAggregatedEvent", "timeWindow": {"windowStart": "2026-03-01T22:10:00Z", "windowEnd": "2026-03-01T22:15:00Z"},
+        })
+    }
+
+    #[test]
+    fn aggregated_events_stand_in_three_forms() {
+        let (one, key) = (aggregated().to_string(), key("CloudTrail-Aggregated", "eu-west-1"));
+        for text in [
+            format!("{{\"Records\":[{one},{one}]}}"),
+            format!("[{one},{one}]"),
+            format!("{one}\n{one}\n"),
+            format!("{{}}\n{one}\n5\n{one}"),
+        ] {
+            let mut ids = Vec::new();
+            let found = read(text.as_bytes(), &key, |record, raw| {
+                assert_eq!(
+                    (record.account(), record.seconds(), raw),
+                    (Some("111122223333"), Some(1_772_403_000), one.as_str())
+                );
+                ids.extend(record.id().map(str::to_owned));
+            });
+            let found = found.unwrap();
+            assert_eq!((ids, found.rows, found.newest), (vec!["7d".to_owned(); 2], 2, Some(1_772_403_000)), "{text}");
+            assert_eq!(found.misfits, []);
+        }
+        assert_eq!(read_all("[]", &key).unwrap().rows, 0);
+        assert!(matches!(read_all(&format!("{one}\n{{"), &key), Err(BadLog::NotJson(_))));
+        let mut foreign = aggregated();
+        foreign["accountId"] = json!("444455556666");
+        let [ref misfit] = *read_all(&file(&[foreign]), &key).unwrap().misfits else { panic!("no misfit") };
+        assert_eq!((misfit.kind, misfit.count), (MisfitKind::Account, 1));
+        let mut timeless = aggregated();
+        timeless["timeWindow"] = json!({"windowStart": 5});
+        assert_eq!(rejects(&file(&[timeless])), [(0, "no event time".to_owned())]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_judged(bytes in prop::collection::vec(any::<u8>(), 0..300), at in 12_usize..500, with in any::<u8>(), cut in 0_usize..600) {
+            for key in [events(), key("CloudTrail-Aggregated", "eu-west-1")] {
+                let _ = read(&bytes, &key, |_, _| {});
+                let mut text = file(&[record(), aggregated()]).into_bytes();
+                if let Some(byte) = text.get_mut(at) {
+                    *byte = with;
+                }
+                let mut rows = 0;
+                if let Ok(found) = read(&text, &key, |_, _| rows += 1) {
+                    prop_assert_eq!((found.rows, found.rows + found.rejected), (rows, 2));
+                }
+                text.truncate(cut);
+                let _ = read(&text, &key, |_, _| {});
+            }
+        }
+    }
 }
