@@ -1,0 +1,122 @@
+//! The configuration as `check-config --print` tells it: every value as it was understood.
+
+use std::time::Duration;
+
+use super::units::{show_duration, show_size};
+use super::{Channel, Config, KeysFrom, MembersFrom, Role, Trail};
+use crate::core::route::Route;
+
+type Lines = Vec<(String, String)>;
+
+impl Config {
+    /// Names and meanings, in the order of the file: `verify.grace`, `90m = 5400 s`. No secret is among them.
+    pub fn meaning(&self) -> Vec<(String, String)> {
+        let mut lines = Lines::new();
+        let mut say = |name: &str, value: String| lines.push((name.to_owned(), value));
+        let organization = &self.organization;
+        say("warden.name", self.name.clone());
+        say("organization.id", or(organization.id.as_ref(), "not set"));
+        say(
+            "organization.members",
+            match &organization.members {
+                MembersFrom::Organizations => "asks AWS Organizations".into(),
+                MembersFrom::File(path) => format!("the list {}", path.display()),
+            },
+        );
+        say("organization.refresh", show_duration(organization.refresh));
+        say("organization.role", role(organization.role.as_ref()));
+        say("organization.departed_grace", show_duration(organization.departed_grace));
+        self.trails.iter().for_each(|trail| say_trail(trail, &mut lines));
+        let mut say = |name: &str, value: String| lines.push((name.to_owned(), value));
+        let verify = &self.verify;
+        say("verify.grace", show_duration(verify.grace));
+        say("verify.sweep", show_duration(verify.sweep));
+        say("verify.scrub", off_or(verify.scrub));
+        say("verify.scrub_limit", format!("{} a second", show_size(verify.scrub_limit)));
+        say("verify.unlisted_after", show_duration(verify.unlisted_after));
+        for (name, channel) in &self.channels {
+            say(&format!("channel.{name}"), tell_channel(channel));
+        }
+        for (number, route) in self.routes.iter().enumerate() {
+            say(&format!("route.{}", number + 1), tell_route(route));
+        }
+        say("alert.heartbeat", off_or(self.heartbeat));
+        say("state.path", self.state.display().to_string());
+        say("http.listen", or(self.listen, "off"));
+        let limits = &self.limits;
+        say("limits.messages", limits.messages.to_string());
+        say("limits.bytes", show_size(limits.bytes));
+        say("limits.object", show_size(limits.object));
+        say("limits.inflated", show_size(limits.inflated));
+        say("limits.ratio", limits.ratio.to_string());
+        lines
+    }
+}
+
+fn say_trail(trail: &Trail, lines: &mut Lines) {
+    let mut say = |key: &str, value: String| lines.push((format!("trail.{}.{key}", trail.name), value));
+    say("bucket", trail.bucket.to_string());
+    say("bucket_name", or(trail.bucket_name.as_ref(), "not known: any is believed"));
+    say("region", or(trail.region.as_ref(), "none"));
+    say("queue", trail.queue.to_string());
+    say("owner", or(trail.owner.as_ref(), "any account"));
+    say("layout", trail.layout.as_ref().map_or("any prefix".into(), |templates| templates.join(", ")));
+    say(
+        "keys",
+        match &trail.keys {
+            KeysFrom::CloudTrail => "asks CloudTrail's ListPublicKeys".into(),
+            KeysFrom::Dir(path) => format!("saved in {}", path.display()),
+        },
+    );
+    say("role", role(trail.role.as_ref()));
+    say("validation", trail.validation.name().into());
+    say("writers", trail.writers.join(", "));
+    say("visibility", show_duration(trail.visibility));
+}
+
+fn tell_channel(channel: &Channel) -> String {
+    match channel {
+        Channel::Stdout(format) => format!("stdout, {}", format.name()),
+        Channel::Webhook { secret, timeout, .. } => {
+            let signed = if secret.is_some() { "signed" } else { "not signed" };
+            format!("webhook, {signed}, timeout {}", show_duration(*timeout))
+        }
+        Channel::Sns { topic, region, role: assumed } => {
+            format!("sns, {topic} in {region}, role: {}", role(assumed.as_ref()))
+        }
+    }
+}
+
+fn tell_route(route: &Route) -> String {
+    let matches = &route.matches;
+    let mut asked = Vec::new();
+    let mut ask = |what: &str, names: Vec<String>| {
+        if !names.is_empty() {
+            asked.push(format!("{what} {}", names.join(" or ")));
+        }
+    };
+    ask("class", matches.class.iter().map(ToString::to_string).collect());
+    ask("kind", matches.kind.iter().map(ToString::to_string).collect());
+    ask("severity at least", matches.severity_at_least.iter().map(ToString::to_string).collect());
+    ask("account", matches.account.iter().map(ToString::to_string).collect());
+    let asked = if asked.is_empty() { "everything".to_owned() } else { asked.join(" and ") };
+    let repeat = route.repeat.map_or("told once".into(), |every| format!("repeated every {}", show_duration(every)));
+    let end = if route.resolved { "its end is told" } else { "its end is not told" };
+    format!("{asked} to {}, {repeat}, {end}", route.to.join(", "))
+}
+
+fn role(role: Option<&Role>) -> String {
+    match role {
+        Some(Role { arn, external_id: Some(_) }) => format!("{arn} with an external id"),
+        Some(Role { arn, external_id: None }) => arn.clone(),
+        None => "none".into(),
+    }
+}
+
+fn or(value: Option<impl ToString>, otherwise: &str) -> String {
+    value.map_or_else(|| otherwise.to_owned(), |value| value.to_string())
+}
+
+fn off_or(duration: Option<Duration>) -> String {
+    duration.map_or_else(|| "off".to_owned(), show_duration)
+}

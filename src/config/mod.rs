@@ -1,0 +1,252 @@
+//! The configuration: one TOML file, as written (`raw`) and as meant (`Config`).
+
+mod channels;
+mod fault;
+mod meaning;
+mod place;
+mod raw;
+mod read;
+mod secret;
+mod trails;
+mod units;
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use fault::{ConfigError, Spot, line_of};
+pub use place::Place;
+pub use secret::Secret;
+
+use crate::core::id::{AccountId, OrgId, Region};
+use crate::core::route::Route;
+
+/// What the file means, checked: nothing in it contradicts anything else in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The warden's name; the host's if the file gives none.
+    pub name: String,
+    pub organization: Organization,
+    /// At least one; names, queues and buckets are distinct.
+    pub trails: Vec<Trail>,
+    pub verify: Verify,
+    pub channels: BTreeMap<String, Channel>,
+    /// Empty, or the last matches everything. All channels named exist.
+    pub routes: Vec<Route>,
+    /// How often a heartbeat is told, if at all.
+    pub heartbeat: Option<Duration>,
+    /// The ledger's file.
+    pub state: PathBuf,
+    /// Where metrics, health and the console are served, if at all.
+    pub listen: Option<SocketAddr>,
+    pub limits: Limits,
+    /// Sentences about what is allowed and probably not meant.
+    pub warnings: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Organization {
+    pub id: Option<OrgId>,
+    pub members: MembersFrom,
+    pub refresh: Duration,
+    /// Assumed to ask AWS Organizations.
+    pub role: Option<Role>,
+    /// How long deliveries of an account that has left are still expected.
+    pub departed_grace: Duration,
+}
+
+impl Default for Organization {
+    fn default() -> Self {
+        Self {
+            id: None,
+            members: MembersFrom::Organizations,
+            refresh: Duration::from_secs(15 * 60),
+            role: None,
+            departed_grace: Duration::from_secs(7 * 86_400),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MembersFrom {
+    Organizations,
+    /// A list in TOML.
+    File(PathBuf),
+}
+
+/// An IAM role to assume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Role {
+    pub arn: String,
+    pub external_id: Option<String>,
+}
+
+/// A bucket that receives trails, and the queue that tells of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trail {
+    pub name: String,
+    pub bucket: Place,
+    /// The name that notices and digests give the bucket; `None` where a directory stands for a bucket of unknown name.
+    pub bucket_name: Option<String>,
+    /// Known wherever bucket or queue is on AWS.
+    pub region: Option<Region>,
+    pub queue: Place,
+    /// The account that must own the bucket.
+    pub owner: Option<AccountId>,
+    /// Templates as written, `[prefix/]AWSLogs/[{org}/]{account}/`; `None` allows any prefix.
+    pub layout: Option<Vec<String>>,
+    pub keys: KeysFrom,
+    /// Assumed for bucket, queue and keys.
+    pub role: Option<Role>,
+    pub validation: Validation,
+    /// Patterns (`*` stands for anything) of principals that may write.
+    pub writers: Vec<String>,
+    pub visibility: Duration,
+}
+
+/// Who writes CloudTrail's deliveries, as EventBridge and as S3 name it.
+pub const WRITERS: &[&str] = &["cloudtrail.amazonaws.com", "AWS:*:regionalDeliverySession"];
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeysFrom {
+    /// ListPublicKeys.
+    CloudTrail,
+    /// Saved answers.
+    Dir(PathBuf),
+}
+
+/// How many of the trails that deliver here have log file validation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Validation {
+    All,
+    Some,
+    None,
+}
+
+impl Validation {
+    pub const ALL: &'static [Self] = &[Self::All, Self::Some, Self::None];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Some => "some",
+            Self::None => "none",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verify {
+    /// A digest later than this is overdue.
+    pub grace: Duration,
+    pub sweep: Duration,
+    /// All history is read and hashed again once in this time; `None` never.
+    pub scrub: Option<Duration>,
+    /// Bytes a second.
+    pub scrub_limit: u64,
+    /// A log that no digest lists for this long is news.
+    pub unlisted_after: Duration,
+}
+
+impl Default for Verify {
+    fn default() -> Self {
+        let grace = Duration::from_secs(90 * 60);
+        Self {
+            grace,
+            sweep: Duration::from_secs(5 * 60),
+            scrub: Some(Duration::from_secs(30 * 86_400)),
+            scrub_limit: 20 << 20,
+            unlisted_after: grace,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Channel {
+    Stdout(Format),
+    Webhook {
+        /// Shown nowhere: many a webhook's address is its password.
+        url: Secret,
+        secret: Option<Secret>,
+        timeout: Duration,
+    },
+    Sns {
+        /// The topic's ARN.
+        topic: String,
+        region: Region,
+        role: Option<Role>,
+    },
+}
+
+impl Channel {
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Stdout(_) => "stdout",
+            Self::Webhook { .. } => "webhook",
+            Self::Sns { .. } => "sns",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Human,
+    Json,
+}
+
+impl Format {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Human => "human",
+            Self::Json => "json",
+        }
+    }
+}
+
+/// Bounds on what is in memory at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Messages in flight.
+    pub messages: usize,
+    /// Bytes of objects in flight.
+    pub bytes: u64,
+    /// The largest object that is read.
+    pub object: u64,
+    /// The most that an object may inflate to.
+    pub inflated: u64,
+    /// The most inflated bytes per stored byte.
+    pub ratio: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { messages: 64, bytes: 64 << 20, object: 64 << 20, inflated: 128 << 20, ratio: 400 }
+    }
+}
+
+const STATE: &str = "/var/lib/trailwarden/state.db";
+const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9417);
+
+impl Config {
+    /// Reads the file, and the secrets that it names. Relative paths start from the file's folder.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let origin = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            ConfigError::new(&origin, format!("the configuration cannot be read: {}", error.kind()))
+        })?;
+        Self::from_text(&text, &origin)
+    }
+
+    /// `origin` names the text in errors; if it is a path, relative paths start from its folder.
+    pub fn from_text(text: &str, origin: &str) -> Result<Self, ConfigError> {
+        let places = secret::Places {
+            credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
+            base: Path::new(origin).parent().map(Path::to_path_buf).unwrap_or_default(),
+        };
+        read::config(text, origin, &places)
+    }
+}
+
+#[cfg(test)]
+mod tests;

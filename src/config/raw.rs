@@ -1,0 +1,188 @@
+//! The file as written: every key, nothing understood yet. A key that is not here is an error.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{self, MapAccess, Visitor};
+use toml::Spanned;
+
+/// A value and where it stands.
+pub type At<T> = Spanned<T>;
+pub type Text = Option<At<String>>;
+pub type Texts = Option<Vec<At<String>>>;
+pub type Number = Option<At<i64>>;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct File {
+    pub warden: Warden,
+    pub organization: Organization,
+    pub trail: Vec<At<Trail>>,
+    pub verify: Verify,
+    pub channel: BTreeMap<String, At<Channel>>,
+    pub route: Vec<At<Route>>,
+    pub alert: Alert,
+    pub state: State,
+    pub http: Http,
+    pub limits: Limits,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Warden {
+    pub name: Text,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Organization {
+    pub id: Text,
+    pub members: Text,
+    pub refresh: Text,
+    pub role: Text,
+    pub external_id: Text,
+    pub departed_grace: Text,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Trail {
+    pub name: Text,
+    pub bucket: Text,
+    pub bucket_name: Text,
+    pub region: Text,
+    pub queue: Text,
+    pub owner: Text,
+    pub layout: Texts,
+    pub keys: Text,
+    pub role: Text,
+    pub external_id: Text,
+    pub validation: Text,
+    pub writers: Texts,
+    pub visibility: Text,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Verify {
+    pub grace: Text,
+    pub sweep: Text,
+    pub scrub: Text,
+    pub scrub_limit: Text,
+    pub unlisted_after: Text,
+}
+
+/// The keys of every kind of channel; which belong together is for the reader to say.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Channel {
+    pub kind: Text,
+    pub format: Text,
+    pub url: Option<At<Secret>>,
+    pub secret: Option<At<Secret>>,
+    pub timeout: Text,
+    pub topic: Text,
+    pub region: Text,
+    pub role: Text,
+    pub external_id: Text,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Route {
+    #[serde(rename = "match")]
+    pub matches: Match,
+    pub to: Texts,
+    pub repeat: Text,
+    pub resolved: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Match {
+    pub class: Texts,
+    pub kind: Texts,
+    pub severity_at_least: Text,
+    pub account: Texts,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Alert {
+    pub heartbeat: Text,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct State {
+    pub path: Text,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http {
+    pub listen: Text,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    pub messages: Number,
+    pub bytes: Text,
+    pub object: Text,
+    pub inflated: Text,
+    pub ratio: Number,
+}
+
+/// `{ credential = "name" }`, `{ file = "/path" }`, or the thing itself, which not every key takes.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Secret {
+    Plain(String),
+    Credential(String),
+    File(String),
+}
+
+/// Says nothing: a plain one is a secret.
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SecretVisitor)
+    }
+}
+
+struct SecretVisitor;
+
+impl<'de> Visitor<'de> for SecretVisitor {
+    type Value = Secret;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("{ credential = \"name\" } or { file = \"/path\" }")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Secret, E> {
+        Ok(Secret::Plain(text.to_owned()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Secret, A::Error> {
+        let Some(name) = map.next_key::<String>()? else {
+            return Err(de::Error::custom(
+                "an empty table names no secret: { credential = \"name\" } or { file = \"/path\" }",
+            ));
+        };
+        let secret = match name.as_str() {
+            "credential" => Secret::Credential(map.next_value()?),
+            "file" => Secret::File(map.next_value()?),
+            other => return Err(de::Error::unknown_field(other, &["credential", "file"])),
+        };
+        match map.next_key::<String>()? {
+            None => Ok(secret),
+            Some(_) => Err(de::Error::custom("a secret lies in one place: `credential` or `file`")),
+        }
+    }
+}

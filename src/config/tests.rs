@@ -1,0 +1,309 @@
+use std::fmt::Write;
+
+use super::*;
+
+const MINIMAL: &str = r#"
+[[trail]]
+name = "org"
+bucket = "acme-org-cloudtrail"
+region = "eu-central-1"
+queue = "https://sqs.eu-central-1.amazonaws.com/111122223333/trailwarden"
+"#;
+const REFERENCE: &str = include_str!("../../config/reference.toml");
+const SHIPPED: &str = include_str!("../../config/trailwarden.toml");
+
+fn read(text: &str) -> Result<Config, ConfigError> {
+    Config::from_text(text, "/etc/trailwarden/trailwarden.toml")
+}
+
+/// What is said about the minimal file with this added.
+fn refused(added: &str) -> String {
+    read(&format!("{MINIMAL}{added}")).expect_err(added).to_string()
+}
+
+#[track_caller]
+fn refuses(added: &str, place: &str, words: &[&str]) {
+    let said = refused(added);
+    assert!(said.contains(place), "{said}");
+    for word in words {
+        assert!(said.contains(word), "`{word}` is not in: {said}");
+    }
+}
+
+/// The reference with every key in use, and the secrets it names.
+fn uncommented() -> (String, tempfile::TempDir) {
+    let text = REFERENCE.lines().fold(String::new(), |mut text, line| {
+        let setting =
+            line.strip_prefix('#').filter(|rest| rest.starts_with(|c: char| c == '[' || c.is_ascii_lowercase()));
+        writeln!(text, "{}", setting.unwrap_or(line)).unwrap();
+        text
+    });
+    let credentials = tempfile::tempdir().unwrap();
+    std::fs::write(credentials.path().join("hook-url"), "https://hooks.example/t0ken\n").unwrap();
+    std::fs::write(credentials.path().join("hook-secret"), "hunter2\n").unwrap();
+    (text, credentials)
+}
+
+fn read_all() -> Config {
+    let (text, credentials) = uncommented();
+    let places = secret::Places { credentials: Some(credentials.path().into()), base: "/etc/trailwarden".into() };
+    read::config(&text, "reference.toml", &places).unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn the_reference_states_the_defaults() {
+    let defaults = read(MINIMAL).unwrap();
+    assert_eq!(read(REFERENCE).unwrap(), defaults);
+    assert_eq!(defaults.organization, Organization::default());
+    assert_eq!((defaults.verify, defaults.limits), (Verify::default(), Limits::default()));
+    let trail = &defaults.trails[0];
+    assert_eq!((trail.validation, &trail.keys, &trail.layout), (Validation::All, &KeysFrom::CloudTrail, &None));
+    assert_eq!((trail.visibility, trail.writers.len()), (Duration::from_secs(300), 2));
+    assert_eq!(trail.bucket_name.as_deref(), Some("acme-org-cloudtrail"));
+    assert_eq!(defaults.listen, "127.0.0.1:9417".parse().ok());
+}
+
+#[test]
+fn the_examples_in_the_reference_are_good_and_state_defaults_too() {
+    let all = read_all();
+    let (hook, secret) = (Secret::new("https://hooks.example/t0ken"), Some(Secret::new("hunter2")));
+    assert_eq!(all.channels["hook"], Channel::Webhook { url: hook, secret, timeout: Duration::from_secs(10) });
+    assert_eq!(all.channels["journal"], Channel::Stdout(Format::Human));
+    assert_eq!(all.routes.len(), 2);
+    assert_eq!(all.routes[0].resolved, all.routes[1].resolved);
+    assert_eq!(all.verify, Verify::default());
+    assert_eq!(all.heartbeat, Some(Duration::from_secs(86_400)));
+    assert_eq!(all.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn the_shipped_file_is_good_and_needs_no_excuse() {
+    let config = read(SHIPPED).unwrap();
+    assert_eq!(config.warnings, Vec::<String>::new());
+    assert_eq!(config.routes.len(), 1);
+}
+
+/// The keys come from what the parser itself says it expects, so none can be forgotten.
+#[test]
+fn every_key_stands_in_the_reference() {
+    let (text, _credentials) = uncommented();
+    let mut stated = std::collections::BTreeMap::<String, Vec<String>>::new();
+    let mut section = String::new();
+    for line in text.lines() {
+        if let Some(header) = line.strip_prefix('[') {
+            section = header.trim_matches(['[', ']']).split('.').next().unwrap().to_owned();
+        } else if let Some((key, _)) = line.split_once(" = ").filter(|(key, _)| !key.starts_with('#')) {
+            stated.entry(section.clone()).or_default().push(key.to_owned());
+        }
+    }
+    let expected = |added: &str| -> Vec<String> {
+        let said = toml::from_str::<raw::File>(added).unwrap_err().message().to_owned();
+        let (_, list) = said.split_once("expected").unwrap_or_else(|| panic!("{said}"));
+        list.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    };
+    let sections = expected("nonsense = 1");
+    assert!(sections.len() >= 10);
+    for section in sections {
+        let header = match section.as_str() {
+            "trail" | "route" => format!("[[{section}]]"),
+            "channel" => "[channel.x]".to_owned(),
+            _ => format!("[{section}]"),
+        };
+        let stated = stated.get(&section).unwrap_or_else(|| panic!("[{section}] is not in the reference"));
+        for key in expected(&format!("{header}\nnonsense = 1")) {
+            if key == "match" {
+                for key in expected("[[route]]\nmatch.nonsense = 1") {
+                    assert!(stated.contains(&format!("match.{key}")), "{key}");
+                }
+            } else {
+                assert!(stated.contains(&key), "{section}.{key} is not in the reference");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_meaning_is_told_and_no_secret_in_it() {
+    let all = read_all();
+    let lines = all.meaning();
+    let told = |name: &str| &lines.iter().find(|(known, _)| known == name).unwrap_or_else(|| panic!("{name}")).1;
+    assert_eq!(told("verify.grace"), "90m = 5400 s");
+    assert_eq!(told("verify.scrub_limit"), "20MiB = 20971520 bytes a second");
+    assert_eq!(told("route.2"), "everything to journal, told once, its end is told");
+    assert!(
+        told("route.1").starts_with("class integrity or delivery and kind log_modified or account_silent and severity")
+    );
+    assert_eq!(told("channel.hook"), "webhook, signed, timeout 10 s");
+    let shown = format!("{lines:?} {all:?}");
+    assert!(!shown.contains("hunter2") && !shown.contains("t0ken"), "{shown}");
+}
+
+#[test]
+fn errors_point_at_the_place() {
+    let said = refused("[verify]\ngrace = \"90x\"\n");
+    let want = "/etc/trailwarden/trailwarden.toml:8:9: `90x` is no duration: a whole number and one of s, m, h, d, w, y, \
+                like \"90m\" or \"30d\"\n  |\n8 | grace = \"90x\"\n  |         ^^^^^";
+    assert_eq!(said, want);
+    refuses("[verify]\ngracce = \"90m\"\n", ":8:1: unknown field `gracce`", &["`grace`", "^^^^^^"]);
+    refuses("[verify\n", ":7:", &["^"]);
+    refuses("[nonsense]\n", ":7:2: unknown field", &["`limits`"]);
+    refuses("[[trail]]\nname = \"b\"\nbucket = \"bbb\"\n", ":7:1:", &["no `queue`"]);
+    let none = read("").unwrap_err();
+    assert!(none.to_string().contains("no [[trail]]") && none.spot.is_none());
+    let gone = Config::load(Path::new("/nonexistent/w.toml")).unwrap_err().to_string();
+    assert!(gone.starts_with("/nonexistent/w.toml: ") && gone.contains("not found"), "{gone}");
+}
+
+#[test]
+fn values_are_bounded() {
+    for (added, words) in [
+        ("[limits]\nmessages = 0\n", "out of bounds"),
+        ("[limits]\nratio = -1\n", "out of bounds"),
+        ("[limits]\nobject = \"65MiB\"\n", "never be read"),
+        ("[limits]\nbytes = \"32MiB\"\n", "never be read"),
+        ("[limits]\ninflated = \"1KiB\"\n", "too small"),
+        ("[limits]\nbytes = 64\n", "expected a string"),
+        ("[verify]\ngrace = \"1s\"\n", "too short"),
+        ("[verify]\nsweep = \"2h\"\n", "too long"),
+        ("[http]\nlisten = \"localhost\"\n", "off"),
+        ("[warden]\nname = \"\"\n", "1 to 64"),
+        ("[organization]\nid = \"o-1\"\n", "organization `o-1`"),
+        ("[organization]\nexternal_id = \"x\"\n", "goes with `role`"),
+        ("[organization]\nrole = \"admin\"\n", "no role"),
+        ("[organization]\nmembers = \"m.toml\"\nrole = \"arn:aws:iam::111122223333:role/x\"\n", "is a file"),
+        ("[alert]\nheartbeat = \"1s\"\n", "too short"),
+    ] {
+        refuses(added, "trailwarden.toml:", &[words, "^"]);
+    }
+}
+
+#[test]
+fn trails_are_checked_against_each_other_and_themselves() {
+    let other = |lines: &str| {
+        let mut fields = vec![("name", "two"), ("bucket", "file:///srv/two"), ("queue", "file:///srv/spool")];
+        fields.retain(|(key, _)| !lines.lines().any(|line| line.starts_with(&format!("{key} ="))));
+        let rest: String = fields.iter().map(|(key, value)| format!("{key} = \"{value}\"\n")).collect();
+        format!("[[trail]]\n{lines}\n{rest}")
+    };
+    assert!(read(&format!("{MINIMAL}{}", other(""))).is_ok());
+    let queue =
+        "queue = \"https://sqs.eu-central-1.amazonaws.com/111122223333/trailwarden\"\nregion = \"eu-central-1\"";
+    for (lines, words) in [
+        ("name = \"org\"", "this name already"),
+        ("bucket = \"acme-org-cloudtrail\"\nregion = \"eu-west-1\"", "this bucket already"),
+        (queue, "this queue already"),
+        ("bucket = \"other-bucket\"", "needs a `region`"),
+        ("name = \"Two\"", "no name"),
+        ("owner = \"1\"", "twelve digits"),
+        ("validation = \"most\"", "all, some, none"),
+        ("layout = [\"AWSLogs/{org}/{account}/\"]", "organization.id"),
+        ("layout = []", "`layout` is empty"),
+        ("visibility = \"5s\"", "too short"),
+        ("visibility = \"1d\"", "too long"),
+        ("writers = [\"\"]", "empty"),
+        ("bucket_name = \"B\"", "no bucket's name"),
+        ("bucket = \"s3://x\"", "no bucket"),
+        ("queue = \"q\"", "no queue"),
+        ("keys = \"\"", "empty path"),
+        ("region = \"EU\"", "region"),
+    ] {
+        refuses(&other(lines), "trailwarden.toml:", &[words, "^"]);
+    }
+    let named = MINIMAL.to_owned() + "bucket_name = \"another\"\n";
+    assert!(read(&named).unwrap_err().to_string().contains("stands for one"));
+}
+
+#[test]
+fn paths_start_from_the_file() {
+    let text = format!("{MINIMAL}keys = \"keys\"\n[organization]\nmembers = \"m.toml\"\n[state]\npath = \"/s.db\"\n");
+    let config = read(&text).unwrap();
+    assert_eq!(config.trails[0].keys, KeysFrom::Dir("/etc/trailwarden/keys".into()));
+    assert_eq!(config.organization.members, MembersFrom::File("/etc/trailwarden/m.toml".into()));
+    assert_eq!(config.state, PathBuf::from("/s.db"));
+}
+
+#[test]
+fn what_may_be_off_can_be_off_and_what_follows_grace_follows_it() {
+    let text = format!("{MINIMAL}[verify]\nscrub = \"off\"\ngrace = \"3h\"\n[http]\nlisten = \"off\"\n");
+    let config = read(&text).unwrap();
+    assert_eq!((config.verify.scrub, config.listen), (None, None));
+    assert_eq!(config.verify.unlisted_after, Duration::from_secs(3 * 3600));
+}
+
+#[test]
+fn channels_have_the_keys_of_their_kind() {
+    let channel = |lines: &str| format!("[channel.c]\n{lines}\n[[route]]\nto = [\"c\"]\n");
+    for (lines, words) in [
+        ("format = \"json\"", "no `kind`"),
+        ("kind = \"pigeon\"", "no kind of channel"),
+        ("kind = \"stdout\"\nformat = \"xml\"", "human, json"),
+        ("kind = \"stdout\"\ntopic = \"x\"", "`topic` is no key of a stdout channel"),
+        ("kind = \"webhook\"", "needs a `url`"),
+        ("kind = \"webhook\"\nurl = \"hooks/x\"", "begins with https://"),
+        ("kind = \"webhook\"\nurl = { file = \"/nonexistent\" }", "not found"),
+        ("kind = \"webhook\"\nurl = { path = \"/x\" }", "`credential`"),
+        ("kind = \"webhook\"\nurl = { file = \"/x\", credential = \"x\" }", "one place"),
+        ("kind = \"webhook\"\nurl = {}", "names no secret"),
+        ("kind = \"webhook\"\nurl = \"https://h/\"\ntimeout = \"1h\"", "too long"),
+        ("kind = \"sns\"", "needs a `topic`"),
+        ("kind = \"sns\"\ntopic = \"alerts\"", "no topic"),
+        ("kind = \"sns\"\ntopic = \"arn:aws:sns:eu-west-1:111122223333:a\"\nregion = \"us-east-1\"", "in eu-west-1"),
+    ] {
+        refuses(&channel(lines), "trailwarden.toml:", &[words, "^"]);
+    }
+    refuses("[channel.\"a b\"]\nkind = \"stdout\"\n", "trailwarden.toml:", &["no name"]);
+}
+
+#[test]
+fn a_secret_written_out_is_refused_and_not_repeated() {
+    let hook = "[channel.c]\nkind = \"webhook\"\nurl = \"https://h/t0ken\"\n";
+    let said = refused(&format!("{hook}secret = \"hunter2\"\n"));
+    assert!(said.contains("does not belong in this file") && said.contains(":10:"), "{said}");
+    let wrong = [
+        format!("{hook}secret = \"hunter2\n"),
+        format!("{hook}secret = 'hunter2' x\n"),
+        "[channel.c]\nkind = \"stdout\"\nsecret = \"hunter2\"\n".to_owned(),
+        "[channel.c]\nkind = \"webhook\"\nurl = \"htp://hunter2\"\n".to_owned(),
+        "[channel]\nc = { kind = \"webhook\", url = \"hunter2\" }\n".to_owned(),
+    ];
+    for text in wrong {
+        let said = refused(&text);
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+}
+
+#[test]
+fn routes_lead_somewhere_and_lose_nothing() {
+    let with = |routes: &str| format!("[channel.c]\nkind = \"stdout\"\n{routes}");
+    let all = "[[route]]\nto = [\"c\"]\n";
+    let some = "[[route]]\nto = [\"c\"]\nmatch.class = [\"integrity\"]\n";
+    assert!(read(&format!("{MINIMAL}{}", with(&format!("{some}{all}")))).is_ok());
+    for (routes, words) in [
+        ("", "no [[route]]"),
+        (some, "must match everything"),
+        (&format!("{all}{some}"), "never asked"),
+        (&format!("{all}{all}"), "never asked"),
+        ("[[route]]\nto = [\"d\"]\n", "no [channel.d]"),
+        ("[[route]]\nto = []\n", "leads nowhere"),
+        ("[[route]]\n", "leads nowhere"),
+        ("[[route]]\nto = [\"c\"]\nmatch.class = [\"x\"]\n", "integrity, delivery"),
+        ("[[route]]\nto = [\"c\"]\nmatch.kind = [\"x\"]\n", "no kind of finding"),
+        ("[[route]]\nto = [\"c\"]\nmatch.severity_at_least = \"x\"\n", "info, low"),
+        ("[[route]]\nto = [\"c\"]\nmatch.account = [\"x\"]\n", "twelve digits"),
+        ("[[route]]\nto = [\"c\"]\nrepeat = \"1s\"\n", "too short"),
+    ] {
+        refuses(&with(routes), "trailwarden.toml:", &[words]);
+    }
+}
+
+#[test]
+fn what_is_probably_not_meant_is_told() {
+    let warned = |added: &str| read(&format!("{MINIMAL}{added}")).unwrap().warnings.join("\n");
+    let plain = warned("[alert]\nheartbeat = \"24h\"\n");
+    assert!(plain.contains("nobody is told") && plain.contains("nobody hears"), "{plain}");
+    assert!(plain.contains("names no owner") && plain.contains("organization.id"), "{plain}");
+    let unused = warned("[channel.a]\nkind = \"stdout\"\n[channel.b]\nkind = \"stdout\"\n[[route]]\nto = [\"a\"]\n");
+    assert!(unused.contains("channel `b`") && !unused.contains("channel `a`"), "{unused}");
+    assert!(warned("[http]\nlisten = \"0.0.0.0:9417\"\n").contains("without a password"));
+    assert!(!plain.contains("without a password"));
+}

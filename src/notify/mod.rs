@@ -1,0 +1,3 @@
+//! Channels to the outside.
+
+pub mod webhook;
