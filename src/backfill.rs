@@ -121,7 +121,7 @@ impl Backfill {
             let permit = self.permits.clone().acquire_owned().await.map_err(|error| Error::fatal("backfill", error))?;
             let (deliveries, trail, progress) = (self.deliveries.clone(), self.trail.clone(), progress.clone());
             running.spawn(async move {
-                let notice = Notice::listed(trail.name_or(""), &object.key, Some(object.size), object.etag);
+                let notice = Notice::listed(trail.name_or(""), &object.key, object.size, object.etag);
                 match deliveries.settle(&trail, &notice).await {
                     Ok(Fate::Repeated) => progress.known.fetch_add(1, Ordering::Relaxed),
                     Ok(_) => progress.settled.fetch_add(1, Ordering::Relaxed),

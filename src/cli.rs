@@ -20,7 +20,14 @@ pub struct Cli {
 #[derive(Debug, clap::Args)]
 pub struct Global {
     /// The configuration file
-    #[arg(long, short, global = true, env = "TRAILWARDEN_CONFIG", default_value = "/etc/trailwarden/trailwarden.toml", value_name = "FILE")]
+    #[arg(
+        long,
+        short,
+        global = true,
+        env = "TRAILWARDEN_CONFIG",
+        default_value = "/etc/trailwarden/trailwarden.toml",
+        value_name = "FILE"
+    )]
     pub config: PathBuf,
     /// Say more on stderr (-v debug, -vv trace)
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
@@ -156,6 +163,10 @@ fn start_log(cli: &Cli) {
     if daemon {
         subscriber.json().flatten_event(true).with_target(false).init();
     } else {
-        subscriber.with_ansi(cli.global.color.decide(std::io::stderr().is_terminal())).without_time().with_target(false).init();
+        subscriber
+            .with_ansi(cli.global.color.decide(std::io::stderr().is_terminal()))
+            .without_time()
+            .with_target(false)
+            .init();
     }
 }

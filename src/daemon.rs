@@ -87,8 +87,7 @@ pub async fn drain(config: Config, path: &Path, env: &Env) -> Result<Drained> {
     let alerts = daemon.current_alerts();
     while alerts.pump().await? > 0 {}
     let now = env.now();
-    let (unsent, _) =
-        daemon.works.store.read(move |conn| crate::store::outbox::pending(conn, now)).await?;
+    let (unsent, _) = daemon.works.store.read(move |conn| crate::store::outbox::pending(conn, now)).await?;
     Ok(Drained { deferred: daemon.ingests.iter().map(|ingest| ingest.deferred()).sum(), unsent })
 }
 
@@ -150,7 +149,8 @@ impl Daemon {
             self.health.expect(&format!("queue {}", trail.name), STALLED);
             let (sweeper, swept) = (self.clone(), trail.clone());
             loops.spawn(async move { this.receive(&trail, &ingest, stopping).await });
-            self.health.expect(&format!("sweep {}", swept.name), 3 * self.config.verify.sweep.max(Duration::from_secs(200)));
+            self.health
+                .expect(&format!("sweep {}", swept.name), 3 * self.config.verify.sweep.max(Duration::from_secs(200)));
             let (scrubber, scrubbed) = (sweeper.clone(), swept.clone());
             loops.spawn(async move { sweeper.sweep(&swept).await });
             if let Some(every) = self.config.verify.scrub {
@@ -174,7 +174,8 @@ impl Daemon {
         let on = |kind| signal(kind).map_err(|error| Error::fatal("signal", error));
         let (mut terminate, mut interrupt, mut hangup) =
             (on(SignalKind::terminate())?, on(SignalKind::interrupt())?, on(SignalKind::hangup())?);
-        let mut watchdog = tokio::time::interval(sd_notify::watchdog_enabled().unwrap_or(Duration::from_secs(3600)) / 3);
+        let mut watchdog =
+            tokio::time::interval(sd_notify::watchdog_enabled().unwrap_or(Duration::from_secs(3600)) / 3);
         loop {
             tokio::select! {
                 _ = terminate.recv() => return Ok(()),
@@ -204,7 +205,8 @@ impl Daemon {
             Ok(alerts) => {
                 *self.alerts.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(alerts);
                 self.works.store.set_routes(config.routes.clone());
-                let rest = Config { routes: self.config.routes.clone(), channels: self.config.channels.clone(), ..config };
+                let rest =
+                    Config { routes: self.config.routes.clone(), channels: self.config.channels.clone(), ..config };
                 let restart = rest != Config { warnings: rest.warnings.clone(), ..self.config.clone() };
                 tracing::info!(restart_needed = restart, "routes and channels reloaded");
             }
@@ -242,7 +244,8 @@ impl Daemon {
                     self.works.metrics.receive_failures.inc();
                     self.health.failed(&name, &error);
                     let since = *failing.get_or_insert_with(tokio::time::Instant::now);
-                    let delay = crate::retry::delay_after(&self.works.env, attempts, &error).min(Duration::from_secs(60));
+                    let delay =
+                        crate::retry::delay_after(&self.works.env, attempts, &error).min(Duration::from_secs(60));
                     attempts += 1;
                     tracing::warn!(trail = trail.name, error = %error, error.class = error.class.name(), attempt = attempts,
                         delay_ms = delay.as_millis() as u64, "the queue does not answer");
@@ -257,8 +260,14 @@ impl Daemon {
     }
 
     async fn queue_fails(&self, trail: &Trail, error: &Error) -> Result<()> {
-        const CREDENTIALS: &[&str] =
-            &["Credentials", "ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId"];
+        const CREDENTIALS: &[&str] = &[
+            "Credentials",
+            "ExpiredToken",
+            "ExpiredTokenException",
+            "InvalidClientTokenId",
+            "UnrecognizedClientException",
+            "InvalidAccessKeyId",
+        ];
         let refused = error.code.as_deref().is_some_and(|code| CREDENTIALS.contains(&code));
         let kind = if refused { Kind::CredentialsFailing } else { Kind::QueueStalled };
         let finding = Finding::new(kind, trail.name.clone(), format!("trail {}: {error}", trail.name));

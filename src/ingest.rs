@@ -144,7 +144,8 @@ pub async fn settle_body(deliveries: &Deliveries, trail: &Trail, id: &str, body:
                 }
             }
             if let Some((position, reason)) = rejects.first() {
-                let reason = format!("{} of its records are unintelligible; number {position}: {reason}", rejects.len());
+                let reason =
+                    format!("{} of its records are unintelligible; number {position}: {reason}", rejects.len());
                 quarantine(deliveries, trail, id, body, &reason).await?;
             }
             first_error.map_or(Ok(()), Err)
@@ -220,7 +221,10 @@ async fn heartbeat(trail: Arc<Trail>, held: std::sync::Weak<Mutex<HashMap<String
         let Some(held) = held.upgrade() else { return };
         let due: Vec<String> = {
             let held = held.lock().unwrap_or_else(PoisonError::into_inner);
-            held.iter().filter(|(_, since)| since.elapsed() >= visibility / 2).map(|(receipt, _)| receipt.clone()).collect()
+            held.iter()
+                .filter(|(_, since)| since.elapsed() >= visibility / 2)
+                .map(|(receipt, _)| receipt.clone())
+                .collect()
         };
         if due.is_empty() {
             continue;

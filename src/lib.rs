@@ -1,6 +1,5 @@
 //! trailwarden
 
-#![deny(unsafe_code)]
 
 pub mod alert;
 pub mod aws;

@@ -59,7 +59,11 @@ impl Metrics {
         registry.register("messages", "Messages settled, by outcome", self.messages.clone());
         registry.register("notices", "Notices settled, by outcome", self.notices.clone());
         registry.register("digests", "Digests looked at, by verdict", self.digests.clone());
-        registry.register("findings", "Findings raised for the first time or again after they were resolved, by kind", self.findings.clone());
+        registry.register(
+            "findings",
+            "Findings raised for the first time or again after they were resolved, by kind",
+            self.findings.clone(),
+        );
         registry.register("alerts", "Sends to channels, by channel and outcome", self.alerts.clone());
         registry.register("scrubbed", "Objects read again by the scrub, by outcome", self.scrubbed.clone());
         let mut gauge = |name: &str, help: &str, metric: Gauge| registry.register(name, help, metric);

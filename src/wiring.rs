@@ -15,9 +15,13 @@ use crate::core::id::Region;
 use crate::delivery::{Deliveries, Roster};
 use crate::env::Env;
 use crate::error::{Error, Result};
-use crate::local::{Dir, KeysDir, MembersFile, Spool, Stdout};
+use crate::local::dir::Dir;
+use crate::local::keys::KeysDir;
+use crate::local::members::MembersFile;
+use crate::local::spool::Spool;
+use crate::local::stdout::Stdout;
 use crate::metrics::Metrics;
-use crate::notify::Webhook;
+use crate::notify::webhook::Webhook;
 use crate::seam::{DynBucket, DynChannel, DynKeys, DynMembers, DynQueue};
 use crate::store::{Store, objects};
 use crate::trail::Trail;
@@ -66,7 +70,9 @@ pub async fn alerts(config: &Config, store: &Store, metrics: &Arc<Metrics>, env:
 pub async fn channel(channel: &Channel, env: &Env) -> Result<DynChannel> {
     Ok(match channel {
         Channel::Stdout(format) => Arc::new(Stdout::new(*format)),
-        Channel::Webhook { url, secret, timeout } => Arc::new(Webhook::new(url, secret.as_ref(), *timeout, env.clone())?),
+        Channel::Webhook { url, secret, timeout } => {
+            Arc::new(Webhook::new(url, secret.as_ref(), *timeout, env.clone())?)
+        }
         Channel::Sns { topic, region, role } => {
             Arc::new(connect(Some(region), role.as_ref()).await.topic(topic.clone()))
         }

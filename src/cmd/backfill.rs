@@ -56,8 +56,9 @@ pub async fn run(context: &Context, args: Args) -> Outcome {
     for trail in works.trails.iter().filter(|trail| args.trail.as_ref().is_none_or(|name| *name == trail.name)) {
         let progress = Arc::new(Progress::default());
         let bar = context.progress.then(|| draw(progress.clone()));
+        let backfill = Backfill::new(works.deliveries.clone(), trail.clone(), args.concurrency);
         let outcome = tokio::select! {
-            outcome = Backfill::new(works.deliveries.clone(), trail.clone(), args.concurrency).run(&scope, &progress) => outcome,
+            outcome = backfill.run(&scope, &progress) => outcome,
             _ = tokio::signal::ctrl_c() => return Ok(Exit::Interrupted),
         };
         if let Some(bar) = bar {

@@ -51,9 +51,10 @@ pub async fn run(context: &Context, args: Args) -> Outcome {
 
 async fn list(context: &Context, json: bool, all: bool, kind: Option<String>) -> Outcome {
     let kind = match kind {
-        Some(name) => {
-            Some(Kind::parse(&name).ok_or_else(|| Failure::Usage(format!("`{name}` is no kind; see `trailwarden findings kinds`")))?)
-        }
+        Some(name) => Some(
+            Kind::parse(&name)
+                .ok_or_else(|| Failure::Usage(format!("`{name}` is no kind; see `trailwarden findings kinds`")))?,
+        ),
         None => None,
     };
     let config = context.load()?;
@@ -80,7 +81,8 @@ pub fn table(context: &Context, all: &[Held]) -> String {
                 .into_iter()
                 .flatten()
                 .collect();
-        let state = if held.state == crate::core::finding::State::Open { String::new() } else { format!("  [{}]", held.state) };
+        let state =
+            if held.state == crate::core::finding::State::Open { String::new() } else { format!("  [{}]", held.state) };
         let severity = context.paint(color, format!("{:<8}", held.severity.name()));
         text.push_str(&format!("{} {severity} {:<24} {}{state}\n", held.id, held.kind.name(), place.join(" ")));
         text.push_str(&format!("             {}\n", context.paint(style::DIM, printable(&held.detail, 300))));

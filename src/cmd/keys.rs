@@ -49,8 +49,12 @@ pub async fn run(context: &Context, args: Args) -> Outcome {
     for region in regions {
         let mut keys = seam.all(&region, from, to).await?;
         let kept = kept(&config.state, &region, from, to).await?;
-        keys.extend(kept.into_iter().filter(|kept| !keys.iter().any(|key| key.fingerprint == kept.fingerprint)).collect::<Vec<_>>());
-        local::save_keys(&dir, &region, &keys)?;
+        keys.extend(
+            kept.into_iter()
+                .filter(|kept| !keys.iter().any(|key| key.fingerprint == kept.fingerprint))
+                .collect::<Vec<_>>(),
+        );
+        local::keys::save(&dir, &region, &keys)?;
         print(&format!("{region}: {} keys\n", keys.len()))?;
     }
     Ok(Exit::Done)
@@ -81,6 +85,8 @@ async fn kept(
     let keys = store::peek(state, move |conn| lists::keys_of(conn, &region)).await?;
     Ok(keys
         .into_iter()
-        .filter(|key| key.valid_to.is_none_or(|end| end + slack >= from) && key.valid_from.is_none_or(|start| start <= to))
+        .filter(|key| {
+            key.valid_to.is_none_or(|end| end + slack >= from) && key.valid_from.is_none_or(|start| start <= to)
+        })
         .collect())
 }

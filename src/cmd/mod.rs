@@ -143,7 +143,9 @@ pub fn moment(text: &str, env: &Env) -> Result<Timestamp, Failure> {
     if let Ok(back) = crate::config::units::duration(text) {
         return Ok(env.now() - SignedDuration::try_from(back).unwrap_or(SignedDuration::ZERO));
     }
-    Err(Failure::Usage(format!("`{text}` is no time: write 2026-03-01, 2026-03-01T22:00:00Z, or a span back such as 24h")))
+    Err(Failure::Usage(format!(
+        "`{text}` is no time: write 2026-03-01, 2026-03-01T22:00:00Z, or a span back such as 24h"
+    )))
 }
 
 /// `12,345`

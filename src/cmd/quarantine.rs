@@ -44,7 +44,16 @@ pub async fn run(context: &Context, args: Args) -> Outcome {
             } else {
                 let lines: String = all
                     .iter()
-                    .map(|row| format!("{} {} {} attempts={} {}\n", row.id, row.last_seen, row.source, row.attempts, printable(&row.reason, 200)))
+                    .map(|row| {
+                        format!(
+                            "{} {} {} attempts={} {}\n",
+                            row.id,
+                            row.last_seen,
+                            row.source,
+                            row.attempts,
+                            printable(&row.reason, 200)
+                        )
+                    })
                     .collect();
                 print(if lines.is_empty() { "nothing is held\n" } else { &lines })?;
             }

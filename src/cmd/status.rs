@@ -109,10 +109,21 @@ pub fn look(conn: &Connection, now: Timestamp, grace: jiff::SignedDuration) -> r
     })
 }
 
-fn chains(conn: &Connection, now: Timestamp, grace: jiff::SignedDuration) -> rusqlite::Result<(Chains, Option<Timestamp>)> {
+fn chains(
+    conn: &Connection,
+    now: Timestamp,
+    grace: jiff::SignedDuration,
+) -> rusqlite::Result<(Chains, Option<Timestamp>)> {
     let sources: Vec<i64> =
         conn.prepare("SELECT id FROM sources")?.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-    let broken = [Kind::DigestMissing, Kind::ChainBroken, Kind::ChainRestarted, Kind::DigestSignatureInvalid, Kind::DigestMalformed, Kind::DigestMisplaced];
+    let broken = [
+        Kind::DigestMissing,
+        Kind::ChainBroken,
+        Kind::ChainRestarted,
+        Kind::DigestSignatureInvalid,
+        Kind::DigestMalformed,
+        Kind::DigestMisplaced,
+    ];
     let mut hurt = Vec::new();
     for held in findings::list(conn, false)? {
         if broken.contains(&held.kind) {
@@ -123,7 +134,8 @@ fn chains(conn: &Connection, now: Timestamp, grace: jiff::SignedDuration) -> rus
     for source in sources {
         for chain in digests::chains(conn, source)? {
             let Some(head) = chain.head.filter(|_| !chain.chain.backfill) else { continue };
-            let place = (Some(chain.chain.account()), Some(chain.chain.region.clone()), Some(chain.chain.trail.clone()));
+            let place =
+                (Some(chain.chain.account()), Some(chain.chain.region.clone()), Some(chain.chain.trail.clone()));
             if !overdue_hours(head, now, grace).is_empty() {
                 counts.overdue += 1;
             } else {
@@ -159,17 +171,48 @@ fn draw(context: &Context, status: &Status) -> String {
         "objects",
         format!(
             "{} seen: {} admitted, {} refused, {} unusable, {} absent; {} awaited",
-            number(objects.seen), number(objects.admitted), number(objects.refused), number(objects.unusable),
-            number(objects.absent), number(objects.pending)
+            number(objects.seen),
+            number(objects.admitted),
+            number(objects.refused),
+            number(objects.unusable),
+            number(objects.absent),
+            number(objects.pending)
         ),
     );
     line("records", format!("{} ({} rejected)", number(status.records), number(objects.rejects)));
-    line("digests", format!("{} good, {}, {} not checked", number(status.digests.good), warn(status.digests.bad, format!("{} bad", number(status.digests.bad))), number(status.digests.unchecked)));
+    line(
+        "digests",
+        format!(
+            "{} good, {}, {} not checked",
+            number(status.digests.good),
+            warn(status.digests.bad, format!("{} bad", number(status.digests.bad))),
+            number(status.digests.unchecked)
+        ),
+    );
     let (bad, overdue) = (status.chains.bad as i64, status.chains.overdue as i64);
-    line("chains", format!("{} good, {}, {}", status.chains.good, warn(bad, format!("{bad} bad")), warn(overdue, format!("{overdue} overdue"))));
+    line(
+        "chains",
+        format!(
+            "{} good, {}, {}",
+            status.chains.good,
+            warn(bad, format!("{bad} bad")),
+            warn(overdue, format!("{overdue} overdue"))
+        ),
+    );
     line("quarantine", warn(objects.quarantined, format!("{} held", number(objects.quarantined))));
-    line("alerts", format!("{} sent, {} due, {}", number(status.alerts.sent), number(status.alerts.due), warn(status.alerts.dead, format!("{} dead", number(status.alerts.dead)))));
-    line("findings", if open.is_empty() { context.paint(style::GOOD, "none open") } else { format!("{} open", open.join(", ")) });
+    line(
+        "alerts",
+        format!(
+            "{} sent, {} due, {}",
+            number(status.alerts.sent),
+            number(status.alerts.due),
+            warn(status.alerts.dead, format!("{} dead", number(status.alerts.dead)))
+        ),
+    );
+    line(
+        "findings",
+        if open.is_empty() { context.paint(style::GOOD, "none open") } else { format!("{} open", open.join(", ")) },
+    );
     text
 }
 

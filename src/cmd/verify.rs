@@ -17,7 +17,7 @@ use crate::core::gzip::Caps;
 use crate::core::id::{AccountId, Region};
 use crate::core::printable;
 use crate::env::Env;
-use crate::local::Dir;
+use crate::local::dir::Dir;
 use crate::store::{self, digests};
 use crate::verify::{self, Progress, Range, Report, Verdict};
 use crate::wiring;
@@ -108,7 +108,7 @@ pub async fn run(context: &Context, args: Args) -> Outcome {
 
 async fn ranges(context: &Context, args: &Args, env: &Env) -> Result<Vec<Range>, Failure> {
     let time = |text: &Option<String>| text.as_ref().map(|text| moment(text, env)).transpose();
-    let (mut from, to) = (time(&args.from)?, time(&args.to)?);
+    let (from, to) = (time(&args.from)?, time(&args.to)?);
     if let (Some(from), Some(to)) = (from, to)
         && from >= to
     {
@@ -135,14 +135,16 @@ async fn ranges(context: &Context, args: &Args, env: &Env) -> Result<Vec<Range>,
     };
     if let Some(dir) = &args.offline {
         let Some(keys) = &args.keys else {
-            return Err(Failure::Usage("--offline needs --keys DIR: saved public keys are what a copy is proven with".into()));
+            return Err(Failure::Usage(
+                "--offline needs --keys DIR: saved public keys are what a copy is proven with".into(),
+            ));
         };
         if !keys.is_dir() {
             return Err(Failure::Usage(format!("--keys {}: no such directory", keys.display())));
         }
         return Ok(vec![blank(Arc::new(Dir::open(dir)?), wiring::open_keys(keys))]);
     }
-    from = Some(from.unwrap_or_else(|| to.unwrap_or_else(|| env.now()) - DEFAULT_SPAN));
+    let from = Some(from.unwrap_or_else(|| to.unwrap_or_else(|| env.now()) - DEFAULT_SPAN));
     if let (Some(name), false) = (&args.s3_bucket, context.config.exists()) {
         let aws = wiring::connect(None, None).await;
         let keys = args.keys.as_ref().map_or_else(|| Arc::new(aws.public_keys()) as _, |dir| wiring::open_keys(dir));
@@ -186,7 +188,9 @@ fn parse_trail(arn: &str) -> Result<(String, Region), Failure> {
         }
         _ => None,
     };
-    parsed.ok_or_else(|| Failure::Usage(format!("`{arn}` is no trail's ARN: arn:aws:cloudtrail:REGION:ACCOUNT:trail/NAME")))
+    parsed.ok_or_else(|| {
+        Failure::Usage(format!("`{arn}` is no trail's ARN: arn:aws:cloudtrail:REGION:ACCOUNT:trail/NAME"))
+    })
 }
 
 /// What the ledger knows of the trail's chains: they are expected, even if the bucket has nothing of them any more.
@@ -204,12 +208,18 @@ async fn known_chains(config: &Config, trail: &str) -> Result<Vec<(ChainId, Time
         id.map_or(Ok(vec![]), |id| digests::chains(conn, id))
     })
     .await?;
-    Ok(chains.into_iter().filter_map(|chain| Some((chain.chain, chain.head?))).filter(|(chain, _)| !chain.backfill).collect())
+    Ok(chains
+        .into_iter()
+        .filter_map(|chain| Some((chain.chain, chain.head?)))
+        .filter(|(chain, _)| !chain.backfill)
+        .collect())
 }
 
 fn draw_progress(progress: Arc<Progress>) -> tokio::task::JoinHandle<()> {
     let bar = ProgressBar::new(0);
-    if let Ok(style) = ProgressStyle::with_template("verifying {bar:30} {human_pos}/{human_len} objects, {per_sec}, {msg}") {
+    if let Ok(style) =
+        ProgressStyle::with_template("verifying {bar:30} {human_pos}/{human_len} objects, {per_sec}, {msg}")
+    {
         bar.set_style(style);
     }
     tokio::spawn(async move {
@@ -238,7 +248,9 @@ fn draw(context: &Context, report: &Report, verbose: bool) -> String {
     let verdict = match report.verdict {
         Verdict::Good => context.paint(style::GOOD, "good: every digest and log in the range is proven"),
         Verdict::Bad => context.paint(style::BAD, "bad: the evidence does not hold"),
-        Verdict::Incomplete => context.paint(style::WARN, "incomplete: nothing bad was seen, and not everything could be checked"),
+        Verdict::Incomplete => {
+            context.paint(style::WARN, "incomplete: nothing bad was seen, and not everything could be checked")
+        }
     };
     text.push_str(&format!("{verdict}\n"));
     if let Some(bucket) = &report.bucket {
@@ -249,15 +261,27 @@ fn draw(context: &Context, report: &Report, verbose: bool) -> String {
     let (digests, logs) = (&report.digests, &report.logs);
     text.push_str(&format!(
         "digests  {} good, {} bad, {} missing, {} could not be checked\n",
-        grouped(digests.good), grouped(digests.bad), grouped(digests.missing), grouped(digests.unchecked)
+        grouped(digests.good),
+        grouped(digests.bad),
+        grouped(digests.missing),
+        grouped(digests.unchecked)
     ));
     text.push_str(&format!(
         "logs     {} good, {} bad, {} missing, {} unlisted, {} could not be checked\n",
-        grouped(logs.good), grouped(logs.bad), grouped(logs.missing), grouped(logs.unlisted), grouped(logs.unchecked)
+        grouped(logs.good),
+        grouped(logs.bad),
+        grouped(logs.missing),
+        grouped(logs.unlisted),
+        grouped(logs.unchecked)
     ));
     text.push_str(&format!("chains   {}\n", grouped(report.chains.len() as u64)));
     let shown = if verbose { report.chains.len() } else { report.chains.len().min(BRIEF) };
-    for chain in report.chains.iter().filter(|chain| verbose || chain.verdict != Verdict::Good || report.chains.len() <= BRIEF).take(shown) {
+    for chain in report
+        .chains
+        .iter()
+        .filter(|chain| verbose || chain.verdict != Verdict::Good || report.chains.len() <= BRIEF)
+        .take(shown)
+    {
         let verdict = match chain.verdict {
             Verdict::Good => context.paint(style::GOOD, "good      "),
             Verdict::Bad => context.paint(style::BAD, "bad       "),
@@ -265,13 +289,21 @@ fn draw(context: &Context, report: &Report, verbose: bool) -> String {
         };
         text.push_str(&format!(
             "  {verdict} {} {} {} {} {}, {}, {} to {}\n",
-            chain.account, chain.region, chain.trail, chain.kind,
-            plural(chain.digests, "digest"), plural(chain.logs, "log"),
-            bound(chain.first, "-"), bound(chain.last, "-")
+            chain.account,
+            chain.region,
+            chain.trail,
+            chain.kind,
+            plural(chain.digests, "digest"),
+            plural(chain.logs, "log"),
+            bound(chain.first, "-"),
+            bound(chain.last, "-")
         ));
     }
     if !report.findings.is_empty() {
-        text.push_str(&format!("\n{}\n", context.paint(style::STRONG, plural(report.findings.len() as u64, "finding"))));
+        text.push_str(&format!(
+            "\n{}\n",
+            context.paint(style::STRONG, plural(report.findings.len() as u64, "finding"))
+        ));
         for held in &report.findings {
             text.push_str(&draw_finding(context, held));
         }
@@ -296,7 +328,8 @@ fn draw_finding(context: &Context, held: &Held) -> String {
     if let Some(object) = &held.object {
         line("object", printable(object, 1024));
     } else {
-        let place = [held.account.map(|id| id.to_string()), held.region.as_ref().map(ToString::to_string), held.trail.clone()];
+        let place =
+            [held.account.map(|id| id.to_string()), held.region.as_ref().map(ToString::to_string), held.trail.clone()];
         line("where", place.into_iter().flatten().collect::<Vec<_>>().join(" "));
     }
     if !held.hours.is_empty() {

@@ -8,7 +8,7 @@ mod raw;
 mod read;
 mod secret;
 mod trails;
-mod units;
+pub mod units;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};

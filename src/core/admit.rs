@@ -123,7 +123,9 @@ pub fn judge(
         ObjectKey::Digest(key) => Evidence::Digest(key),
         ObjectKey::Marker(_) => return Verdict::Ignore("marker"),
         ObjectKey::OtherService(_) => return Verdict::Ignore("other_service"),
-        ObjectKey::Rejected(_) if matches!(notice.event, Event::Removed { .. }) => return Verdict::Ignore("removed_other"),
+        ObjectKey::Rejected(_) if matches!(notice.event, Event::Removed { .. }) => {
+            return Verdict::Ignore("removed_other");
+        }
         ObjectKey::Rejected(fault) => return Verdict::Refuse(unexpected(notice, &fault)),
     };
     if let Some(finding) = out_of_place(notice, rules, &evidence) {
@@ -196,13 +198,9 @@ fn removed(notice: &Notice, evidence: &Evidence, marker: bool, lifecycle: bool) 
 }
 
 fn foreign(notice: &Notice, account: AccountId, what: &str) -> Finding {
-    let mut finding = Finding::of_object(
-        Kind::AccountForeign,
-        &notice.bucket,
-        &notice.key,
-        format!("account {account} {what}"),
-    )
-    .account(account);
+    let mut finding =
+        Finding::of_object(Kind::AccountForeign, &notice.bucket, &notice.key, format!("account {account} {what}"))
+            .account(account);
     // One finding per account: a foreign trail delivers every five minutes.
     finding.subject = format!("{}/{account}", notice.bucket);
     finding
@@ -226,8 +224,12 @@ fn unusual(notice: &Notice, rules: &Rules, evidence: &Evidence) -> Option<(bool,
         return None;
     }
     let shown = printable(writer, 120);
-    let mut finding =
-        about(Kind::WriterForeign, notice, evidence, format!("the notice says that `{shown}` wrote it, not CloudTrail"));
+    let mut finding = about(
+        Kind::WriterForeign,
+        notice,
+        evidence,
+        format!("the notice says that `{shown}` wrote it, not CloudTrail"),
+    );
     finding.subject = format!("{}/{shown}", notice.bucket);
     Some((false, finding.severity(Severity::Medium)))
 }
@@ -287,7 +289,9 @@ mod tests {
 
     fn kind_of(notice: &Notice, membership: Membership) -> Option<Kind> {
         match judge(notice, &rules(), |_| membership, true) {
-            Verdict::Refuse(finding) | Verdict::Removed(_, finding) | Verdict::Admit(_, Some(finding)) => Some(finding.kind),
+            Verdict::Refuse(finding) | Verdict::Removed(_, finding) | Verdict::Admit(_, Some(finding)) => {
+                Some(finding.kind)
+            }
             _ => None,
         }
     }
@@ -329,10 +333,14 @@ mod tests {
     fn copies_are_refused_and_odd_writers_only_noted() {
         let mut copied = notice(LOG);
         copied.event = Event::Created(How::Copy);
-        assert!(matches!(judge(&copied, &rules(), |_| Membership::Member, true), Verdict::Refuse(f) if f.kind == Kind::WriterForeign));
+        assert!(
+            matches!(judge(&copied, &rules(), |_| Membership::Member, true), Verdict::Refuse(f) if f.kind == Kind::WriterForeign)
+        );
         let mut odd = notice(LOG);
         odd.writer = Some("444455556666".into());
-        assert!(matches!(judge(&odd, &rules(), |_| Membership::Member, true), Verdict::Admit(_, Some(f)) if f.kind == Kind::WriterForeign));
+        assert!(
+            matches!(judge(&odd, &rules(), |_| Membership::Member, true), Verdict::Admit(_, Some(f)) if f.kind == Kind::WriterForeign)
+        );
         odd.writer = Some("AWS:AROAEXAMPLE:regionalDeliverySession".into());
         assert_eq!(kind_of(&odd, Membership::Member), None);
     }

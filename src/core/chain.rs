@@ -86,7 +86,11 @@ pub enum Joint {
     /// Hash and signature are those that the later one names.
     Linked,
     /// The later one names other values, or both claim the same place.
-    Broken(String),
+    Broken {
+        /// The digest that is not the one that was signed into the chain.
+        suspect: String,
+        why: String,
+    },
     /// Digests are missing between the two; their end times.
     Gap(Vec<Timestamp>),
     /// The later one is a starting digest; the hours without proof in between.
@@ -112,13 +116,14 @@ pub fn join(before: Option<&Link>, link: &Link, slots: &[Slot]) -> Joint {
         (_, None, _) => Joint::Start,
         (Some(before), Some(previous), _) if previous.key == before.key => match differences(previous, before) {
             None => Joint::Linked,
-            Some(text) => Joint::Broken(text),
+            Some(why) => Joint::Broken { suspect: before.key.clone(), why },
         },
         (Some(_), Some(_), Some(hours)) if !hours.is_empty() => Joint::Gap(hours),
         (_, Some(previous), _) if slots.iter().any(|slot| slot.key == previous.key) => Joint::Unjudged,
-        (Some(before), Some(previous), _) => {
-            Joint::Broken(format!("it names {} as its predecessor, but {} lies before it", previous.key, before.key))
-        }
+        (Some(before), Some(previous), _) => Joint::Broken {
+            suspect: link.key.clone(),
+            why: format!("it names {} as its predecessor, but {} lies before it", previous.key, before.key),
+        },
         (None, Some(_), _) => Joint::Horizon,
     }
 }
@@ -129,9 +134,9 @@ pub fn differences(previous: &Previous, before: &Link) -> Option<String> {
     let signature = before.signature.as_ref().is_some_and(|signature| *signature != previous.signature);
     match (hash, signature) {
         (false, false) => None,
-        (true, true) => Some("hash and signature of its predecessor are not the ones it names".into()),
-        (true, false) => Some("the hash of its predecessor is not the one it names".into()),
-        (false, true) => Some("the signature of its predecessor is not the one it names".into()),
+        (true, true) => Some("hash and signature are not the ones that its successor names".into()),
+        (true, false) => Some("the hash is not the one that its successor names".into()),
+        (false, true) => Some("the signature is not the one that its successor names".into()),
     }
 }
 
@@ -190,10 +195,10 @@ mod tests {
     #[test]
     fn neighbors_link_by_hash_and_signature() {
         assert_eq!(join(Some(&link(1, None)), &link(2, Some((1, 1))), &[]), Joint::Linked);
-        assert!(matches!(join(Some(&link(1, None)), &link(2, Some((1, 9))), &[]), Joint::Broken(_)));
+        assert!(matches!(join(Some(&link(1, None)), &link(2, Some((1, 9))), &[]), Joint::Broken { .. }));
         let mut resigned = link(1, None);
         resigned.signature = Some(vec![7]);
-        assert!(matches!(join(Some(&resigned), &link(2, Some((1, 1))), &[]), Joint::Broken(_)));
+        assert!(matches!(join(Some(&resigned), &link(2, Some((1, 1))), &[]), Joint::Broken { .. }));
     }
 
     #[test]
@@ -224,7 +229,7 @@ mod tests {
     fn two_digests_for_one_hour_are_a_break() {
         let mut twin = link(2, Some((1, 1)));
         twin.key = "twin".into();
-        assert!(matches!(join(Some(&twin), &link(3, Some((2, 2))), &[]), Joint::Broken(_)));
+        assert!(matches!(join(Some(&twin), &link(3, Some((2, 2))), &[]), Joint::Broken { .. }));
     }
 
     #[test]

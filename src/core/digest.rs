@@ -165,13 +165,7 @@ fn previous(written: &Written) -> Result<Option<Previous>, BadDigest> {
 }
 
 /// What CloudTrail signs: four lines, no newline at the end; the hash is of the uncompressed digest, as hexadecimal text.
-pub fn string_to_sign(
-    end: &str,
-    bucket: &str,
-    key: &str,
-    sha: &Sha256,
-    previous_signature: Option<&str>,
-) -> String {
+pub fn string_to_sign(end: &str, bucket: &str, key: &str, sha: &Sha256, previous_signature: Option<&str>) -> String {
     format!("{end}\n{bucket}/{key}\n{sha}\n{}", previous_signature.unwrap_or("null"))
 }
 
@@ -238,10 +232,8 @@ impl Examined {
         };
         this.sha = Some(Sha256::of(&inflated.bytes));
         if inflated.trailing > 0 {
-            this.faults.push((
-                Kind::TrailingData,
-                format!("{} bytes follow the digest's gzip member", inflated.trailing),
-            ));
+            this.faults
+                .push((Kind::TrailingData, format!("{} bytes follow the digest's gzip member", inflated.trailing)));
         }
         match Digest::parse(&inflated.bytes) {
             Ok(digest) => {
@@ -282,7 +274,8 @@ impl Examined {
         match metadata.get(metadata::SIGNATURE).map(hex::decode) {
             Some(Ok(signature)) => self.signature = Some(signature),
             Some(Err(_)) => {
-                self.faults.push((Kind::DigestSignatureInvalid, "the signature in the metadata is not hexadecimal".into()));
+                self.faults
+                    .push((Kind::DigestSignatureInvalid, "the signature in the metadata is not hexadecimal".into()));
             }
             None => self.faults.push((
                 Kind::DigestSignatureInvalid,
@@ -325,7 +318,8 @@ impl Examined {
         let (Some(digest), Some(sha), Some(signature)) = (&self.digest, &self.sha, &self.signature) else { return };
         let Some(key_der) = key_der else { return };
         if !verifies(key_der, &digest.string_to_sign(sha), signature) {
-            self.faults.push((Kind::DigestSignatureInvalid, "the signature does not verify with the key it names".into()));
+            self.faults
+                .push((Kind::DigestSignatureInvalid, "the signature does not verify with the key it names".into()));
         }
         self.verdict = if self.faults.is_empty() { Verdict::Good } else { Verdict::Bad };
     }

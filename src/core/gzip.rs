@@ -58,9 +58,8 @@ pub fn inflate(stored: &[u8], caps: Caps) -> Result<Inflated, BadGzip> {
     let by_ratio = stored.len().saturating_mul(caps.ratio).max(MEBIBYTE);
     let limit = caps.inflated.min(by_ratio);
     let mut room = hint(stored).clamp(4096, limit);
-    let mut bytes = Vec::new();
+    let mut bytes = vec![0; room];
     loop {
-        bytes.resize(room, 0);
         match member(stored, &mut bytes) {
             Member::Done { read, written } => {
                 bytes.truncate(written);
@@ -69,7 +68,10 @@ pub fn inflate(stored: &[u8], caps: Caps) -> Result<Inflated, BadGzip> {
             Member::Damaged => return Err(BadGzip::Damaged),
             Member::NoRoom if room >= caps.inflated => return Err(BadGzip::TooLarge(caps.inflated)),
             Member::NoRoom if room >= limit => return Err(BadGzip::Bomb(caps.ratio)),
-            Member::NoRoom => room = room.saturating_mul(4).min(limit),
+            Member::NoRoom => {
+                room = room.saturating_mul(4).min(limit);
+                bytes.resize(room, 0);
+            }
         }
     }
 }

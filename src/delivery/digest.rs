@@ -89,7 +89,7 @@ impl Deliveries {
 
     /// Looks at a digest again whose key was not known before. False when it still is not.
     pub async fn try_again(&self, trail: &Trail, object: &str, key: &DigestKey) -> Result<bool> {
-        let notice = Notice::listed(trail.name_or(""), object, None, None);
+        let notice = Notice::listed(trail.name_or(""), object, 0, None);
         let crate::seam::Got::Found(found) = self.get(trail, object, None).await? else { return Ok(false) };
         let fetched = Fetched { object: found, known: Vec::new(), key: object.to_owned() };
         let examined = self.examine_digest(trail, key, &fetched).await?;
@@ -251,7 +251,13 @@ pub struct Joined {
 
 /// Decides how a good digest fits to the one before it. Hours without a digest are told only when `last_word` is given:
 /// until the grace has passed, a digest may still be on its way.
-pub fn settle_joint(tx: &Tx<'_>, chain: &Chain, link: &Link, bucket: &str, last_word: bool) -> rusqlite::Result<Joined> {
+pub fn settle_joint(
+    tx: &Tx<'_>,
+    chain: &Chain,
+    link: &Link,
+    bucket: &str,
+    last_word: bool,
+) -> rusqlite::Result<Joined> {
     let subject = format!("{bucket}/{}", link.key);
     let finding = |kind, detail: String| {
         Finding::of_object(kind, bucket, &link.key, detail)
@@ -269,11 +275,13 @@ pub fn settle_joint(tx: &Tx<'_>, chain: &Chain, link: &Link, bucket: &str, last_
     };
     let told_gap = findings::is_open(tx.conn, Kind::DigestMissing, &subject)?;
     match &joint {
-        Joint::Broken(detail) => tell(&finding(Kind::ChainBroken, detail.clone()))?,
+        Joint::Broken { suspect, why } => {
+            let mut broken = finding(Kind::ChainBroken, format!("{why}: {}", link.key));
+            broken.object = Some(suspect.clone());
+            tell(&broken)?;
+        }
         Joint::Gap(hours) if last_word || told_gap => {
-            let named = link.previous.as_ref().map_or("its predecessor", |previous| previous.key.as_str());
-            let detail = format!("{} digests are missing before this one; it names {named}", hours.len());
-            tell(&finding(Kind::DigestMissing, detail).hours(hours.clone()))?;
+            tell(&missing(&finding(Kind::DigestMissing, String::new()), link, hours.clone()))?;
         }
         Joint::Restart(hours) if last_word => {
             let detail = format!("a starting digest follows an older chain; {} hours have no digest", hours.len());
@@ -284,11 +292,19 @@ pub fn settle_joint(tx: &Tx<'_>, chain: &Chain, link: &Link, bucket: &str, last_
     if told_gap && !matches!(joint, Joint::Gap(_)) {
         findings::resolve(tx, Kind::DigestMissing, &subject)?;
     }
-    let settled = matches!(joint, Joint::Linked | Joint::Broken(_) | Joint::Start);
+    let settled = matches!(joint, Joint::Linked | Joint::Broken { .. } | Joint::Start);
     if settled || (last_word && !matches!(joint, Joint::Horizon)) {
         digests::set_joined(tx, chain.source, &link.key)?;
     }
     Ok(Joined { joint, news })
+}
+
+/// Digests that are not there: the finding's object is the one that the digest after them names.
+pub fn missing(about: &Finding, link: &Link, hours: Vec<Timestamp>) -> Finding {
+    let mut finding = about.clone().hours(hours);
+    finding.object = link.previous.as_ref().map(|previous| previous.key.clone());
+    finding.detail = format!("{} names it as its predecessor, and it is not there", link.key);
+    finding
 }
 
 fn standard_joint(tx: &Tx<'_>, chain: &Chain, link: &Link) -> rusqlite::Result<Joint> {
@@ -303,7 +319,7 @@ fn backfill_joint(tx: &Tx<'_>, chain: &Chain, link: &Link) -> rusqlite::Result<J
     let Some(previous) = &link.previous else { return Ok(Joint::Start) };
     let named = digests::link(tx.conn, chain.source, &previous.key)?;
     Ok(match named.map(|named| chain::differences(previous, &named)) {
-        Some(Some(detail)) => Joint::Broken(detail),
+        Some(Some(why)) => Joint::Broken { suspect: previous.key.clone(), why },
         Some(None) => Joint::Linked,
         None => Joint::Unjudged,
     })

@@ -25,7 +25,13 @@ struct Examined {
 }
 
 impl Deliveries {
-    pub(super) async fn log(&self, trail: &Trail, notice: &Notice, key: &LogKey, note: Option<Finding>) -> Result<Fate> {
+    pub(super) async fn log(
+        &self,
+        trail: &Trail,
+        notice: &Notice,
+        key: &LogKey,
+        note: Option<Finding>,
+    ) -> Result<Fate> {
         let evidence = Evidence::Log(key.clone());
         let fetched = match self.fetch(trail, notice).await? {
             Fetch::Found(fetched) => fetched,
@@ -128,7 +134,8 @@ fn tell(bucket: &str, key: &LogKey, object: &str, examined: &Examined) -> Vec<Fi
         told.push(about(Kind::ContentMismatch, bucket, object, key, details.join("; ")));
     }
     if let Some((position, reason)) = examined.file.rejects.first() {
-        let detail = format!("{} elements are no records; the first is number {position}: {reason}", examined.file.rejected);
+        let detail =
+            format!("{} elements are no records; the first is number {position}: {reason}", examined.file.rejected);
         told.push(about(Kind::RecordMalformed, bucket, object, key, detail));
     }
     told

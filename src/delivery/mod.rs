@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 
-pub use digest::{Joined, settle_joint};
+pub use digest::{Joined, missing, settle_joint};
 pub use roster::Roster;
 
 use crate::core::admit::{self, Evidence, Verdict};
@@ -65,8 +65,11 @@ pub struct Deliveries {
     pub roster: Roster,
     pub grace: jiff::SignedDuration,
     /// Keys seen since the start; the ledger holds them for good.
-    keys: Mutex<HashMap<(Region, String), Arc<Vec<u8>>>>,
+    keys: Mutex<HashMap<KeyName, Arc<Vec<u8>>>>,
 }
+
+/// A digest-signing key's region and fingerprint.
+type KeyName = (Region, String);
 
 /// An object as it was fetched, with what the ledger knew of its key before.
 struct Fetched {
@@ -149,7 +152,9 @@ impl Deliveries {
         let fresh = self
             .step(move |tx| {
                 let fresh = match &row {
-                    Some(row) => objects::versions(tx.conn, row.source, &row.key)?.is_empty() && objects::insert(tx, row)?,
+                    Some(row) => {
+                        objects::versions(tx.conn, row.source, &row.key)?.is_empty() && objects::insert(tx, row)?
+                    }
                     None => true,
                 };
                 if fresh { raise(tx, std::slice::from_ref(&finding)) } else { Ok((false, vec![])) }
@@ -160,7 +165,7 @@ impl Deliveries {
 
     async fn removed(&self, trail: &Trail, notice: &Notice, finding: Finding) -> Result<Fate> {
         let (source, key, version) = (trail.id, notice.key.clone(), notice.version.clone());
-                self.step(move |tx| {
+        self.step(move |tx| {
             objects::set_removed(tx, source, &key, version.as_deref())?;
             // The same removal is announced more than once; a second look at it is no second removal.
             if findings::is_open(tx.conn, finding.kind, &finding.subject)? {
@@ -184,9 +189,11 @@ impl Deliveries {
             // One finding per account and cause: a missing grant meets every object.
             finding.subject = format!("{bucket}/{}/{code}", evidence.root().account);
         }
-        self.step(move |tx| {
-            if findings::hold(tx, &finding)? { Ok((true, vec![finding.kind])) } else { Ok((false, vec![])) }
-        })
+        self.step(
+            move |tx| {
+                if findings::hold(tx, &finding)? { Ok((true, vec![finding.kind])) } else { Ok((false, vec![])) }
+            },
+        )
         .await
         .map(|_| ())
     }
@@ -244,7 +251,10 @@ impl Deliveries {
         let finding = Finding::of_object(Kind::ObjectTooLarge, &bucket, &notice.key, detail)
             .account(evidence.root().account)
             .region(evidence.region());
-        self.step(move |tx| if objects::insert(tx, &row)? { raise(tx, std::slice::from_ref(&finding)) } else { Ok((false, vec![])) }).await?;
+        self.step(move |tx| {
+            if objects::insert(tx, &row)? { raise(tx, std::slice::from_ref(&finding)) } else { Ok((false, vec![])) }
+        })
+        .await?;
         Ok(Fate::Unusable)
     }
 
@@ -272,7 +282,13 @@ impl Deliveries {
     }
 
     /// The key of a digest: from memory, from the ledger, from CloudTrail; kept durably once seen.
-    pub async fn public_key(&self, trail: &Trail, region: &Region, fingerprint: &str, at: Timestamp) -> Result<Option<Arc<Vec<u8>>>> {
+    pub async fn public_key(
+        &self,
+        trail: &Trail,
+        region: &Region,
+        fingerprint: &str,
+        at: Timestamp,
+    ) -> Result<Option<Arc<Vec<u8>>>> {
         let name = (region.clone(), fingerprint.to_owned());
         if let Some(der) = self.keys.lock().unwrap_or_else(PoisonError::into_inner).get(&name) {
             return Ok(Some(der.clone()));
@@ -342,10 +358,9 @@ fn is_repeat(known: &[Known], notice: &Notice) -> bool {
 /// Whether the fetched object is a second writing of a key that was seen before, and what to say of it.
 fn overwritten(fetched: &Fetched, sha: Option<crate::core::id::Sha256>) -> Option<String> {
     let version = fetched.object.head.version.as_deref().unwrap_or("");
-    let earlier = fetched
-        .known
-        .iter()
-        .find(|row| row.state == State::Admitted as i64 && row.sha.is_some() && !(row.version == version && row.sha == sha))?;
+    let earlier = fetched.known.iter().find(|row| {
+        row.state == State::Admitted as i64 && row.sha.is_some() && !(row.version == version && row.sha == sha)
+    })?;
     let both_versioned = !version.is_empty() && !earlier.version.is_empty() && earlier.version != version;
     if earlier.sha == sha && !both_versioned {
         return None;

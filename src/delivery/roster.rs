@@ -91,9 +91,7 @@ impl Roster {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         known
             .values()
-            .filter(|remembered| {
-                remembered.membership == Membership::Member && remembered.member.state.is_expected()
-            })
+            .filter(|remembered| remembered.membership == Membership::Member && remembered.member.state.is_expected())
             .cloned()
             .collect()
     }

@@ -96,15 +96,19 @@ pub fn chain(tx: &Tx<'_>, source: i64, id: &ChainId) -> Result<Chain> {
 }
 
 pub fn chains(conn: &Connection, source: i64) -> Result<Vec<Chain>> {
-    conn.prepare_cached(&format!("SELECT {CHAIN} FROM chains WHERE source = ?1 ORDER BY account, region, trail, backfill"))?
-        .query_map([source], chain_row)?
-        .collect()
+    conn.prepare_cached(&format!(
+        "SELECT {CHAIN} FROM chains WHERE source = ?1 ORDER BY account, region, trail, backfill"
+    ))?
+    .query_map([source], chain_row)?
+    .collect()
 }
 
 /// A good digest moves its chain; only ever outwards.
 pub fn extend_chain(tx: &Tx<'_>, chain: i64, start: Timestamp, end: Timestamp) -> Result<()> {
     tx.conn
-        .prepare_cached("UPDATE chains SET first = min(ifnull(first, ?2), ?2), head = max(ifnull(head, ?3), ?3) WHERE id = ?1")?
+        .prepare_cached(
+            "UPDATE chains SET first = min(ifnull(first, ?2), ?2), head = max(ifnull(head, ?3), ?3) WHERE id = ?1",
+        )?
         .execute(params![chain, start.as_second(), end.as_second()])
         .map(|_| ())
 }

@@ -49,7 +49,9 @@ pub fn get(conn: &Connection, id: &str) -> Result<Option<Held>> {
 /// The worst and newest first; resolved ones only when asked for.
 pub fn list(conn: &Connection, resolved: bool) -> Result<Vec<Held>> {
     let mut all: Vec<Held> = conn
-        .prepare_cached(&format!("SELECT {HELD} FROM findings WHERE ?1 OR state <> 'resolved' ORDER BY first_seen, id"))?
+        .prepare_cached(&format!(
+            "SELECT {HELD} FROM findings WHERE ?1 OR state <> 'resolved' ORDER BY first_seen, id"
+        ))?
         .query_map([resolved], held)?
         .collect::<Result<_>>()?;
     all.sort_by_key(|held| std::cmp::Reverse(held.severity));
@@ -113,7 +115,9 @@ pub fn resolve(tx: &Tx<'_>, kind: Kind, subject: &str) -> Result<bool> {
 pub fn resolve_id(tx: &Tx<'_>, id: &str) -> Result<bool> {
     let closed = tx
         .conn
-        .prepare_cached("UPDATE findings SET state = 'resolved', resolved_at = ?2 WHERE id = ?1 AND state <> 'resolved'")?
+        .prepare_cached(
+            "UPDATE findings SET state = 'resolved', resolved_at = ?2 WHERE id = ?1 AND state <> 'resolved'",
+        )?
         .execute(params![id, tx.seconds()])?
         == 1;
     if closed {
@@ -162,5 +166,6 @@ fn tell(tx: &Tx<'_>, id: &str, reason: Reason) -> Result<()> {
 
 /// When the newest object was delivered, and when the oldest message still matters; for `status`.
 pub fn last_seen(conn: &Connection) -> Result<Option<Timestamp>> {
-    conn.query_row("SELECT max(head) FROM chains", [], |row| row.get::<_, Option<i64>>(0)).map(|second| second.map(time))
+    conn.query_row("SELECT max(head) FROM chains", [], |row| row.get::<_, Option<i64>>(0))
+        .map(|second| second.map(time))
 }

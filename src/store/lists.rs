@@ -102,7 +102,8 @@ pub struct Remembered {
 
 pub fn members(conn: &Connection) -> Result<HashMap<AccountId, Remembered>> {
     let mut all = HashMap::new();
-    let mut query = conn.prepare_cached("SELECT account, name, ou, state, first_seen, last_seen, present FROM members")?;
+    let mut query =
+        conn.prepare_cached("SELECT account, name, ou, state, first_seen, last_seen, present FROM members")?;
     let mut rows = query.query([])?;
     while let Some(row) = rows.next()? {
         let Ok(account) = AccountId::parse(&row.get::<_, String>(0)?) else { continue };
@@ -113,8 +114,7 @@ pub fn members(conn: &Connection) -> Result<HashMap<AccountId, Remembered>> {
             state: MemberState::parse(&row.get::<_, String>(3)?),
             joined: None,
         };
-        let membership =
-            if row.get(6)? { Membership::Member } else { Membership::Departed(time(row.get(5)?)) };
+        let membership = if row.get(6)? { Membership::Member } else { Membership::Departed(time(row.get(5)?)) };
         all.insert(account, Remembered { member, first_seen: time(row.get(4)?), membership });
     }
     Ok(all)
@@ -170,14 +170,16 @@ pub fn forget_progress(tx: &Tx<'_>, prefix: &str) -> Result<()> {
 
 /// Every key of a region that was ever seen.
 pub fn keys_of(conn: &Connection, region: &Region) -> Result<Vec<PublicKey>> {
-    conn.prepare_cached("SELECT fingerprint, der, valid_from, valid_to FROM keys WHERE region = ?1 ORDER BY fingerprint")?
-        .query_map([region.as_str()], |row| {
-            Ok(PublicKey {
-                fingerprint: row.get(0)?,
-                der: row.get(1)?,
-                valid_from: row.get::<_, Option<i64>>(2)?.map(time),
-                valid_to: row.get::<_, Option<i64>>(3)?.map(time),
-            })
-        })?
-        .collect()
+    conn.prepare_cached(
+        "SELECT fingerprint, der, valid_from, valid_to FROM keys WHERE region = ?1 ORDER BY fingerprint",
+    )?
+    .query_map([region.as_str()], |row| {
+        Ok(PublicKey {
+            fingerprint: row.get(0)?,
+            der: row.get(1)?,
+            valid_from: row.get::<_, Option<i64>>(2)?.map(time),
+            valid_to: row.get::<_, Option<i64>>(3)?.map(time),
+        })
+    })?
+    .collect()
 }

@@ -169,7 +169,10 @@ where
     let path = path.to_owned();
     blocking(move || {
         if !path.exists() {
-            return Err(Error::permanent("ledger:open", format!("{} does not exist: nothing has run yet", path.display())));
+            return Err(Error::permanent(
+                "ledger:open",
+                format!("{} does not exist: nothing has run yet", path.display()),
+            ));
         }
         let conn = connect(&path, true)?;
         let version = version(&conn)?;

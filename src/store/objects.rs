@@ -246,9 +246,11 @@ pub fn awaited(conn: &Connection, source: i64, key: &str) -> Result<Option<Await
 }
 
 pub fn awaited_due(conn: &Connection, source: i64, now: Timestamp, limit: usize) -> Result<Vec<Awaited>> {
-    conn.prepare_cached("SELECT key, sha, digest, told FROM awaited WHERE source = ?1 AND due <= ?2 AND told = 0 LIMIT ?3")?
-        .query_map(params![source, now.as_second(), i64::try_from(limit).unwrap_or(i64::MAX)], awaited_row)?
-        .collect()
+    conn.prepare_cached(
+        "SELECT key, sha, digest, told FROM awaited WHERE source = ?1 AND due <= ?2 AND told = 0 LIMIT ?3",
+    )?
+    .query_map(params![source, now.as_second(), i64::try_from(limit).unwrap_or(i64::MAX)], awaited_row)?
+    .collect()
 }
 
 pub fn forget_awaited(tx: &Tx<'_>, source: i64, key: &str) -> Result<()> {

@@ -66,7 +66,9 @@ pub fn next(conn: &Connection, channel: &str, now: Timestamp) -> Result<Option<D
 /// Stamps a row as sent, and plans the repeat that follows it.
 pub fn sent(tx: &Tx<'_>, due: &Due) -> Result<()> {
     tx.conn
-        .prepare_cached("UPDATE outbox SET state = 'sent', sent_at = ?2, attempts = attempts + 1, error = NULL WHERE id = ?1")?
+        .prepare_cached(
+            "UPDATE outbox SET state = 'sent', sent_at = ?2, attempts = attempts + 1, error = NULL WHERE id = ?1",
+        )?
         .execute(params![due.id, tx.seconds()])?;
     tx.count("alerts.sent", 1)?;
     if let (Some(repeat), Reason::First | Reason::Repeat) = (due.repeat, due.reason) {
@@ -99,9 +101,11 @@ pub fn cancel(tx: &Tx<'_>, id: i64) -> Result<()> {
 
 /// Rows that are due now, and since when the oldest of them waits.
 pub fn backlog(conn: &Connection, now: Timestamp) -> Result<(i64, Option<Timestamp>)> {
-    conn.query_row("SELECT count(*), min(due) FROM outbox WHERE state = 'due' AND due <= ?1", [now.as_second()], |row| {
-        Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?.map(time)))
-    })
+    conn.query_row(
+        "SELECT count(*), min(due) FROM outbox WHERE state = 'due' AND due <= ?1",
+        [now.as_second()],
+        |row| Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?.map(time))),
+    )
 }
 
 /// Whether a channel has or had a row for a finding.

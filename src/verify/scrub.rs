@@ -31,7 +31,8 @@ impl Scrub {
         let (name, source) = (format!("scrub/{}", trail.name), trail.id);
         let progress = name.clone();
         let at = self.deliveries.store.read(move |conn| lists::progress(conn, &progress)).await?.unwrap_or_default();
-        let (mut key, mut version) = at.split_once('\n').map_or((at.clone(), String::new()), |(k, v)| (k.into(), v.into()));
+        let (mut key, mut version) =
+            at.split_once('\n').map_or((at.clone(), String::new()), |(k, v)| (k.into(), v.into()));
         let mut read = 0;
         while read < budget {
             let (after, of) = (key.clone(), version.clone());
@@ -83,8 +84,8 @@ impl Scrub {
         };
         self.tally("bad");
         let mut finding = Finding::of_object(kind, trail.name_or(""), &row.key, detail);
-        if let ObjectKey::Log(key::LogKey { root, region, .. }) | ObjectKey::Digest(key::DigestKey { root, region, .. }) =
-            key::parse(&row.key)
+        if let ObjectKey::Log(key::LogKey { root, region, .. })
+        | ObjectKey::Digest(key::DigestKey { root, region, .. }) = key::parse(&row.key)
         {
             finding.account = Some(root.account);
             finding.region = Some(region);

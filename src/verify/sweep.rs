@@ -14,7 +14,7 @@ use crate::core::finding::{Finding, Kind};
 use crate::core::id::{AccountId, Region};
 use crate::core::key::{self, ObjectKey};
 use crate::core::notice::Notice;
-use crate::delivery::{Deliveries, Fate, settle_joint};
+use crate::delivery::{Deliveries, Fate, missing, settle_joint};
 use crate::error::{Class, Result};
 use crate::metrics::KindLabel;
 use crate::store::digests::{self, Chain, Loose};
@@ -58,13 +58,16 @@ impl Sweep {
                 continue;
             };
             let found = self.deliveries.public_key(trail, &parsed.region, fingerprint, *at).await?;
-            if found.is_some() && self.tolerate(self.deliveries.try_again(trail, &loose.key, &parsed).await)?.unwrap_or(false) {
+            if found.is_some()
+                && self.tolerate(self.deliveries.try_again(trail, &loose.key, &parsed).await)?.unwrap_or(false)
+            {
                 continue;
             }
             if loose.end + self.grace > now {
                 continue;
             }
-            let detail = format!("{} has no key with fingerprint {}", parsed.region, crate::core::printable(fingerprint, 80));
+            let detail =
+                format!("{} has no key with fingerprint {}", parsed.region, crate::core::printable(fingerprint, 80));
             let finding = Finding::of_object(Kind::PublicKeyUnknown, trail.name_or(""), &loose.key, detail)
                 .account(parsed.root.account)
                 .region(&parsed.region)
@@ -92,7 +95,11 @@ impl Sweep {
                 ObjectKey::Log(key) => (Some(key.root.account), Some(key.region)),
                 _ => (None, None),
             };
-            let detail = format!("the digest {} lists it with SHA-256 {}", log.digest, log.sha.map_or_else(String::new, |sha| sha.to_string()));
+            let detail = format!(
+                "the digest {} lists it with SHA-256 {}",
+                log.digest,
+                log.sha.map_or_else(String::new, |sha| sha.to_string())
+            );
             let mut finding = Finding::of_object(Kind::LogMissing, trail.name_or(""), &log.key, detail);
             finding.account = account;
             finding.region = region;
@@ -116,7 +123,7 @@ impl Sweep {
             None => Ok(None),
             Some(None) => Ok(Some(Fate::Absent)),
             Some(Some(head)) => {
-                let notice = Notice::listed(trail.name_or(""), object, Some(head.size), head.etag);
+                let notice = Notice::listed(trail.name_or(""), object, head.size, head.etag);
                 self.tolerate(self.deliveries.settle(trail, &notice).await)
             }
         }
@@ -159,18 +166,13 @@ impl Sweep {
         self.commit(move |tx| {
             let joined = settle_joint(tx, &chain, &link, &bucket, true)?;
             let mut news = joined.news;
-            if let (Joint::Horizon, Some(previous)) = (joined.joint, &link.previous) {
+            if joined.joint == Joint::Horizon {
                 digests::set_joined(tx, source, &link.key)?;
-                let mut finding = Finding::of_object(
-                    Kind::DigestMissing,
-                    &bucket,
-                    &link.key,
-                    format!("the digest before this one is missing: {}", previous.key),
-                )
-                .account(chain.chain.account())
-                .region(&chain.chain.region)
-                .trail(&chain.chain.trail);
-                finding.hours = vec![link.start];
+                let about = Finding::of_object(Kind::DigestMissing, &bucket, &link.key, String::new())
+                    .account(chain.chain.account())
+                    .region(&chain.chain.region)
+                    .trail(&chain.chain.trail);
+                let finding = missing(&about, &link, vec![link.start]);
                 if findings::hold(tx, &finding)? {
                     news.push(finding.kind);
                 }
@@ -200,8 +202,12 @@ impl Sweep {
         for chain in self.chains(trail).await?.iter().filter(|chain| !chain.chain.backfill && late(chain)) {
             self.catch_up(trail, chain, now).await?;
         }
-        let chains: Vec<Chain> =
-            self.chains(trail).await?.into_iter().filter(|chain| !chain.chain.backfill && chain.head.is_some()).collect();
+        let chains: Vec<Chain> = self
+            .chains(trail)
+            .await?
+            .into_iter()
+            .filter(|chain| !chain.chain.backfill && chain.head.is_some())
+            .collect();
         let silence = Silence::find(&chains, now, self.grace);
         for (subject, finding) in silence.findings(trail.name_or(""), &chains) {
             tracing::debug!(subject, "silent");
@@ -240,11 +246,12 @@ impl Sweep {
         let days: BTreeSet<_> = hours.iter().map(|hour| hour.to_zoned(TimeZone::UTC).date()).collect();
         // A chain that ended long ago is not looked for day by day, for ever.
         for day in days.into_iter().take(3) {
-            let listed = self.tolerate(crate::listing::all(trail.bucket.as_ref(), &chain.chain.day_prefix(day)).await)?;
+            let listed =
+                self.tolerate(crate::listing::all(trail.bucket.as_ref(), &chain.chain.day_prefix(day)).await)?;
             for listed in listed.unwrap_or_default() {
                 let ObjectKey::Digest(parsed) = key::parse(&listed.key) else { continue };
                 if parsed.end > head && chain::ChainId::of(&parsed) == chain.chain {
-                    let notice = Notice::listed(trail.name_or(""), &listed.key, Some(listed.size), listed.etag);
+                    let notice = Notice::listed(trail.name_or(""), &listed.key, listed.size, listed.etag);
                     self.tolerate(self.deliveries.settle(trail, &notice).await)?;
                 }
             }
@@ -275,8 +282,7 @@ impl Sweep {
             // Nobody delivers: that is told as silence, not account by account.
             return Ok(());
         }
-        let seen: HashSet<String> =
-            self.deliveries.store.read(objects::accounts_seen).await?.into_iter().collect();
+        let seen: HashSet<String> = self.deliveries.store.read(objects::accounts_seen).await?.into_iter().collect();
         for remembered in self.deliveries.roster.expected() {
             let account = remembered.member.account;
             let subject = account.to_string();
@@ -419,9 +425,11 @@ impl Silence {
         let proven = |same: &dyn Fn(&Chain) -> bool| {
             let mut others = chains.iter().filter(|other| other.id != chain.id && same(other)).peekable();
             others.peek().is_none()
-                || others.any(|other| other.head.is_some_and(|head| head >= missed || head + HOUR + self.grace <= self.now))
+                || others
+                    .any(|other| other.head.is_some_and(|head| head >= missed || head + HOUR + self.grace <= self.now))
         };
-        proven(&|other| other.chain.account() == chain.chain.account()) && proven(&|other| other.chain.region == chain.chain.region)
+        proven(&|other| other.chain.account() == chain.chain.account())
+            && proven(&|other| other.chain.region == chain.chain.region)
     }
 
     fn findings(&self, bucket: &str, chains: &[Chain]) -> Vec<(String, Finding)> {

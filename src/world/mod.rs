@@ -8,6 +8,7 @@ mod chains;
 mod events;
 mod notices;
 mod plan;
+pub mod stage;
 mod tamper;
 
 use std::collections::BTreeMap;

@@ -92,7 +92,8 @@ impl Group {
         let mut reading = JoinSet::new();
         for listed in listed {
             let ObjectKey::Digest(parsed) = key::parse(&listed.key) else { continue };
-            let inside = range.from.is_none_or(|from| parsed.end > from) && range.to.is_none_or(|to| parsed.end - HOUR < to);
+            let inside =
+                range.from.is_none_or(|from| parsed.end > from) && range.to.is_none_or(|to| parsed.end - HOUR < to);
             if !inside || parsed.root != self.root {
                 continue;
             }
@@ -182,7 +183,10 @@ impl Group {
             digests: digests.len() as u64,
             logs,
             first: digests.first().map(|digest| digest.parsed.end),
-            last: links.last().map(|link| link.end).max(slots.iter().map(|slot| slot.end).max().filter(|_| !links.is_empty())),
+            last: links
+                .last()
+                .map(|link| link.end)
+                .max(slots.iter().map(|slot| slot.end).max().filter(|_| !links.is_empty())),
             verdict,
             id: Some(id.clone()),
             ends: digests.iter().map(|digest| digest.parsed.end).collect(),
@@ -208,7 +212,11 @@ impl Group {
                     let detail = format!("{} has no key with fingerprint {name}", id.region);
                     told.push(self.about(Kind::PublicKeyUnknown, &digest.key, detail).trail(&id.trail));
                 } else {
-                    let what = if shared.has_metadata { "could not be checked" } else { "is a copy without metadata, and no later digest gives its signature" };
+                    let what = if shared.has_metadata {
+                        "could not be checked"
+                    } else {
+                        "is a copy without metadata, and no later digest gives its signature"
+                    };
                     self.unchecked.push(format!("{}: {what}", digest.key));
                 }
             }
@@ -221,14 +229,19 @@ impl Group {
             let before = n.checked_sub(1).and_then(|n| links.get(n));
             let (kind, mut hours, detail) = match chain::join(before, link, slots) {
                 Joint::Linked | Joint::Start | Joint::Unjudged => continue,
-                Joint::Broken(detail) => {
-                    // One of the two is not the one that was signed into the chain.
+                Joint::Broken { suspect, why } => {
                     self.digests.bad += 1;
                     self.digests.good = self.digests.good.saturating_sub(1);
-                    (Kind::ChainBroken, vec![], detail)
+                    let mut finding =
+                        self.about(Kind::ChainBroken, &link.key, format!("{why}: {}", link.key)).trail(&id.trail);
+                    finding.object = Some(suspect);
+                    self.findings.push(finding);
+                    continue;
                 }
                 Joint::Gap(hours) => (Kind::DigestMissing, hours, names(link)),
-                Joint::Restart(hours) => (Kind::ChainRestarted, hours, "a starting digest follows an older chain".into()),
+                Joint::Restart(hours) => {
+                    (Kind::ChainRestarted, hours, "a starting digest follows an older chain".into())
+                }
                 Joint::Horizon => {
                     // Its predecessor belongs to the range only if it ends after the range begins.
                     let from = range.from.unwrap_or(Timestamp::MIN);
@@ -244,7 +257,10 @@ impl Group {
             };
             hours.retain(|hour| range.from.is_none_or(|from| *hour > from));
             self.digests.missing += hours.len() as u64;
-            let finding = self.about(kind, &link.key, detail).trail(&id.trail).hours(hours);
+            let mut finding = self.about(kind, &link.key, detail).trail(&id.trail).hours(hours);
+            if let (Kind::DigestMissing, Some(previous)) = (kind, &link.previous) {
+                finding.object = Some(previous.key.clone());
+            }
             self.findings.push(finding);
         }
     }
@@ -254,8 +270,9 @@ impl Group {
         for link in links {
             let Some(previous) = &link.previous else { continue };
             let named = digests.iter().find(|digest| digest.key == previous.key).and_then(|digest| self::link(digest));
-            if let Some(detail) = named.and_then(|named| chain::differences(previous, &named)) {
-                let finding = self.about(Kind::ChainBroken, &link.key, detail).trail(&id.trail);
+            if let Some(why) = named.and_then(|named| chain::differences(previous, &named)) {
+                let finding =
+                    self.about(Kind::ChainBroken, &previous.key, format!("{why}: {}", link.key)).trail(&id.trail);
                 self.findings.push(finding);
             }
         }
@@ -329,7 +346,11 @@ impl Group {
     ) -> Result<()> {
         let mut promised: HashMap<&str, (Sha256, &str)> = HashMap::new();
         for digest in seen.iter().filter(|digest| digest.examined.is_signed()) {
-            let told = shared.range.trail.as_ref().is_none_or(|(name, home)| *name == digest.parsed.trail && *home == digest.parsed.home);
+            let told = shared
+                .range
+                .trail
+                .as_ref()
+                .is_none_or(|(name, home)| *name == digest.parsed.trail && *home == digest.parsed.home);
             for log in digest.examined.digest.iter().flat_map(|digest| &digest.logs) {
                 lying.remove(&log.key);
                 if told {
@@ -375,7 +396,9 @@ impl Group {
             Hashed::Sha(sha, trailing) if sha == *promised => {
                 (Kind::TrailingData, format!("{trailing} bytes follow the log's gzip member"))
             }
-            Hashed::Sha(sha, _) => (Kind::LogModified, format!("SHA-256 is {sha}, the digest {digest} says {promised}")),
+            Hashed::Sha(sha, _) => {
+                (Kind::LogModified, format!("SHA-256 is {sha}, the digest {digest} says {promised}"))
+            }
             Hashed::Malformed(why) => (Kind::LogMalformed, why),
             Hashed::TooLarge(why) => (Kind::ObjectTooLarge, why),
             Hashed::Absent => (Kind::LogMissing, format!("the digest {digest} lists it with SHA-256 {promised}")),
@@ -439,8 +462,7 @@ fn window(range: &Range, margin: SignedDuration) -> Option<(Timestamp, Timestamp
 }
 
 fn names(link: &Link) -> String {
-    let named = link.previous.as_ref().map_or("nothing", |previous| previous.key.as_str());
-    format!("this digest names {named}, which is not there")
+    format!("{} names it as its predecessor, and it is not there", link.key)
 }
 
 fn link(seen: &Seen) -> Option<Link> {

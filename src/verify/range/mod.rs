@@ -65,13 +65,16 @@ pub struct Progress {
     pub objects_done: AtomicU64,
 }
 
+/// A digest-signing key's region and fingerprint.
+type KeyName = (Region, String);
+
 /// What the groups share.
 struct Shared {
     range: Range,
     bucket_name: Option<String>,
     has_metadata: bool,
     permits: Semaphore,
-    keys: Mutex<HashMap<(Region, String), Option<Arc<Vec<u8>>>>>,
+    keys: Mutex<HashMap<KeyName, Option<Arc<Vec<u8>>>>>,
     progress: Arc<Progress>,
 }
 
@@ -154,8 +157,12 @@ async fn agreed_name(range: &Range, groups: &[(Root, Region)]) -> Option<String>
     for (root, region) in groups.iter().take(NAME_SAMPLE) {
         let prefix = format!("{}CloudTrail-Digest/{region}/", root.path());
         let Ok(page) = range.bucket.list(&prefix, None).await else { continue };
-        for listed in page.objects.iter().filter(|listed| matches!(key::parse(&listed.key), ObjectKey::Digest(_))).take(5) {
-            let Ok(Got::Found(object)) = range.bucket.get(&listed.key, None, range.object_limit).await else { continue };
+        for listed in
+            page.objects.iter().filter(|listed| matches!(key::parse(&listed.key), ObjectKey::Digest(_))).take(5)
+        {
+            let Ok(Got::Found(object)) = range.bucket.get(&listed.key, None, range.object_limit).await else {
+                continue;
+            };
             let Ok(inflated) = crate::core::gzip::inflate(&object.body, range.caps) else { continue };
             let Ok(digest) = crate::core::digest::Digest::parse(&inflated.bytes) else { continue };
             *votes.entry(digest.bucket).or_default() += 1;

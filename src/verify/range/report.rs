@@ -184,8 +184,11 @@ impl Report {
         for finding in late {
             self.find(finding);
         }
-        self.chains.sort_by(|a, b| (a.account, &a.region, &a.trail, a.kind).cmp(&(b.account, &b.region, &b.trail, b.kind)));
-        self.findings.sort_by(|a, b| (std::cmp::Reverse(a.severity), &a.object, &a.id).cmp(&(std::cmp::Reverse(b.severity), &b.object, &b.id)));
+        self.chains
+            .sort_by(|a, b| (a.account, &a.region, &a.trail, a.kind).cmp(&(b.account, &b.region, &b.trail, b.kind)));
+        self.findings.sort_by(|a, b| {
+            (std::cmp::Reverse(a.severity), &a.object, &a.id).cmp(&(std::cmp::Reverse(b.severity), &b.object, &b.id))
+        });
         self.verdict = self.judge();
     }
 

@@ -1,0 +1,168 @@
+//! The demo's report: what was checked, what is wrong where and when, the evidence, what to do.
+
+use serde::Serialize;
+
+use super::play::Played;
+use crate::cmd::findings::severity_style;
+use crate::cmd::{Context, grouped, plural, status, style};
+use crate::core::finding::Held;
+use crate::core::printable;
+
+#[derive(Serialize)]
+pub struct Document<'a> {
+    seed: u64,
+    from: jiff::Timestamp,
+    to: jiff::Timestamp,
+    accounts: usize,
+    regions: usize,
+    trails: &'a [String],
+    messages: u64,
+    status: &'a status::Status,
+    planted: usize,
+    found: usize,
+    missed: Vec<&'a str>,
+    unexpected: &'a [Held],
+    findings: Vec<&'a Held>,
+    elapsed_ms: u128,
+}
+
+pub fn document(played: &Played) -> Document<'_> {
+    Document {
+        seed: played.seed,
+        from: played.from,
+        to: played.to,
+        accounts: played.accounts,
+        regions: played.regions,
+        trails: &played.trails,
+        messages: played.messages,
+        status: &played.status,
+        planted: played.answers.len(),
+        found: played.answers.iter().filter(|(_, found)| found.len() == 1).count(),
+        missed: played
+            .answers
+            .iter()
+            .filter(|(_, found)| found.is_empty())
+            .map(|(planted, _)| planted.kind.name())
+            .collect(),
+        unexpected: &played.unexpected,
+        findings: played.answers.iter().flat_map(|(_, found)| found).chain(&played.unexpected).collect(),
+        elapsed_ms: played.elapsed.as_millis(),
+    }
+}
+
+pub fn text(context: &Context, played: &Played) -> String {
+    let mut text = String::new();
+    text.push_str(&checked(context, played));
+    text.push_str(&wrong(context, played));
+    text.push_str(&tally(context, played));
+    if let Some(dir) = &played.kept {
+        let config = dir.join("trailwarden.toml");
+        let config = config.display();
+        text.push_str(&format!(
+            "\n{}\n  trailwarden status --config {config}\n  trailwarden findings --config {config}\n  \
+             trailwarden findings show ID --config {config}\n  trailwarden verify --from 25h --config {config}\n  \
+             trailwarden verify --offline {dir}/bucket --keys {dir}/keys\n  trailwarden quarantine list --config {config}\n",
+            context.paint(style::STRONG, "The world is kept. Explore it:"),
+            dir = dir.display(),
+        ));
+    }
+    text
+}
+
+fn checked(context: &Context, played: &Played) -> String {
+    let (status, objects) = (&played.status, &played.status.objects);
+    let number = |count: i64| grouped(count.unsigned_abs());
+    format!(
+        "{}\n\nA made-up organization of {} accounts in {} OUs, {} regions; the trails {} share one bucket.\n\
+         {} to {}: {} brought {} objects,\n\
+         {} records and {} digests in {} chains, through the warden's own flows in {:.1} s.\n\n\
+         {}\n  objects   {} admitted as evidence, {} refused, {} unusable, {} announced but absent\n  \
+         digests   {} proven, {} bad, {} not checkable\n  alerts    {} sent\n",
+        context.paint(style::STRONG, "One day under watch"),
+        played.accounts,
+        played.ous,
+        played.regions,
+        played.trails.join(" and "),
+        played.from,
+        played.to,
+        plural(played.messages, "message"),
+        number(objects.seen),
+        number(status.records),
+        number(status.digests.good + status.digests.bad + status.digests.unchecked),
+        status.chains.good + status.chains.bad + status.chains.overdue,
+        played.elapsed.as_secs_f64(),
+        context.paint(style::STRONG, "What was checked"),
+        number(objects.admitted),
+        number(objects.refused),
+        number(objects.unusable),
+        number(objects.absent),
+        number(status.digests.good),
+        number(status.digests.bad),
+        number(status.digests.unchecked),
+        number(status.alerts.sent),
+    )
+}
+
+fn wrong(context: &Context, played: &Played) -> String {
+    let mut told: Vec<(&Held, Option<&str>)> = played
+        .answers
+        .iter()
+        .flat_map(|(planted, found)| found.iter().map(|held| (held, Some(planted.story.as_str()))))
+        .chain(played.unexpected.iter().map(|held| (held, None)))
+        .collect();
+    told.sort_by_key(|(held, _)| (std::cmp::Reverse(held.severity), held.first_seen));
+    let mut text = format!("\n{}\n", context.paint(style::STRONG, "What is wrong"));
+    for (held, story) in told {
+        let severity = context.paint(severity_style(held.severity), format!("{:<8}", held.severity.name()));
+        text.push_str(&format!(
+            "\n  {severity} {}  {}\n",
+            context.paint(style::STRONG, held.kind.title()),
+            context.paint(style::DIM, held.kind.name())
+        ));
+        let mut line = |name: &str, value: &str| {
+            if !value.is_empty() {
+                text.push_str(&format!("           {} {value}\n", context.paint(style::DIM, format!("{name:<9}"))));
+            }
+        };
+        let place =
+            [held.account.map(|id| id.to_string()), held.region.as_ref().map(ToString::to_string), held.trail.clone()];
+        line("where", &place.into_iter().flatten().collect::<Vec<_>>().join(" "));
+        line("object", &held.object.as_deref().map(|key| printable(key, 400)).unwrap_or_default());
+        line("hours", &held.hours.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
+        line("found", &held.first_seen.to_string());
+        line("evidence", &printable(&held.detail, 400));
+        line("planted", story.unwrap_or("nothing of the kind"));
+        line("to do", held.kind.action());
+    }
+    text
+}
+
+fn tally(context: &Context, played: &Played) -> String {
+    let once = played.answers.iter().filter(|(_, found)| found.len() == 1).count();
+    let all = played.answers.len();
+    if played.is_right() {
+        let line = format!("{once} of {all} planted troubles found, each exactly once, and nothing else.");
+        return format!("\n{}\n", context.paint(style::GOOD, line));
+    }
+    let mut text =
+        format!("\n{}\n", context.paint(style::BAD, format!("{once} of {all} planted troubles found exactly once")));
+    for (planted, found) in played.answers.iter().filter(|(_, found)| found.len() != 1) {
+        let place = planted.object.clone().unwrap_or_default();
+        text.push_str(&format!(
+            "  {} was found {} times: {} {place}\n",
+            planted.kind.name(),
+            found.len(),
+            planted.story
+        ));
+    }
+    for held in &played.unexpected {
+        let object = held.object.as_deref().unwrap_or_default();
+        text.push_str(&format!(
+            "  not planted: {} {} {}\n",
+            held.kind.name(),
+            printable(object, 300),
+            printable(&held.detail, 200)
+        ));
+    }
+    text
+}
