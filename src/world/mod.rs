@@ -337,7 +337,7 @@ impl World {
             let step = match pending {
                 Pending::Step(step) => step,
                 Pending::News(news) => {
-                    let fits = held.last().is_none_or(|last| last.wrap == news.wrap);
+                    let fits = held.last().is_none_or(|last| (last.wrap, &last.bucket) == (news.wrap, &news.bucket));
                     if fits && news.joins && held.len() < 3 {
                         if held.is_empty() {
                             held_until = (at + 180).min(until - 1);

@@ -366,7 +366,13 @@ fn a_clean_world_gives_an_auditor_nothing_to_say() {
 
 #[test]
 fn every_trouble_of_the_demo_is_there_once_and_is_what_it_says() {
-    let mut world = World::new(4, quick(), start()).unwrap();
+    // In the second world a message for another bucket comes while one for ours waits to be shared.
+    for (seed, hours) in [(4, 24), (109, 16)] {
+        every_trouble_is_there(World::new(seed, Scale { hours, ..quick() }, start()).unwrap());
+    }
+}
+
+fn every_trouble_is_there(mut world: World) {
     let past = live(&mut world);
     let kinds: BTreeSet<Kind> = world.planted().iter().map(|planted| planted.kind).collect();
     assert_eq!(kinds, PLANTABLE.iter().copied().collect());
@@ -482,4 +488,44 @@ fn digests_are_always_announced_within_the_grace_and_logs_nearly_always() {
     }
     assert!(shared > 10 && twice > 10 && after_the_next > 1, "{shared} {twice} {after_the_next}");
     assert!((1..past.puts.len() / 40).contains(&lost), "{lost}");
+}
+
+#[test]
+fn the_parsers_find_no_fault_in_a_clean_world() {
+    use crate::core::digest::{Examined, Place};
+    use crate::core::key::{ObjectKey, parse};
+    use crate::core::notice::{Opened, open};
+
+    let scale = Scale { accounts: 8, hours: 24, logs_per_hour: (0, 4), ..Scale::small() };
+    let mut world = World::clean(10, scale, start()).unwrap();
+    let past = live(&mut world);
+    let mut kinds = BTreeSet::new();
+    for (_, key, body, metadata) in &past.puts {
+        match parse(key) {
+            ObjectKey::Log(parsed) => {
+                let bytes = plain(body);
+                let file = crate::core::record::read(&bytes, &parsed, |_, _| ()).unwrap();
+                assert!(file.rows > 0 && file.rejected == 0 && file.misfits.is_empty(), "{key} {file:?}");
+                kinds.insert(format!("{:?}", parsed.kind));
+            }
+            ObjectKey::Digest(parsed) => {
+                let place = Place { bucket: Some(&world.bucket), key, parsed: &parsed, has_metadata: true };
+                let mut examined = Examined::open(&place, body, metadata, Caps::default());
+                let public = world.keys.iter().find(|(region, _)| *region == parsed.region).unwrap();
+                assert_eq!(examined.wants_key(), Some(public.1.fingerprint.as_str()));
+                examined.seal(Some(&public.1.der));
+                assert_eq!(examined.faults, [], "{key}");
+            }
+            ObjectKey::OtherService(_) => {}
+            other => panic!("{key} is {other:?}"),
+        }
+    }
+    assert_eq!(kinds.len(), 4, "{kinds:?}");
+    for (_, body) in &past.messages {
+        match open(body) {
+            Opened::Notices { notices, rejects } => assert!(!notices.is_empty() && rejects.is_empty()),
+            Opened::TestEvent | Opened::Validation => {}
+            other => panic!("{other:?}"),
+        }
+    }
 }
