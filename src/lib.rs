@@ -1,6 +1,5 @@
 //! trailwarden
 
-
 pub mod alert;
 pub mod aws;
 pub mod backfill;
