@@ -1,5 +1,14 @@
 //! trailwarden
 
+#![deny(
+    clippy::dbg_macro,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::todo,
+    clippy::unimplemented,
+    clippy::unwrap_used
+)]
+
 pub mod alert;
 pub mod aws;
 pub mod backfill;
