@@ -332,6 +332,16 @@ impl Examined {
                 && !self.faults.is_empty()
                 && self.faults.iter().all(|(kind, _)| *kind == Kind::TrailingData))
     }
+
+    /// The logs of a digest that proves nothing although its signature was not refuted: its key is not known, its metadata
+    /// is incomplete, it lies elsewhere. Whether CloudTrail delivered them stays open.
+    pub fn claims(&self) -> &[ListedLog] {
+        let refuted = self.faults.iter().any(|(kind, _)| *kind == Kind::DigestSignatureInvalid);
+        match &self.digest {
+            Some(digest) if !refuted && !self.is_signed() => &digest.logs,
+            _ => &[],
+        }
+    }
 }
 
 #[cfg(test)]
