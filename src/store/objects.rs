@@ -270,12 +270,7 @@ pub fn told_awaited(tx: &Tx<'_>, source: i64, key: &str) -> Result<()> {
 }
 
 /// The logs that a digest lists without proving them; replaces what it claimed before.
-pub fn set_claims<'k>(
-    tx: &Tx<'_>,
-    source: i64,
-    digest: &str,
-    logs: impl IntoIterator<Item = &'k str>,
-) -> Result<()> {
+pub fn set_claims<'k>(tx: &Tx<'_>, source: i64, digest: &str, logs: impl IntoIterator<Item = &'k str>) -> Result<()> {
     tx.conn
         .prepare_cached("DELETE FROM claimed WHERE source = ?1 AND digest = ?2")?
         .execute(params![source, digest])?;

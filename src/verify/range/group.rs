@@ -114,11 +114,12 @@ impl Group {
             }
         }
         seen.sort_by(|a, b| (a.parsed.end, &a.key).cmp(&(b.parsed.end, &b.key)));
-        if !shared.has_metadata {
-            signatures_from_successors(&mut seen);
-        }
-        for digest in &mut seen {
-            seal(shared, digest).await?;
+        if shared.has_metadata {
+            for digest in &mut seen {
+                seal(shared, digest).await?;
+            }
+        } else {
+            seal_backwards(shared, &mut seen).await?;
         }
         Ok(seen)
     }
@@ -534,18 +535,27 @@ async fn read_digest(
     }
 }
 
-/// A plain copy carries no signatures; every digest but the newest finds its own in its successor.
-fn signatures_from_successors(seen: &mut [Seen]) {
-    let named: HashMap<String, Vec<u8>> = seen
-        .iter()
-        .filter_map(|digest| digest.examined.digest.as_ref()?.previous.as_ref())
-        .map(|previous| (previous.key.clone(), previous.signature.clone()))
-        .collect();
-    for digest in seen {
-        if let Some(signature) = named.get(&digest.key) {
-            digest.examined.signature = Some(signature.clone());
+/// A plain copy carries no signatures; every digest but the newest finds its own in its successor. What fails is bad only if
+/// that successor is proven: otherwise the signature may be what was changed.
+async fn seal_backwards(shared: &Shared, seen: &mut [Seen]) -> Result<()> {
+    let mut kept: HashMap<String, (Vec<u8>, String)> = HashMap::new();
+    for digest in seen.iter() {
+        if let Some(previous) = digest.examined.digest.as_ref().and_then(|digest| digest.previous.as_ref()) {
+            kept.insert(previous.key.clone(), (previous.signature.clone(), digest.key.clone()));
         }
     }
+    let mut proven: HashSet<String> = HashSet::new();
+    for digest in seen.iter_mut().rev() {
+        let Some((signature, keeper)) = kept.remove(&digest.key) else { continue };
+        digest.examined.signature = Some(signature);
+        seal(shared, digest).await?;
+        if digest.examined.is_signed() {
+            proven.insert(digest.key.clone());
+        } else if !proven.contains(&keeper) {
+            digest.examined.unseal();
+        }
+    }
+    Ok(())
 }
 
 async fn seal(shared: &Shared, digest: &mut Seen) -> Result<()> {
