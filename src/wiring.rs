@@ -45,7 +45,9 @@ impl Works {
         let roster = Roster::new(members(config).await, store.clone());
         roster.recall().await?;
         let grace = signed(config.verify.grace);
-        let deliveries = Arc::new(Deliveries::new(store.clone(), metrics.clone(), roster, grace));
+        let mut deliveries = Deliveries::new(store.clone(), metrics.clone(), roster, grace);
+        deliveries.unlisted_after = signed(config.verify.unlisted_after);
+        let deliveries = Arc::new(deliveries);
         let mut trails = Vec::new();
         for trail in &config.trails {
             let name = trail.name.clone();

@@ -302,7 +302,7 @@ impl Sweep {
         if trail.validation != Validation::All {
             return Ok(());
         }
-        let (source, before) = (trail.id, now - HOUR - self.grace);
+        let (source, before) = (trail.id, now - HOUR - self.deliveries.unlisted_after);
         let suspects = self
             .deliveries
             .store
