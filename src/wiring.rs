@@ -45,7 +45,9 @@ impl Works {
         let roster = Roster::new(members(config).await, store.clone());
         roster.recall().await?;
         let grace = signed(config.verify.grace);
-        let deliveries = Arc::new(Deliveries::new(store.clone(), metrics.clone(), roster, grace));
+        let mut deliveries = Deliveries::new(store.clone(), metrics.clone(), roster, grace);
+        deliveries.unlisted_after = signed(config.verify.unlisted_after);
+        let deliveries = Arc::new(deliveries);
         let mut trails = Vec::new();
         for trail in &config.trails {
             let name = trail.name.clone();
@@ -90,9 +92,9 @@ async fn members(config: &Config) -> DynMembers {
 }
 
 async fn open_trail(config: &Config, trail: &config::Trail, id: i64, env: &Env) -> Result<Trail> {
-    let aws = connect(trail.region.as_ref(), trail.role.as_ref()).await;
+    let aws = Cloud::of(trail);
     let queue: DynQueue = match &trail.queue {
-        Place::Aws(url) => Arc::new(aws.queue(url.clone(), trail.visibility)),
+        Place::Aws(url) => Arc::new(aws.get().await.queue(url.clone(), trail.visibility)),
         Place::Dir(path) => Arc::new(Spool::open(path, trail.visibility, env.clone())?),
     };
     let bucket_name = OnceLock::new();
@@ -102,9 +104,9 @@ async fn open_trail(config: &Config, trail: &config::Trail, id: i64, env: &Env) 
     Ok(Trail {
         id,
         name: trail.name.clone(),
-        bucket: bucket(trail, &aws)?,
+        bucket: bucket(trail, &aws).await?,
         queue,
-        keys: keys(&trail.keys, &aws),
+        keys: keys(&trail.keys, &aws).await,
         rules: rules(config, trail)?,
         caps: caps(config),
         object_limit: config.limits.object,
@@ -151,17 +153,35 @@ pub async fn connect(region: Option<&Region>, role: Option<&config::Role>) -> Aw
     .await
 }
 
-pub fn bucket(trail: &config::Trail, aws: &Aws) -> Result<DynBucket> {
+/// AWS, reached for only when something is there: a warden on directories touches no network.
+#[derive(Default)]
+pub struct Cloud {
+    region: Option<Region>,
+    role: Option<config::Role>,
+    aws: tokio::sync::OnceCell<Aws>,
+}
+
+impl Cloud {
+    pub fn of(trail: &config::Trail) -> Self {
+        Self { region: trail.region.clone(), role: trail.role.clone(), ..Self::default() }
+    }
+
+    async fn get(&self) -> &Aws {
+        self.aws.get_or_init(|| connect(self.region.as_ref(), self.role.as_ref())).await
+    }
+}
+
+pub async fn bucket(trail: &config::Trail, cloud: &Cloud) -> Result<DynBucket> {
     Ok(match &trail.bucket {
-        Place::Aws(name) => Arc::new(aws.bucket(name.clone(), trail.owner)),
+        Place::Aws(name) => Arc::new(cloud.get().await.bucket(name.clone(), trail.owner)),
         Place::Dir(path) => Arc::new(Dir::open(path)?),
     })
 }
 
-pub fn keys(from: &KeysFrom, aws: &Aws) -> DynKeys {
+pub async fn keys(from: &KeysFrom, cloud: &Cloud) -> DynKeys {
     match from {
-        KeysFrom::CloudTrail => Arc::new(aws.public_keys()),
-        KeysFrom::Dir(path) => Arc::new(KeysDir::new(path.clone())),
+        KeysFrom::CloudTrail => Arc::new(cloud.get().await.public_keys()),
+        KeysFrom::Dir(path) => open_keys(path),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::core::id::Region;
 use crate::env::Env;
 use crate::local;
 use crate::store::{self, lists};
-use crate::wiring;
+use crate::wiring::{self, Cloud};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -45,7 +45,7 @@ pub async fn run(context: &Context, args: Args) -> Outcome {
         return Err(Failure::Usage("no regions: name them with --region".into()));
     }
     let Some(trail) = config.trails.first() else { return Ok(Exit::Done) };
-    let seam = wiring::keys(&trail.keys, &wiring::connect(trail.region.as_ref(), trail.role.as_ref()).await);
+    let seam = wiring::keys(&trail.keys, &Cloud::of(trail)).await;
     for region in regions {
         let mut keys = seam.all(&region, from, to).await?;
         let kept = kept(&config.state, &region, from, to).await?;

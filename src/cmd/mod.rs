@@ -141,11 +141,17 @@ pub fn moment(text: &str, env: &Env) -> Result<Timestamp, Failure> {
         return Ok(zoned.timestamp());
     }
     if let Ok(back) = crate::config::units::duration(text) {
-        return Ok(env.now() - SignedDuration::try_from(back).unwrap_or(SignedDuration::ZERO));
+        let now = whole_seconds(env.now());
+        return Ok(now - SignedDuration::try_from(back).unwrap_or(SignedDuration::ZERO));
     }
     Err(Failure::Usage(format!(
         "`{text}` is no time: write 2026-03-01, 2026-03-01T22:00:00Z, or a span back such as 24h"
     )))
+}
+
+/// Digests and deliveries are told to the second; more digits only hurt the eye.
+pub fn whole_seconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
 /// `12,345`

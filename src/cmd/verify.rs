@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::cmd::findings::severity_style;
-use crate::cmd::{Context, Exit, Failure, Outcome, grouped, moment, plural, print, print_json, style};
+use crate::cmd::{Context, Exit, Failure, Outcome, grouped, moment, plural, print, print_json, style, whole_seconds};
 use crate::config::{Config, KeysFrom, Validation};
 use crate::core::chain::ChainId;
 use crate::core::finding::Held;
@@ -20,7 +20,7 @@ use crate::env::Env;
 use crate::local::dir::Dir;
 use crate::store::{self, digests};
 use crate::verify::{self, Progress, Range, Report, Verdict};
-use crate::wiring;
+use crate::wiring::{self, Cloud};
 
 /// How far back `verify` looks in a live bucket when nothing else is said.
 const DEFAULT_SPAN: SignedDuration = SignedDuration::from_hours(24);
@@ -121,7 +121,7 @@ async fn ranges(context: &Context, args: &Args, env: &Env) -> Result<Vec<Range>,
         bucket_name: args.bucket_name.clone(),
         from,
         to,
-        now: env.now(),
+        now: whole_seconds(env.now()),
         grace: SignedDuration::from_mins(90),
         account: args.account,
         region: args.region.clone(),
@@ -144,7 +144,7 @@ async fn ranges(context: &Context, args: &Args, env: &Env) -> Result<Vec<Range>,
         }
         return Ok(vec![blank(Arc::new(Dir::open(dir)?), wiring::open_keys(keys))]);
     }
-    let from = Some(from.unwrap_or_else(|| to.unwrap_or_else(|| env.now()) - DEFAULT_SPAN));
+    let from = Some(from.unwrap_or_else(|| to.unwrap_or_else(|| whole_seconds(env.now())) - DEFAULT_SPAN));
     if let (Some(name), false) = (&args.s3_bucket, context.config.exists()) {
         let aws = wiring::connect(None, None).await;
         let keys = args.keys.as_ref().map_or_else(|| Arc::new(aws.public_keys()) as _, |dir| wiring::open_keys(dir));
@@ -160,10 +160,10 @@ async fn ranges(context: &Context, args: &Args, env: &Env) -> Result<Vec<Range>,
         if args.s3_bucket.is_some() && args.s3_bucket != name {
             continue;
         }
-        let aws = wiring::connect(trail.region.as_ref(), trail.role.as_ref()).await;
+        let cloud = Cloud::of(trail);
         let from_dir = args.keys.clone().map(KeysFrom::Dir);
-        let keys = wiring::keys(from_dir.as_ref().unwrap_or(&trail.keys), &aws);
-        let mut range = blank(wiring::bucket(trail, &aws)?, keys);
+        let keys = wiring::keys(from_dir.as_ref().unwrap_or(&trail.keys), &cloud).await;
+        let mut range = blank(wiring::bucket(trail, &cloud).await?, keys);
         range.from = from;
         range.bucket_name = args.bucket_name.clone().or(name);
         range.grace = SignedDuration::try_from(config.verify.grace).unwrap_or(range.grace);

@@ -29,6 +29,9 @@ use crate::store::objects::{self, Known, Listing, NewObject, State};
 use crate::store::{Store, Tx, findings, lists};
 use crate::trail::Trail;
 
+/// How far ahead of the clock a delivery may be before somebody is wrong about the time.
+const CLOCK_TOLERANCE: jiff::SignedDuration = jiff::SignedDuration::from_mins(60);
+
 /// What became of a notice, once it is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
@@ -64,6 +67,8 @@ pub struct Deliveries {
     pub metrics: Arc<Metrics>,
     pub roster: Roster,
     pub grace: jiff::SignedDuration,
+    /// How long after its hour a log that no digest lists is waited for.
+    pub unlisted_after: jiff::SignedDuration,
     /// Keys seen since the start; the ledger holds them for good.
     keys: Mutex<HashMap<KeyName, Arc<Vec<u8>>>>,
 }
@@ -87,7 +92,7 @@ enum Fetch {
 
 impl Deliveries {
     pub fn new(store: Store, metrics: Arc<Metrics>, roster: Roster, grace: jiff::SignedDuration) -> Self {
-        Self { env: store.env().clone(), store, metrics, roster, grace, keys: Mutex::default() }
+        Self { env: store.env().clone(), store, metrics, roster, grace, unlisted_after: grace, keys: Mutex::default() }
     }
 
     /// Settles one notice. `Ok` means that its fate is committed; an error means that nothing was learned, except that a
@@ -101,6 +106,7 @@ impl Deliveries {
             Verdict::Refuse(finding) => self.refuse(trail, notice, finding).await?,
             Verdict::Removed(_, finding) => self.removed(trail, notice, finding).await?,
             Verdict::Admit(evidence, note) => {
+                self.check_clock(trail, &evidence).await?;
                 let outcome = match &evidence {
                     Evidence::Log(key) => self.log(trail, notice, key, note).await,
                     Evidence::Digest(key) => self.digest(trail, notice, key, note).await,
@@ -121,6 +127,21 @@ impl Deliveries {
     }
 
     async fn judge(&self, trail: &Trail, notice: &Notice) -> Result<Verdict> {
+        let verdict = self.judge_as_written(trail, notice).await?;
+        match (&verdict, &notice.key_decoded) {
+            // EventBridge does not document its encoding: a key that makes sense only when decoded is meant decoded.
+            (Verdict::Refuse(finding), Some(decoded)) if finding.kind == Kind::KeyUnexpected => {
+                let decoded = Notice { key: decoded.clone(), key_decoded: None, ..notice.clone() };
+                match self.judge_as_written(trail, &decoded).await? {
+                    Verdict::Refuse(_) => Ok(verdict),
+                    meant => Ok(meant),
+                }
+            }
+            _ => Ok(verdict),
+        }
+    }
+
+    async fn judge_as_written(&self, trail: &Trail, notice: &Notice) -> Result<Verdict> {
         let rules = trail.rules();
         let first = self.roster.look(|membership| admit::judge(notice, &rules, membership, false));
         match first {
@@ -130,6 +151,20 @@ impl Deliveries {
             }
             other => Ok(other),
         }
+    }
+
+    /// A delivery from the future: either the clock is behind, or the key is forged.
+    async fn check_clock(&self, trail: &Trail, evidence: &Evidence) -> Result<()> {
+        let (now, said) = (self.env.now(), evidence.time());
+        if said <= now + CLOCK_TOLERANCE {
+            return Ok(());
+        }
+        let detail = format!("an object was delivered at {said}, says its key; the clock says {now:.0}");
+        let mut finding = Finding::new(Kind::ClockSkewed, trail.name.clone(), detail);
+        finding.account = Some(evidence.root().account);
+        self.step(move |tx| Ok((true, if findings::hold(tx, &finding)? { vec![finding.kind] } else { vec![] })))
+            .await?;
+        Ok(())
     }
 
     async fn refuse(&self, trail: &Trail, notice: &Notice, finding: Finding) -> Result<Fate> {

@@ -89,6 +89,7 @@ pub struct Sender {
     dir: PathBuf,
     env: Env,
     count: AtomicU64,
+    durable: bool,
 }
 
 impl Sender {
@@ -96,15 +97,27 @@ impl Sender {
         for folder in ["tmp", "new", "cur", "done"] {
             std::fs::create_dir_all(dir.join(folder)).map_err(|error| fault("spool:open", &error))?;
         }
-        Ok(Self { dir: dir.into(), env, count: AtomicU64::new(0) })
+        Ok(Self { dir: dir.into(), env, count: AtomicU64::new(0), durable: true })
+    }
+
+    /// For a played world, which need not outlive a power cut: sends without waiting for the disk.
+    #[must_use]
+    pub fn hasty(mut self) -> Self {
+        self.durable = false;
+        self
     }
 
     /// Durable on return; answers the message's id. Blocks on the disk.
     pub fn send(&self, body: &[u8]) -> Result<String> {
         let count = self.count.fetch_add(1, Ordering::Relaxed);
         let id = format!("{:016}-{count:06}-{}", self.env.now().as_microsecond(), self.env.token());
-        write_whole(&self.dir.join("tmp").join(&id), &self.dir.join("new").join(&id), body)
-            .map_err(|error| fault("spool:send", &error))?;
+        let (scratch, path) = (self.dir.join("tmp").join(&id), self.dir.join("new").join(&id));
+        let sent = if self.durable {
+            write_whole(&scratch, &path, body)
+        } else {
+            std::fs::write(&scratch, body).and_then(|()| std::fs::rename(&scratch, &path))
+        };
+        sent.map_err(|error| fault("spool:send", &error))?;
         Ok(id)
     }
 }

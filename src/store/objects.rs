@@ -134,6 +134,9 @@ pub fn insert(tx: &Tx<'_>, object: &NewObject) -> Result<bool> {
     if fresh {
         tx.count("objects.seen", 1)?;
         tx.count(object.state.counter(), 1)?;
+        if object.sha.is_some() {
+            tx.count(&format!("bytes/{}", object.source), i64::try_from(object.size).unwrap_or(0))?;
+        }
         tx.count("records", i64::try_from(object.records).unwrap_or(0))?;
         tx.count("rejects", i64::try_from(object.rejects).unwrap_or(0))?;
     }
@@ -284,7 +287,9 @@ pub fn set_claims<'k>(tx: &Tx<'_>, source: i64, digest: &str, logs: impl IntoIte
 
 /// Stored bytes of all objects of a source that can be read again.
 pub fn stored_bytes(conn: &Connection, source: i64) -> Result<u64> {
-    conn.query_row("SELECT ifnull(sum(size), 0) FROM objects WHERE source = ?1 AND sha IS NOT NULL", [source], |row| {
-        row.get::<_, i64>(0).map(i64::unsigned_abs)
-    })
+    let bytes: Option<i64> = conn
+        .prepare_cached("SELECT value FROM counters WHERE name = ?1")?
+        .query_row([format!("bytes/{source}")], |row| row.get(0))
+        .optional()?;
+    Ok(bytes.unwrap_or(0).unsigned_abs())
 }

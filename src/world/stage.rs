@@ -37,7 +37,7 @@ impl Stage {
             })
             .collect();
         fs::write(dir.join("members.toml"), members).map_err(failed)?;
-        Ok(Self { dir: dir.to_owned(), sender: Sender::open(&dir.join("spool"), env.clone())? })
+        Ok(Self { dir: dir.to_owned(), sender: Sender::open(&dir.join("spool"), env.clone())?.hasty() })
     }
 
     /// Whether the happening takes something away that an earlier message may still speak of: those are to be settled first.

@@ -49,7 +49,7 @@ fn the_newest_digest_deleted() {
 #[test]
 fn the_newest_three_digests_deleted() {
     let copy = Copy::of("30", true);
-    [3, 4, 5].map(|n| copy.delete(&digest(n)));
+    [3, 4, 5].iter().for_each(|n| copy.delete(&digest(*n)));
     alarms(&copy.verify(), [3, 0, 3, 0], [4, 0, 0, 0, 0], overdue(&[3, 4, 5]));
 }
 
@@ -74,7 +74,7 @@ fn logging_stopped_for_hours() {
     let restarted = Told::of("chain_restarted", &digest(4)).hours(&[2, 3]);
     alarms(&copy.verify(), [4, 0, 2, 0], [4, 0, 0, 0, 0], vec![restarted]);
     // Nor did it begin again.
-    [4, 5].map(|n| copy.delete(&digest(n)));
+    [4, 5].iter().for_each(|n| copy.delete(&digest(*n)));
     alarms(&copy.verify(), [2, 0, 4, 0], [4, 0, 0, 0, 0], overdue(&[2, 3, 4, 5]));
 }
 
@@ -98,7 +98,7 @@ fn a_gzip_member_appended_to_a_digest() {
 #[test]
 fn two_neighboring_digests_deleted() {
     let copy = Copy::of("30", true);
-    [1, 2].map(|n| copy.delete(&digest(n)));
+    [1, 2].iter().for_each(|n| copy.delete(&digest(*n)));
     let missing = Told::of("digest_missing", &digest(2)).hours(&[1, 2]);
     alarms(&copy.verify(), [4, 0, 2, 0], [2, 0, 0, 0, 2], vec![missing]);
 }

@@ -42,6 +42,7 @@ CREATE TABLE chains (
   head     INTEGER,                      -- end of the last good digest
   UNIQUE (source, root, region, trail, home, backfill)
 );
+CREATE INDEX chains_place ON chains (source, account, region);
 
 CREATE TABLE digests (
   source    INTEGER NOT NULL,
@@ -65,7 +66,8 @@ CREATE TABLE digests (
   PRIMARY KEY (source, key)
 ) WITHOUT ROWID;
 CREATE INDEX digests_chain ON digests (chain, end);
-CREATE INDEX digests_loose ON digests (end) WHERE joined = 0 OR verdict = 0;
+CREATE INDEX digests_loose ON digests (source, end) WHERE joined = 0;
+CREATE INDEX digests_unchecked ON digests (source, fingerprint) WHERE verdict = 0;
 
 -- Logs that a good digest lists and that have not been seen.
 CREATE TABLE awaited (
@@ -77,6 +79,7 @@ CREATE TABLE awaited (
   told   INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (source, key)
 ) WITHOUT ROWID;
+CREATE INDEX awaited_due ON awaited (source, due) WHERE told = 0;
 
 -- Logs that a digest lists which proves nothing yet, or no more: neither listed nor unlisted.
 CREATE TABLE claimed (
