@@ -206,6 +206,14 @@ pub fn set_joined(tx: &Tx<'_>, source: i64, key: &str) -> Result<()> {
         .map(|_| ())
 }
 
+/// Another digest was signed into the chain in its place: what it lists is not all of its hour.
+pub fn disown(tx: &Tx<'_>, source: i64, key: &str) -> Result<()> {
+    tx.conn
+        .prepare_cached("UPDATE digests SET disowned = 1 WHERE source = ?1 AND key = ?2")?
+        .execute(params![source, key])
+        .map(|_| ())
+}
+
 /// A digest whose joint to its predecessor is not settled.
 #[derive(Debug, Clone)]
 pub struct Loose {
@@ -268,8 +276,8 @@ pub fn waiting_for(
 pub fn coverage(conn: &Connection, source: i64, account: &str, region: &str, at: Timestamp) -> Result<(usize, usize)> {
     conn.prepare_cached(
         "SELECT count(*), count(d) FROM (
-           SELECT (SELECT 1 FROM digests WHERE chain = chains.id AND verdict = 1 AND start <= ?4 AND end > ?4 AND end <= ?4 + 90000
-                   LIMIT 1) AS d
+           SELECT (SELECT 1 FROM digests WHERE chain = chains.id AND verdict = 1 AND disowned = 0
+                    AND start <= ?4 AND end > ?4 AND end <= ?4 + 90000 LIMIT 1) AS d
            FROM chains WHERE source = ?1 AND account = ?2 AND region = ?3 AND backfill = 0 AND head IS NOT NULL)",
     )?
     .query_row(params![source, account, region, at.as_second()], |row| {
@@ -287,7 +295,8 @@ pub struct Tally {
 
 pub fn tally(conn: &Connection) -> Result<Tally> {
     conn.query_row(
-        "SELECT ifnull(sum(verdict = 1), 0), ifnull(sum(verdict = 2), 0), ifnull(sum(verdict = 0), 0) FROM digests",
+        "SELECT ifnull(sum(verdict = 1 AND NOT disowned), 0), ifnull(sum(verdict = 2 OR disowned), 0),
+                ifnull(sum(verdict = 0), 0) FROM digests",
         [],
         |row| Ok(Tally { good: row.get(0)?, bad: row.get(1)?, unchecked: row.get(2)? }),
     )
