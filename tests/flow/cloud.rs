@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use aws_lc_rs::hmac;
 use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::CreateBucketConfiguration;
 use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
 use futures_util::StreamExt as _;
 use serde_json::Value;
@@ -50,7 +51,9 @@ impl Cloud {
     pub async fn set(acts: &Acts) -> Option<Self> {
         let emulator = Emulator::start()?;
         let (s3, sqs, sns) = (emulator.s3().await, emulator.sqs().await, emulator.sns().await);
-        s3.create_bucket().bucket(&acts.bucket).send().await.expect("a bucket");
+        let place = CreateBucketConfiguration::builder().location_constraint(REGION.into()).build();
+        let made = s3.create_bucket().bucket(&acts.bucket).create_bucket_configuration(place).send().await;
+        made.expect("a bucket");
         let queue = make_queue(&sqs, "trailwarden").await;
         let inbox = make_queue(&sqs, "inbox").await;
         let topic = sns.create_topic().name("alerts").send().await.expect("a topic");
