@@ -156,6 +156,7 @@ impl Step {
                 start,
                 end: self.key.end,
                 verdict: if signed { Verdict::Good } else { self.examined.verdict },
+                faulty: !self.examined.faults.is_empty(),
                 sha: self.examined.sha,
                 signature: self.examined.signature.clone(),
                 previous: digest.as_ref().and_then(|digest| digest.previous.clone()),

@@ -87,6 +87,19 @@ fn a_forged_log_that_no_digest_lists() {
     alarms(&copy.verify(), [6, 0, 0, 0], [4, 0, 0, 1, 0], vec![Told::of("log_unlisted", &forged)]);
 }
 
+/// A digest of a trail that does not exist is told, and does not hide the forged log.
+#[test]
+fn a_forged_log_beside_a_forged_digest() {
+    let copy = Copy::of("21", true);
+    let forged = log_at("2026/03/01", "20260301T2212Z_FAKEFAKEFAKEFAKE");
+    let invented = digest_at("invented", end(0), "");
+    copy.write(&invented, b"no digest");
+    let mut told = Told::of("digest_malformed", &invented);
+    told.trail = Some("invented".into());
+    let all = crate::bench::verify(&copy.case, &copy.bucket(), copy.temp.path(), false);
+    alarms(&all, [3, 1, 0, 0], [4, 0, 0, 1, 0], vec![told, Told::of("log_unlisted", &forged)]);
+}
+
 #[test]
 fn a_gzip_member_appended_to_a_digest() {
     let copy = Copy::of("30", true);

@@ -2,24 +2,22 @@
 //! written from the cases' own notes and the documented algorithm; it is not the AWS CLI's laxer verdict.
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
+use std::path::{Path, PathBuf};
 
-use aws_sdk_s3::config::Credentials;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
-use crate::bench::{Answer, BUCKET, Case, Told, answer, case, digest, digest_at, end, log, log_at, objects, program};
-use crate::bench::{folder, sidecar, told, verify};
-use crate::common::emulator::{Emulator, REGION, loader};
+use crate::bench::{Answer, BUCKET, Case, Told, answer, case, digest, digest_at, end, folder, log, log_at, objects};
+use crate::bench::{program, sidecar, told, verify};
+use crate::common::emulator::{Emulator, REGION};
 use crate::common::keys_stub::{StubKey, keys_stub};
 
-/// Each holds several processes and connections; the machine has few cores.
-const AT_ONCE: usize = 4;
+/// Each takes a processor while its cases are played.
+const EMULATORS: usize = 2;
 
 struct Expected {
     number: &'static str,
@@ -172,44 +170,66 @@ fn each_case_gives_the_strict_answer_offline() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_case_gives_the_strict_answer_through_the_emulator() {
-    let Some(emulator) = Emulator::shared() else { return };
-    let playing =
-        table().into_iter().enumerate().map(|(n, expected)| tokio::spawn(play(&emulator.endpoint, n, expected)));
-    let mut playing = stream::iter(playing).buffer_unordered(AT_ONCE);
-    while let Some(outcome) = playing.next().await {
+    // All cases are of one bucket, and a bucket's name exists once: each emulator plays its share one by one.
+    let mut players = JoinSet::new();
+    for first in 0..EMULATORS {
+        let share = table().into_iter().enumerate().skip(first).step_by(EMULATORS);
+        players.spawn(async move {
+            let Some(emulator) = tokio::task::spawn_blocking(Emulator::start).await.unwrap() else { return };
+            make_bucket(&emulator).await;
+            for (n, expected) in share {
+                play(&emulator, expected, n % 2 == 1).await;
+            }
+        });
+    }
+    while let Some(outcome) = players.join_next().await {
         outcome.unwrap();
     }
 }
 
-/// One case in an AWS account of its own: verified from S3 with keys from CloudTrail, then delivered notice by notice.
-async fn play(endpoint: &str, n: usize, expected: Expected) {
+async fn make_bucket(emulator: &Emulator) {
+    let place =
+        CreateBucketConfiguration::builder().location_constraint(BucketLocationConstraint::from(REGION)).build();
+    let s3 = emulator.s3().await;
+    s3.create_bucket().bucket(BUCKET).create_bucket_configuration(place).send().await.unwrap();
+}
+
+/// One case, verified from S3 with keys from CloudTrail, then delivered notice by notice.
+async fn play(emulator: &Emulator, expected: Expected, digests_first: bool) {
     let case = case(expected.number);
-    // The emulator takes twelve digits for the account.
-    let account = format!("{:012}", 700_000_000_000 + n);
-    let queue = deliver(endpoint, &account, &case, n % 2 == 1).await;
+    // In key order digests come before logs.
+    let mut all = objects(&case.dir.join("objects"));
+    if !digests_first {
+        all.reverse();
+    }
+    let queue = deliver(emulator, &case, &all).await;
     let stub = keys_stub(stub_keys(&case), 1);
-    let cloudtrail = stub.endpoint.clone();
-    let endpoint = endpoint.to_owned();
-    tokio::task::spawn_blocking(move || {
-        let temp = tempfile::tempdir().unwrap();
-        configure(temp.path(), &queue);
-        let command = || online(temp.path(), &endpoint, &cloudtrail, &account);
-        let mut asked = command();
-        asked.args(["verify", "--json", "--from", &case.from, "--to", &case.to]);
-        asked.args(["--trail-arn", &case.arn, "--account-id", &case.account]);
-        expected.holds(&answer(asked), &format!("{}, from S3", case.name));
-        let mut run = command();
-        let output = run.args(["run", "--drain"]).output().unwrap();
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(0), "{}: {errors}", case.name);
-        let mut list = command();
-        let output = list.args(["findings", "list", "--json"]).output().unwrap();
-        let found = told(&serde_json::from_slice::<Value>(&output.stdout).unwrap());
-        compare(&case, &expected, found);
-    })
-    .await
-    .unwrap();
+    let mut world = emulator.env();
+    world.push(("AWS_ENDPOINT_URL_CLOUDTRAIL", stub.endpoint.clone()));
+    let judged = tokio::task::spawn_blocking(move || judge(&case, &expected, &queue, &world));
+    judged.await.unwrap();
     assert!(!stub.asked().is_empty(), "nobody asked for a key");
+    let s3 = emulator.s3().await;
+    for (key, _) in &all {
+        s3.delete_object().bucket(BUCKET).key(key).send().await.unwrap();
+    }
+}
+
+fn judge(case: &Case, expected: &Expected, queue: &str, world: &[(&'static str, String)]) {
+    let temp = tempfile::tempdir().unwrap();
+    configure(temp.path(), queue);
+    let command = |args: &[&str]| {
+        let mut command = program();
+        command.envs(world.iter().cloned()).arg("--config").arg(temp.path().join("trailwarden.toml")).args(args);
+        command
+    };
+    let mut asked = command(&["verify", "--json", "--from", &case.from, "--to", &case.to]);
+    asked.args(["--trail-arn", &case.arn, "--account-id", &case.account]);
+    expected.holds(&answer(asked), &format!("{}, from S3", case.name));
+    let run = command(&["run", "--drain"]).output().unwrap();
+    assert_eq!(run.status.code(), Some(0), "{}: {}", case.name, String::from_utf8_lossy(&run.stderr));
+    let list = command(&["findings", "list", "--json"]).output().unwrap();
+    compare(case, expected, told(&serde_json::from_slice(&list.stdout).unwrap()));
 }
 
 #[track_caller]
@@ -225,20 +245,10 @@ fn compare(case: &Case, expected: &Expected, mut found: Vec<Told>) {
     assert_eq!(found, expected.of_run(), "{}: findings of `run`", case.name);
 }
 
-/// The case's objects in S3, and a queue that announces each of them. Logs come first, or digests.
-async fn deliver(endpoint: &str, account: &str, case: &Case, digests_first: bool) -> String {
-    let sdk = loader(endpoint).credentials_provider(Credentials::new(account, "test", None, None, "test")).load().await;
-    let s3 = aws_sdk_s3::config::Builder::from(&sdk).force_path_style(true).build();
-    let s3 = aws_sdk_s3::Client::from_conf(s3);
-    let place =
-        CreateBucketConfiguration::builder().location_constraint(BucketLocationConstraint::from(REGION)).build();
-    s3.create_bucket().bucket(BUCKET).create_bucket_configuration(place).send().await.unwrap();
-    // In key order digests come before logs.
-    let mut all = objects(&case.dir.join("objects"));
-    if !digests_first {
-        all.reverse();
-    }
-    for (key, path) in &all {
+/// The case's objects in S3, and a queue that announces each of them in this order.
+async fn deliver(emulator: &Emulator, case: &Case, all: &[(String, PathBuf)]) -> String {
+    let s3 = emulator.s3().await;
+    for (key, path) in all {
         let mut put = s3.put_object().bucket(BUCKET).key(key).body(ByteStream::from(fs::read(path).unwrap()));
         if let Ok(text) = fs::read(sidecar(path)) {
             let metadata: Value = serde_json::from_slice(&text).unwrap();
@@ -248,8 +258,8 @@ async fn deliver(endpoint: &str, account: &str, case: &Case, digests_first: bool
         }
         put.send().await.unwrap();
     }
-    let sqs = aws_sdk_sqs::Client::new(&sdk);
-    let url = sqs.create_queue().queue_name("trailwarden").send().await.unwrap().queue_url.unwrap();
+    let sqs = emulator.sqs().await;
+    let url = sqs.create_queue().queue_name(&case.name).send().await.unwrap().queue_url.unwrap();
     for some in all.chunks(3) {
         let records: Vec<Value> = some.iter().map(|(key, path)| record(key, path)).collect();
         let body = json!({ "Records": records }).to_string();
@@ -310,18 +320,4 @@ path = "state.db"
 "#
     );
     fs::write(dir.join("trailwarden.toml"), config).unwrap();
-}
-
-fn online(dir: &Path, endpoint: &str, cloudtrail: &str, account: &str) -> Command {
-    let mut command = program();
-    command.envs([
-        ("AWS_ENDPOINT_URL", endpoint),
-        ("AWS_ENDPOINT_URL_CLOUDTRAIL", cloudtrail),
-        ("AWS_ACCESS_KEY_ID", account),
-        ("AWS_SECRET_ACCESS_KEY", "test"),
-        ("AWS_REGION", REGION),
-        ("AWS_EC2_METADATA_DISABLED", "true"),
-    ]);
-    command.arg("--config").arg(dir.join("trailwarden.toml"));
-    command
 }
