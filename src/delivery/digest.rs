@@ -128,7 +128,7 @@ impl Step {
         if objects::forget(tx, self.row.source, &self.row.key, State::Absent)? {
             findings::resolve(tx, Kind::ObjectMissing, &subject)?;
         }
-        findings::resolve(tx, Kind::ObjectUnreadable, &subject)?;
+        findings::resolve_of_object(tx, Kind::ObjectUnreadable, &self.row.key)?;
         let known = !objects::versions(tx.conn, self.row.source, &self.row.key)?.is_empty();
         let fresh = objects::insert(tx, &self.row)?;
         if known || !fresh {

@@ -151,7 +151,7 @@ fn commit(
     if objects::forget(tx, row.source, &row.key, State::Absent)? {
         findings::resolve(tx, Kind::ObjectMissing, &subject)?;
     }
-    findings::resolve(tx, Kind::ObjectUnreadable, &subject)?;
+    findings::resolve_of_object(tx, Kind::ObjectUnreadable, &row.key)?;
     let awaited = objects::awaited(tx.conn, row.source, &row.key)?;
     if awaited.is_some() {
         objects::forget(tx, row.source, &row.key, State::Refused)?;
