@@ -82,7 +82,8 @@ fn commands_in_the_documentation_are_understood_by_the_program() {
     let mut seen = 0;
     for path in files().iter().filter(|path| path.extension().is_some_and(|extension| extension == "md")) {
         for line in console_lines(&fs::read_to_string(path).unwrap()) {
-            let words: Vec<&str> = line.split_whitespace().collect();
+            let words = shell_words(&line);
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
             let Some(args) = program_arguments(&words) else { continue };
             seen += 1;
             if let Err(error) = Cli::command().try_get_matches_from(["trailwarden"].iter().chain(args)) {
@@ -99,6 +100,23 @@ fn commands_in_the_documentation_are_understood_by_the_program() {
     for wanted in ["cargo run --release -- demo", "cargo test"] {
         assert!(console_lines(&readme).iter().any(|line| line == wanted), "README.md does not show `{wanted}`");
     }
+}
+
+#[test]
+fn every_key_of_the_configuration_is_explained() {
+    let explained = read("docs/configuration.md");
+    let reference = read("config/reference.toml");
+    let mut seen = 0;
+    for line in reference.lines() {
+        let Some((key, _)) = line.trim_start_matches('#').split_once(" = ") else { continue };
+        if !key.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'_' | b'.')) {
+            continue;
+        }
+        seen += 1;
+        let told = [format!("`{key}`"), format!(".{key}`")].iter().any(|key| explained.contains(key));
+        assert!(told, "docs/configuration.md does not explain `{key}`");
+    }
+    assert!(seen > 50, "only {seen} keys were seen in config/reference.toml");
 }
 
 #[test]
@@ -310,6 +328,22 @@ fn console_lines(text: &str) -> Vec<String> {
         open = part.ends_with('\\');
     }
     lines
+}
+
+/// Words at blanks, with what stands between double quotes in one.
+fn shell_words(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    for (number, part) in line.split('"').enumerate() {
+        let mut pieces = part.split(' ');
+        let quoted = number % 2 == 1;
+        let first = if quoted { part } else { pieces.next().unwrap_or_default() };
+        words.last_mut().unwrap().push_str(first);
+        if !quoted {
+            words.extend(pieces.map(str::to_owned));
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
 }
 
 /// The arguments that a command line gives to the program, if it starts the program.
