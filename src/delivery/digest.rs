@@ -139,6 +139,8 @@ impl Step {
     fn apply(mut self, tx: &Tx<'_>) -> rusqlite::Result<(bool, Vec<Kind>)> {
         let chain = digests::chain(tx, self.row.source, &ChainId::of(&self.key))?;
         let signed = self.examined.is_signed();
+        let claims = self.examined.claims().iter().map(|log| log.key.as_str());
+        objects::set_claims(tx, self.row.source, &self.row.key, claims)?;
         let digest = self.examined.digest.take();
         let start = digest.as_ref().map_or(self.key.end - HOUR, |digest| digest.start);
         let lacks = (self.examined.verdict == Verdict::Unchecked)
@@ -279,6 +281,9 @@ pub fn settle_joint(
             let mut broken = finding(Kind::ChainBroken, format!("{why}: {}", link.key));
             broken.object = Some(suspect.clone());
             tell(&broken)?;
+            if *suspect != link.key {
+                digests::disown(tx, chain.source, suspect)?;
+            }
         }
         Joint::Gap(hours) if last_word || told_gap => {
             tell(&missing(&finding(Kind::DigestMissing, String::new()), link, hours.clone()))?;

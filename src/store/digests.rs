@@ -206,25 +206,68 @@ pub fn set_joined(tx: &Tx<'_>, source: i64, key: &str) -> Result<()> {
         .map(|_| ())
 }
 
-/// A digest that still has a question open.
+/// Another digest was signed into the chain in its place: what it lists is not all of its hour.
+pub fn disown(tx: &Tx<'_>, source: i64, key: &str) -> Result<()> {
+    tx.conn
+        .prepare_cached("UPDATE digests SET disowned = 1 WHERE source = ?1 AND key = ?2")?
+        .execute(params![source, key])
+        .map(|_| ())
+}
+
+/// A digest whose joint to its predecessor is not settled.
 #[derive(Debug, Clone)]
 pub struct Loose {
     pub key: String,
     pub chain: i64,
-    pub end: Timestamp,
-    /// The key that was not known when it was looked at.
-    pub lacks: Option<(String, Timestamp)>,
 }
 
-/// Digests whose predecessor is not settled or whose key was not known, with `end` up to a time.
+/// Those with an end up to a time, oldest first; digests that wait for their key are another list.
 pub fn loose(conn: &Connection, source: i64, until: Timestamp, limit: usize) -> Result<Vec<Loose>> {
     conn.prepare_cached(
-        "SELECT key, chain, end, fingerprint, key_time FROM digests
-         WHERE source = ?1 AND end <= ?2 AND (joined = 0 OR verdict = 0) ORDER BY end LIMIT ?3",
+        "SELECT key, chain FROM digests
+         WHERE source = ?1 AND end <= ?2 AND joined = 0 AND NOT (verdict = 0 AND fingerprint IS NOT NULL) ORDER BY end LIMIT ?3",
     )?
     .query_map(params![source, until.as_second(), i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
-        let lacks = row.get::<_, Option<String>>(3)?.zip(row.get::<_, Option<i64>>(4)?.map(time));
-        Ok(Loose { key: row.get(0)?, chain: row.get(1)?, end: time(row.get(2)?), lacks })
+        Ok(Loose { key: row.get(0)?, chain: row.get(1)? })
+    })?
+    .collect()
+}
+
+/// A key that was not known when digests that name it were looked at.
+#[derive(Debug, Clone)]
+pub struct LackedKey {
+    pub region: Region,
+    pub fingerprint: String,
+    /// When to ask for it.
+    pub at: Timestamp,
+}
+
+pub fn lacked_keys(conn: &Connection, source: i64, limit: usize) -> Result<Vec<LackedKey>> {
+    let mut query = conn.prepare_cached(
+        "SELECT region, fingerprint, max(key_time) FROM digests JOIN chains ON chains.id = chain
+         WHERE digests.source = ?1 AND verdict = 0 AND fingerprint IS NOT NULL GROUP BY region, fingerprint LIMIT ?2",
+    )?;
+    let mut rows = query.query(params![source, i64::try_from(limit).unwrap_or(i64::MAX)])?;
+    let mut keys = Vec::new();
+    while let Some(row) = rows.next()? {
+        let Ok(region) = Region::parse(&row.get::<_, String>(0)?) else { continue };
+        keys.push(LackedKey { region, fingerprint: row.get(1)?, at: time(row.get(2)?) });
+    }
+    Ok(keys)
+}
+
+/// Digests that wait for a key: key, end, and whether that was told already.
+pub fn waiting_for(
+    conn: &Connection,
+    source: i64,
+    fingerprint: &str,
+    limit: usize,
+) -> Result<Vec<(String, Timestamp, bool)>> {
+    conn.prepare_cached(
+        "SELECT key, end, joined FROM digests WHERE source = ?1 AND verdict = 0 AND fingerprint = ?2 LIMIT ?3",
+    )?
+    .query_map(params![source, fingerprint, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+        Ok((row.get(0)?, time(row.get(1)?), row.get(2)?))
     })?
     .collect()
 }
@@ -233,7 +276,8 @@ pub fn loose(conn: &Connection, source: i64, until: Timestamp, limit: usize) -> 
 pub fn coverage(conn: &Connection, source: i64, account: &str, region: &str, at: Timestamp) -> Result<(usize, usize)> {
     conn.prepare_cached(
         "SELECT count(*), count(d) FROM (
-           SELECT (SELECT 1 FROM digests WHERE chain = chains.id AND verdict = 1 AND start <= ?4 AND end > ?4 LIMIT 1) AS d
+           SELECT (SELECT 1 FROM digests WHERE chain = chains.id AND verdict = 1 AND disowned = 0
+                    AND start <= ?4 AND end > ?4 AND end <= ?4 + 90000 LIMIT 1) AS d
            FROM chains WHERE source = ?1 AND account = ?2 AND region = ?3 AND backfill = 0 AND head IS NOT NULL)",
     )?
     .query_row(params![source, account, region, at.as_second()], |row| {
@@ -251,7 +295,8 @@ pub struct Tally {
 
 pub fn tally(conn: &Connection) -> Result<Tally> {
     conn.query_row(
-        "SELECT ifnull(sum(verdict = 1), 0), ifnull(sum(verdict = 2), 0), ifnull(sum(verdict = 0), 0) FROM digests",
+        "SELECT ifnull(sum(verdict = 1 AND NOT disowned), 0), ifnull(sum(verdict = 2 OR disowned), 0),
+                ifnull(sum(verdict = 0), 0) FROM digests",
         [],
         |row| Ok(Tally { good: row.get(0)?, bad: row.get(1)?, unchecked: row.get(2)? }),
     )

@@ -3,7 +3,7 @@
 //! Before anything is called missing, the bucket is asked: a lost notification is repaired by the ordinary path, and only
 //! what is really absent becomes a finding.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
@@ -12,18 +12,20 @@ use jiff::{SignedDuration, Timestamp};
 use crate::core::chain::{self, HOUR, Joint};
 use crate::core::finding::{Finding, Kind};
 use crate::core::id::{AccountId, Region};
-use crate::core::key::{self, ObjectKey};
+use crate::core::key::{self, DigestKey, ObjectKey};
 use crate::core::notice::Notice;
 use crate::delivery::{Deliveries, Fate, missing, settle_joint};
 use crate::error::{Class, Result};
 use crate::metrics::KindLabel;
-use crate::store::digests::{self, Chain, Loose};
+use crate::store::digests::{self, Chain};
 use crate::store::objects::{self, Listing};
 use crate::store::{Tx, findings};
 use crate::trail::{Trail, Validation};
 
 /// How much of each kind one sweep looks at; the rest is the next one's.
 const BATCH: usize = 5_000;
+/// Unknown keys that are asked for again in one sweep.
+const KEYS: usize = 200;
 /// A log's file name gives its delivery to the minute; its digest may be the next one's if it came close to the end.
 const EDGE: SignedDuration = SignedDuration::from_mins(10);
 
@@ -51,35 +53,43 @@ impl Sweep {
         Ok(())
     }
 
-    /// Digests whose key was not known: asked again, and told once the grace has passed.
+    /// Digests whose key was not known: each key is asked for again, and told once the grace has passed.
     async fn unknown_keys(&self, trail: &Trail, now: Timestamp) -> Result<()> {
-        for loose in self.loose_until(trail, now).await? {
-            let (Some((fingerprint, at)), ObjectKey::Digest(parsed)) = (&loose.lacks, key::parse(&loose.key)) else {
-                continue;
-            };
-            let found = self.deliveries.public_key(trail, &parsed.region, fingerprint, *at).await?;
-            if found.is_some()
-                && self.tolerate(self.deliveries.try_again(trail, &loose.key, &parsed).await)?.unwrap_or(false)
-            {
-                continue;
+        let source = trail.id;
+        for lacked in self.deliveries.store.read(move |conn| digests::lacked_keys(conn, source, KEYS)).await? {
+            let asked = self.deliveries.public_key(trail, &lacked.region, &lacked.fingerprint, lacked.at).await;
+            let Some(found) = self.tolerate(asked)? else { continue };
+            let fingerprint = lacked.fingerprint.clone();
+            let waiting =
+                self.deliveries.store.read(move |conn| digests::waiting_for(conn, source, &fingerprint, BATCH)).await?;
+            for (object, end, told) in waiting {
+                let ObjectKey::Digest(parsed) = key::parse(&object) else { continue };
+                if parsed.region != lacked.region {
+                    continue;
+                }
+                if found.is_some() {
+                    self.tolerate(self.deliveries.try_again(trail, &object, &parsed).await)?;
+                } else if !told && end + self.grace <= now {
+                    self.tell_unknown(trail, &object, &parsed, &lacked.fingerprint).await?;
+                }
             }
-            if loose.end + self.grace > now {
-                continue;
-            }
-            let detail =
-                format!("{} has no key with fingerprint {}", parsed.region, crate::core::printable(fingerprint, 80));
-            let finding = Finding::of_object(Kind::PublicKeyUnknown, trail.name_or(""), &loose.key, detail)
-                .account(parsed.root.account)
-                .region(&parsed.region)
-                .trail(&parsed.trail);
-            self.hold(finding).await?;
         }
         Ok(())
     }
 
-    async fn loose_until(&self, trail: &Trail, until: Timestamp) -> Result<Vec<Loose>> {
-        let source = trail.id;
-        self.deliveries.store.read(move |conn| digests::loose(conn, source, until, BATCH)).await
+    async fn tell_unknown(&self, trail: &Trail, object: &str, parsed: &DigestKey, fingerprint: &str) -> Result<()> {
+        let fingerprint = crate::core::printable(fingerprint, 80);
+        let detail = format!("{} has no key with fingerprint {fingerprint}", parsed.region);
+        let finding = Finding::of_object(Kind::PublicKeyUnknown, trail.name_or(""), object, detail)
+            .account(parsed.root.account)
+            .region(&parsed.region)
+            .trail(&parsed.trail);
+        let (source, object) = (trail.id, object.to_owned());
+        self.commit(move |tx| {
+            digests::set_joined(tx, source, &object)?;
+            Ok(if findings::hold(tx, &finding)? { vec![finding.kind] } else { vec![] })
+        })
+        .await
     }
 
     /// Logs that a good digest lists and that no notice announced.
@@ -131,13 +141,13 @@ impl Sweep {
 
     /// Digests whose predecessor is not settled.
     async fn loose(&self, trail: &Trail, now: Timestamp) -> Result<()> {
-        let chains = self.chains(trail).await?;
-        for loose in self.loose_until(trail, now - self.grace).await? {
-            if loose.lacks.is_some() {
-                continue;
+        let chains: HashMap<i64, Chain> =
+            self.chains(trail).await?.into_iter().map(|chain| (chain.id, chain)).collect();
+        let (source, until) = (trail.id, now - self.grace);
+        for loose in self.deliveries.store.read(move |conn| digests::loose(conn, source, until, BATCH)).await? {
+            if let Some(chain) = chains.get(&loose.chain) {
+                self.join(trail, chain, &loose.key).await?;
             }
-            let Some(chain) = chains.iter().find(|chain| chain.id == loose.chain) else { continue };
-            self.join(trail, chain, &loose.key).await?;
         }
         Ok(())
     }
@@ -145,7 +155,8 @@ impl Sweep {
     async fn join(&self, trail: &Trail, chain: &Chain, object: &str) -> Result<()> {
         let (source, name) = (trail.id, object.to_owned());
         let Some(link) = self.deliveries.store.read(move |conn| digests::link(conn, source, &name)).await? else {
-            return Ok(());
+            // It proves nothing, which is told on its own: there is no joint to settle.
+            return self.settled(trail, object).await;
         };
         if let Some(previous) = &link.previous {
             let name = previous.key.clone();
@@ -216,7 +227,7 @@ impl Sweep {
         for chain in &chains {
             let Some(head) = chain.head else { continue };
             let mut hours = chain::overdue_hours(head, now, self.grace);
-            if hours.is_empty() || silence.covers(chain) || !silence.is_certain(chain, &chains) {
+            if hours.is_empty() || silence.covers(chain) || !silence.is_certain(chain) {
                 continue;
             }
             let id = chain.id;
@@ -378,40 +389,54 @@ fn covered(conn: &rusqlite::Connection, source: i64, log: &objects::Unlisted) ->
 struct Silence {
     accounts: BTreeSet<AccountId>,
     regions: BTreeSet<Region>,
-    now: Timestamp,
-    grace: SignedDuration,
+    by_account: BTreeMap<AccountId, Group>,
+    by_region: BTreeMap<Region, Group>,
+}
+
+/// The chains of one account or region.
+#[derive(Default)]
+struct Group {
+    chains: usize,
+    accounts: BTreeSet<AccountId>,
+    /// The newest end of any of its digests.
+    head: Option<Timestamp>,
+    alive: bool,
+}
+
+impl Group {
+    fn add(&mut self, chain: &Chain, late: bool) {
+        self.chains += 1;
+        self.accounts.insert(chain.chain.account());
+        self.head = self.head.max(chain.head);
+        self.alive |= !late;
+    }
 }
 
 impl Silence {
     fn find(chains: &[Chain], now: Timestamp, grace: SignedDuration) -> Self {
-        let late = |chain: &&Chain| chain.head.is_some_and(|head| head + HOUR + grace <= now);
-        let mut by_region: BTreeMap<&Region, (BTreeSet<AccountId>, bool)> = BTreeMap::new();
-        let mut by_account: BTreeMap<AccountId, (usize, bool)> = BTreeMap::new();
+        let mut by_account: BTreeMap<AccountId, Group> = BTreeMap::new();
+        let mut by_region: BTreeMap<Region, Group> = BTreeMap::new();
         for chain in chains {
-            let region = by_region.entry(&chain.chain.region).or_insert_with(|| (BTreeSet::new(), true));
-            region.0.insert(chain.chain.account());
-            region.1 &= late(&chain);
-            let account = by_account.entry(chain.chain.account()).or_insert((0, true));
-            account.0 += 1;
-            account.1 &= late(&chain);
+            let late = chain.head.is_some_and(|head| head + HOUR + grace <= now);
+            by_account.entry(chain.chain.account()).or_default().add(chain, late);
+            by_region.entry(chain.chain.region.clone()).or_default().add(chain, late);
         }
         let regions: BTreeSet<Region> = by_region
-            .into_iter()
-            .filter(|(_, (accounts, silent))| *silent && accounts.len() > 1)
+            .iter()
+            .filter(|(_, group)| !group.alive && group.accounts.len() > 1)
             .map(|(region, _)| region.clone())
             .collect();
-        let accounts = by_account
-            .into_iter()
-            .filter(|(account, (count, silent))| {
-                let told = chains
-                    .iter()
-                    .filter(|chain| chain.chain.account() == *account)
-                    .all(|chain| regions.contains(&chain.chain.region));
-                *silent && *count > 1 && !told
-            })
-            .map(|(account, _)| account)
+        let untold: BTreeSet<AccountId> = chains
+            .iter()
+            .filter(|chain| !regions.contains(&chain.chain.region))
+            .map(|chain| chain.chain.account())
             .collect();
-        Self { accounts, regions, now, grace }
+        let accounts = by_account
+            .iter()
+            .filter(|(account, group)| !group.alive && group.chains > 1 && untold.contains(account))
+            .map(|(account, _)| *account)
+            .collect();
+        Self { accounts, regions, by_account, by_region }
     }
 
     fn covers(&self, chain: &Chain) -> bool {
@@ -420,16 +445,12 @@ impl Silence {
 
     /// Whether a late chain stands alone for certain: its account and its region have each delivered a later digest, or have
     /// no other chain. Otherwise they may be about to fall silent as a whole, which the next sweeps will tell.
-    fn is_certain(&self, chain: &Chain, chains: &[Chain]) -> bool {
+    fn is_certain(&self, chain: &Chain) -> bool {
         let Some(missed) = chain.head.map(|head| head + HOUR) else { return false };
-        let proven = |same: &dyn Fn(&Chain) -> bool| {
-            let mut others = chains.iter().filter(|other| other.id != chain.id && same(other)).peekable();
-            others.peek().is_none()
-                || others
-                    .any(|other| other.head.is_some_and(|head| head >= missed || head + HOUR + self.grace <= self.now))
-        };
-        proven(&|other| other.chain.account() == chain.chain.account())
-            && proven(&|other| other.chain.region == chain.chain.region)
+        let account = self.by_account.get(&chain.chain.account());
+        let region = self.by_region.get(&chain.chain.region);
+        account.is_none_or(|group| group.chains == 1 || group.head >= Some(missed))
+            && region.is_none_or(|group| group.accounts.len() == 1 || group.head >= Some(missed))
     }
 
     fn findings(&self, bucket: &str, chains: &[Chain]) -> Vec<(String, Finding)> {
@@ -451,5 +472,85 @@ impl Silence {
             told.push((region.to_string(), finding));
         }
         told
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::chain::ChainId;
+    use crate::core::key::Root;
+
+    const GRACE: SignedDuration = SignedDuration::from_mins(90);
+
+    fn at(text: &str) -> Timestamp {
+        format!("2026-03-02T{text}Z").parse().unwrap()
+    }
+
+    /// `account region trail head`
+    fn chains(lines: &[&str]) -> Vec<Chain> {
+        let parse = |(id, line): (usize, &&str)| {
+            let [account, region, trail, head] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
+            let root = Root { prefix: String::new(), org: None, account: AccountId::parse(account).unwrap() };
+            let region = Region::parse(region).unwrap();
+            let chain = ChainId { root, region: region.clone(), trail: trail.into(), home: region, backfill: false };
+            Chain { id: id as i64, source: 1, chain, first: None, head: Some(at(head)) }
+        };
+        lines.iter().enumerate().map(parse).collect()
+    }
+
+    #[test]
+    fn a_chain_whose_siblings_go_on_is_overdue_for_certain() {
+        let chains = chains(&[
+            "111111111111 eu-west-1 a 10:00:00",
+            "111111111111 eu-west-1 b 13:10:00",
+            "222222222222 eu-west-1 a 13:20:00",
+        ]);
+        let silence = Silence::find(&chains, at("14:00:00"), GRACE);
+        assert!(silence.accounts.is_empty() && silence.regions.is_empty());
+        assert!(silence.is_certain(&chains[0]));
+    }
+
+    #[test]
+    fn an_account_that_falls_silent_is_told_once_and_not_chain_by_chain() {
+        let chains = chains(&[
+            "111111111111 eu-west-1 a 10:00:00",
+            "111111111111 us-east-1 a 10:40:00",
+            "222222222222 eu-west-1 a 13:20:00",
+            "222222222222 us-east-1 a 13:30:00",
+        ]);
+        // The first chain is late, the second not yet: nothing is certain.
+        let early = Silence::find(&chains, at("12:35:00"), GRACE);
+        assert!(early.accounts.is_empty() && !early.is_certain(&chains[0]));
+        let later = Silence::find(&chains, at("13:15:00"), GRACE);
+        assert_eq!(later.accounts.len(), 1);
+        assert!(later.covers(&chains[0]) && later.covers(&chains[1]) && !later.covers(&chains[2]));
+    }
+
+    #[test]
+    fn a_silent_region_is_told_for_the_region_and_not_for_its_accounts() {
+        let chains = chains(&[
+            "111111111111 eu-west-1 a 10:00:00",
+            "222222222222 eu-west-1 a 10:10:00",
+            "111111111111 us-east-1 a 13:20:00",
+            "222222222222 us-east-1 a 13:30:00",
+        ]);
+        let silence = Silence::find(&chains, at("14:00:00"), GRACE);
+        assert_eq!((silence.accounts.len(), silence.regions.len()), (0, 1));
+    }
+
+    #[test]
+    fn a_lone_chain_needs_no_witness() {
+        let chains = chains(&["111111111111 eu-west-1 a 10:00:00"]);
+        let silence = Silence::find(&chains, at("14:00:00"), GRACE);
+        assert!(silence.is_certain(&chains[0]) && !silence.covers(&chains[0]));
+        // Two trails of one account in one region: the other account trail's region says enough.
+        let pair = self::chains(&[
+            "111111111111 eu-west-1 a 10:00:00",
+            "111111111111 eu-west-1 b 10:05:00",
+            "111111111111 us-east-1 a 13:20:00",
+        ]);
+        let silence = Silence::find(&pair, at("14:00:00"), GRACE);
+        assert!(silence.is_certain(&pair[0]) && silence.is_certain(&pair[1]));
     }
 }

@@ -42,6 +42,7 @@ CREATE TABLE chains (
   head     INTEGER,                      -- end of the last good digest
   UNIQUE (source, root, region, trail, home, backfill)
 );
+CREATE INDEX chains_place ON chains (source, account, region);
 
 CREATE TABLE digests (
   source    INTEGER NOT NULL,
@@ -51,6 +52,7 @@ CREATE TABLE digests (
   end       INTEGER NOT NULL,
   verdict   INTEGER NOT NULL,            -- 0 unchecked, 1 good, 2 bad
   joined    INTEGER NOT NULL DEFAULT 0,  -- 1 when nothing more is to be learned of its predecessor
+  disowned  INTEGER NOT NULL DEFAULT 0,  -- 1 when its successor names another hash or signature
   sha       BLOB,
   signature BLOB,
   prev_bucket TEXT,
@@ -64,7 +66,8 @@ CREATE TABLE digests (
   PRIMARY KEY (source, key)
 ) WITHOUT ROWID;
 CREATE INDEX digests_chain ON digests (chain, end);
-CREATE INDEX digests_loose ON digests (end) WHERE joined = 0 OR verdict = 0;
+CREATE INDEX digests_loose ON digests (source, end) WHERE joined = 0;
+CREATE INDEX digests_unchecked ON digests (source, fingerprint) WHERE verdict = 0;
 
 -- Logs that a good digest lists and that have not been seen.
 CREATE TABLE awaited (
@@ -76,6 +79,16 @@ CREATE TABLE awaited (
   told   INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (source, key)
 ) WITHOUT ROWID;
+CREATE INDEX awaited_due ON awaited (source, due) WHERE told = 0;
+
+-- Logs that a digest lists which proves nothing yet, or no more: neither listed nor unlisted.
+CREATE TABLE claimed (
+  source INTEGER NOT NULL,
+  key    TEXT    NOT NULL,
+  digest TEXT    NOT NULL,
+  PRIMARY KEY (source, key, digest)
+) WITHOUT ROWID;
+CREATE INDEX claimed_digest ON claimed (source, digest);
 
 CREATE TABLE findings (
   id       TEXT PRIMARY KEY,

@@ -1,6 +1,6 @@
 //! One account and region: its digests, its chains, its logs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -114,11 +114,12 @@ impl Group {
             }
         }
         seen.sort_by(|a, b| (a.parsed.end, &a.key).cmp(&(b.parsed.end, &b.key)));
-        if !shared.has_metadata {
-            signatures_from_successors(&mut seen);
-        }
-        for digest in &mut seen {
-            seal(shared, digest).await?;
+        if shared.has_metadata {
+            for digest in &mut seen {
+                seal(shared, digest).await?;
+            }
+        } else {
+            seal_backwards(shared, &mut seen).await?;
         }
         Ok(seen)
     }
@@ -138,31 +139,32 @@ impl Group {
         let mut coverage = Coverage::default();
         for (id, digests) in chains.into_values() {
             let told = shared.range.trail.as_ref().is_none_or(|(name, home)| *name == id.trail && *home == id.home);
-            if !id.backfill {
+            // Whoever can write here could invent a trail, so that no hour is covered by all: a chain is one that has proven
+            // something, now or before.
+            let exists = digests.iter().any(|digest| digest.examined.is_signed())
+                || shared.range.known.iter().any(|(known, _)| *known == id);
+            if !id.backfill && exists {
                 coverage.add(&digests);
             }
             if told {
-                self.join_chain(shared, &id, &digests);
+                self.join_chain(shared, &id, &digests, seen);
             }
         }
         coverage
     }
 
-    fn join_chain(&mut self, shared: &Shared, id: &ChainId, digests: &[&Seen]) {
+    fn join_chain(&mut self, shared: &Shared, id: &ChainId, digests: &[&Seen], seen: &[Seen]) {
         let before = (self.findings.len(), self.digests.unchecked);
-        let (mut links, mut slots) = (Vec::new(), Vec::new());
         let mut logs = 0;
         for digest in digests {
             self.tell_faults(shared, digest, id);
             if digest.examined.is_signed() {
                 logs += digest.examined.digest.as_ref().map_or(0, |digest| digest.logs.len() as u64);
-                links.extend(link(digest));
-            } else {
-                slots.push(Slot { key: digest.key.clone(), end: digest.parsed.end });
             }
         }
+        let (links, slots) = links_and_slots(digests);
         if id.backfill {
-            self.join_backfill(id, &links, digests);
+            self.join_backfill(id, &links, seen);
         } else {
             self.join_links(&shared.range, id, &links, &slots);
         }
@@ -230,12 +232,7 @@ impl Group {
             let (kind, mut hours, detail) = match chain::join(before, link, slots) {
                 Joint::Linked | Joint::Start | Joint::Unjudged => continue,
                 Joint::Broken { suspect, why } => {
-                    self.digests.bad += 1;
-                    self.digests.good = self.digests.good.saturating_sub(1);
-                    let mut finding =
-                        self.about(Kind::ChainBroken, &link.key, format!("{why}: {}", link.key)).trail(&id.trail);
-                    finding.object = Some(suspect);
-                    self.findings.push(finding);
+                    self.tell_break(id, link, suspect, &why);
                     continue;
                 }
                 Joint::Gap(hours) => (Kind::DigestMissing, hours, names(link)),
@@ -266,16 +263,22 @@ impl Group {
     }
 
     /// A backfill digest may name one of either kind; hash and signature of whatever it names are compared.
-    fn join_backfill(&mut self, id: &ChainId, links: &[Link], digests: &[&Seen]) {
+    fn join_backfill(&mut self, id: &ChainId, links: &[Link], seen: &[Seen]) {
         for link in links {
             let Some(previous) = &link.previous else { continue };
-            let named = digests.iter().find(|digest| digest.key == previous.key).and_then(|digest| self::link(digest));
-            if let Some(why) = named.and_then(|named| chain::differences(previous, &named)) {
-                let finding =
-                    self.about(Kind::ChainBroken, &previous.key, format!("{why}: {}", link.key)).trail(&id.trail);
-                self.findings.push(finding);
+            let named = seen.iter().find(|digest| digest.key == previous.key && digest.examined.is_signed());
+            if let Some(why) = named.and_then(self::link).and_then(|named| chain::differences(previous, &named)) {
+                self.tell_break(id, link, previous.key.clone(), &why);
             }
         }
+    }
+
+    fn tell_break(&mut self, id: &ChainId, link: &Link, suspect: String, why: &str) {
+        self.digests.bad += 1;
+        self.digests.good = self.digests.good.saturating_sub(1);
+        let mut finding = self.about(Kind::ChainBroken, &link.key, format!("{why}: {}", link.key)).trail(&id.trail);
+        finding.object = Some(suspect);
+        self.findings.push(finding);
     }
 
     /// A chain that is known to exist and has no digest in the range.
@@ -345,6 +348,8 @@ impl Group {
         coverage: &Coverage,
     ) -> Result<()> {
         let mut promised: HashMap<&str, (Sha256, &str)> = HashMap::new();
+        let claims: HashSet<&str> =
+            seen.iter().flat_map(|digest| digest.examined.claims()).map(|log| log.key.as_str()).collect();
         for digest in seen.iter().filter(|digest| digest.examined.is_signed()) {
             let told = shared
                 .range
@@ -378,7 +383,7 @@ impl Group {
                 }
             }
         }
-        self.judge_unlisted(shared, lying, coverage);
+        self.judge_unlisted(shared, lying, &claims, coverage);
         Ok(())
     }
 
@@ -412,10 +417,17 @@ impl Group {
         self.findings.push(finding);
     }
 
-    fn judge_unlisted(&mut self, shared: &Shared, lying: BTreeMap<String, Timestamp>, coverage: &Coverage) {
+    fn judge_unlisted(
+        &mut self,
+        shared: &Shared,
+        lying: BTreeMap<String, Timestamp>,
+        claims: &HashSet<&str>,
+        coverage: &Coverage,
+    ) {
         let mut unproven = 0u64;
         for (key, delivered) in lying {
-            if shared.range.unlisted && coverage.covers(delivered) && coverage.covers(delivered + EDGE) {
+            let covered = coverage.covers(delivered) && coverage.covers(delivered + EDGE);
+            if shared.range.unlisted && covered && !claims.contains(key.as_str()) {
                 self.logs.unlisted += 1;
                 let finding =
                     self.about(Kind::LogUnlisted, &key, "the digests of its hour are there, and none lists it".into());
@@ -427,7 +439,7 @@ impl Group {
         self.logs.unchecked += unproven;
         if unproven > 0 {
             let place = format!("{}{}", self.root.path(), self.region);
-            self.unchecked.push(format!("{unproven} logs under {place} lie in hours without a proven digest"));
+            self.unchecked.push(format!("{unproven} logs under {place} lie in hours without a proven digest, or are listed by one that proves nothing"));
         }
     }
 }
@@ -440,9 +452,18 @@ struct Coverage {
 
 impl Coverage {
     fn add(&mut self, digests: &[&Seen]) {
+        let (links, slots) = links_and_slots(digests);
+        // Another digest was signed into the chain in its place, and nobody knows what that one listed.
+        let disowned: HashSet<String> = links
+            .windows(2)
+            .filter_map(|pair| match (pair, chain::join(pair.first(), pair.last()?, &slots)) {
+                ([before, _], Joint::Broken { suspect, .. }) if suspect == before.key => Some(suspect),
+                _ => None,
+            })
+            .collect();
         let hours: Vec<_> = digests
             .iter()
-            .filter(|digest| digest.examined.is_signed())
+            .filter(|digest| digest.examined.is_signed() && !disowned.contains(&digest.key))
             .filter_map(|digest| digest.examined.digest.as_ref())
             .map(|digest| (digest.start, digest.end))
             .collect();
@@ -463,6 +484,19 @@ fn window(range: &Range, margin: SignedDuration) -> Option<(Timestamp, Timestamp
 
 fn names(link: &Link) -> String {
     format!("{} names it as its predecessor, and it is not there", link.key)
+}
+
+/// What proves something, and what only lies there.
+fn links_and_slots(digests: &[&Seen]) -> (Vec<Link>, Vec<Slot>) {
+    let (mut links, mut slots) = (Vec::new(), Vec::new());
+    for digest in digests {
+        if digest.examined.is_signed() {
+            links.extend(link(digest));
+        } else {
+            slots.push(Slot { key: digest.key.clone(), end: digest.parsed.end });
+        }
+    }
+    (links, slots)
 }
 
 fn link(seen: &Seen) -> Option<Link> {
@@ -505,18 +539,27 @@ async fn read_digest(
     }
 }
 
-/// A plain copy carries no signatures; every digest but the newest finds its own in its successor.
-fn signatures_from_successors(seen: &mut [Seen]) {
-    let named: HashMap<String, Vec<u8>> = seen
-        .iter()
-        .filter_map(|digest| digest.examined.digest.as_ref()?.previous.as_ref())
-        .map(|previous| (previous.key.clone(), previous.signature.clone()))
-        .collect();
-    for digest in seen {
-        if let Some(signature) = named.get(&digest.key) {
-            digest.examined.signature = Some(signature.clone());
+/// A plain copy carries no signatures; every digest but the newest finds its own in its successor. What fails is bad only if
+/// that successor is proven: otherwise the signature may be what was changed.
+async fn seal_backwards(shared: &Shared, seen: &mut [Seen]) -> Result<()> {
+    let mut kept: HashMap<String, (Vec<u8>, String)> = HashMap::new();
+    for digest in seen.iter() {
+        if let Some(previous) = digest.examined.digest.as_ref().and_then(|digest| digest.previous.as_ref()) {
+            kept.insert(previous.key.clone(), (previous.signature.clone(), digest.key.clone()));
         }
     }
+    let mut proven: HashSet<String> = HashSet::new();
+    for digest in seen.iter_mut().rev() {
+        let Some((signature, keeper)) = kept.remove(&digest.key) else { continue };
+        digest.examined.signature = Some(signature);
+        seal(shared, digest).await?;
+        if digest.examined.is_signed() {
+            proven.insert(digest.key.clone());
+        } else if !proven.contains(&keeper) {
+            digest.examined.unseal();
+        }
+    }
+    Ok(())
 }
 
 async fn seal(shared: &Shared, digest: &mut Seen) -> Result<()> {

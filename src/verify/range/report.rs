@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::core::chain::{HOUR, overdue_hours};
-use crate::core::finding::{Finding, Held, Kind, State};
+use crate::core::finding::{Finding, Held, Kind};
 use crate::core::id::{AccountId, Region};
 use crate::error::Result;
 use crate::verify::range::Range;
@@ -127,30 +127,10 @@ impl Report {
     }
 
     fn find(&mut self, finding: Finding) {
-        let id = finding.fingerprint().to_string();
-        if self.findings.iter().any(|held| held.id == id) {
-            return;
+        let held = finding.held(self.now);
+        if !self.findings.iter().any(|known| known.id == held.id) {
+            self.findings.push(held);
         }
-        self.findings.push(Held {
-            id,
-            kind: finding.kind,
-            class: finding.kind.class(),
-            severity: finding.severity,
-            state: State::Open,
-            account: finding.account,
-            region: finding.region,
-            trail: finding.trail,
-            bucket: finding.bucket,
-            object: finding.object,
-            hours: finding.hours,
-            detail: finding.detail,
-            first_seen: self.now,
-            last_seen: self.now,
-            resolved_at: None,
-            note: None,
-            count: 1,
-            url: finding.kind.url(),
-        });
     }
 
     /// What only the whole can tell: chains that end before the others, and the verdict. `seen` is the newest moment that
