@@ -272,6 +272,9 @@ impl Examined {
             return;
         }
         match metadata.get(metadata::SIGNATURE).map(hex::decode) {
+            Some(Ok(signature)) if signature.is_empty() => {
+                self.faults.push((Kind::DigestSignatureInvalid, "the signature in the metadata is empty".into()));
+            }
             Some(Ok(signature)) => self.signature = Some(signature),
             Some(Err(_)) => {
                 self.faults

@@ -36,7 +36,7 @@ impl Deliveries {
         note: Option<Finding>,
     ) -> Result<Fate> {
         let evidence = Evidence::Digest(key.clone());
-        let fetched = match self.fetch(trail, notice).await? {
+        let mut fetched = match self.fetch(trail, notice).await? {
             Fetch::Found(fetched) => fetched,
             Fetch::Repeated => return Ok(Fate::Repeated),
             Fetch::Absent => return self.absent(trail, notice, &evidence).await,
@@ -45,7 +45,7 @@ impl Deliveries {
                 return self.too_large(trail, notice, &evidence, detail).await;
             }
         };
-        let examined = self.examine_digest(trail, key, &fetched).await?;
+        let examined = self.examine_digest(trail, key, &mut fetched).await?;
         if examined.verdict == Verdict::Good
             && let Some(digest) = &examined.digest
         {
@@ -71,14 +71,17 @@ impl Deliveries {
         Ok(if fresh { Fate::Admitted } else { Fate::Repeated })
     }
 
-    async fn examine_digest(&self, trail: &Trail, key: &DigestKey, fetched: &Fetched) -> Result<Examined> {
+    async fn examine_digest(&self, trail: &Trail, key: &DigestKey, fetched: &mut Fetched) -> Result<Examined> {
+        let (body, stored) = fetched.take();
         let place = Place {
             bucket: trail.bucket_name.get().map(String::as_str),
             key: &fetched.key,
             parsed: key,
             has_metadata: trail.bucket.has_metadata().await?,
         };
-        let mut examined = Examined::open(&place, &fetched.object.body, &fetched.object.head.metadata, trail.caps);
+        let room = self.memory.most(&body, trail.caps).await;
+        let mut examined = Examined::open(&place, &body, &fetched.object.head.metadata, trail.caps);
+        drop((body, stored, room));
         if let Some(fingerprint) = examined.wants_key() {
             let fingerprint = fingerprint.to_owned();
             let der = self.public_key(trail, &key.region, &fingerprint, examined.key_time).await?;
@@ -90,9 +93,11 @@ impl Deliveries {
     /// Looks at a digest again whose key was not known before. False when it still is not.
     pub async fn try_again(&self, trail: &Trail, object: &str, key: &DigestKey) -> Result<bool> {
         let notice = Notice::listed(trail.name_or(""), object, 0, None);
-        let crate::seam::Got::Found(found) = self.get(trail, object, None).await? else { return Ok(false) };
-        let fetched = Fetched { object: found, known: Vec::new(), key: object.to_owned() };
-        let examined = self.examine_digest(trail, key, &fetched).await?;
+        let (crate::seam::Got::Found(found), room) = self.get(trail, object, None, None).await? else {
+            return Ok(false);
+        };
+        let mut fetched = Fetched { object: found, known: Vec::new(), key: object.to_owned(), room: Some(room) };
+        let examined = self.examine_digest(trail, key, &mut fetched).await?;
         if examined.verdict == Verdict::Unchecked {
             return Ok(false);
         }
@@ -123,7 +128,7 @@ impl Step {
         if objects::forget(tx, self.row.source, &self.row.key, State::Absent)? {
             findings::resolve(tx, Kind::ObjectMissing, &subject)?;
         }
-        findings::resolve(tx, Kind::ObjectUnreadable, &subject)?;
+        findings::resolve_of_object(tx, Kind::ObjectUnreadable, &self.row.key)?;
         let known = !objects::versions(tx.conn, self.row.source, &self.row.key)?.is_empty();
         let fresh = objects::insert(tx, &self.row)?;
         if known || !fresh {
@@ -156,6 +161,7 @@ impl Step {
                 start,
                 end: self.key.end,
                 verdict: if signed { Verdict::Good } else { self.examined.verdict },
+                faulty: !self.examined.faults.is_empty(),
                 sha: self.examined.sha,
                 signature: self.examined.signature.clone(),
                 previous: digest.as_ref().and_then(|digest| digest.previous.clone()),

@@ -5,6 +5,7 @@
 
 mod digest;
 mod log;
+mod memory;
 mod roster;
 
 use std::collections::HashMap;
@@ -13,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 
 pub use digest::{Joined, missing, settle_joint};
+pub use memory::{Memory, Room};
 pub use roster::Roster;
 
 use crate::core::admit::{self, Evidence, Verdict};
@@ -69,6 +71,8 @@ pub struct Deliveries {
     pub grace: jiff::SignedDuration,
     /// How long after its hour a log that no digest lists is waited for.
     pub unlisted_after: jiff::SignedDuration,
+    /// What objects may take up while they are worked on.
+    pub memory: Memory,
     /// Keys seen since the start; the ledger holds them for good.
     keys: Mutex<HashMap<KeyName, Arc<Vec<u8>>>>,
 }
@@ -81,7 +85,18 @@ struct Fetched {
     object: Object,
     known: Vec<Known>,
     key: String,
+    room: Option<Room>,
 }
+
+impl Fetched {
+    /// The body, and the room that it takes up: neither outlives its use.
+    fn take(&mut self) -> (Vec<u8>, Option<Room>) {
+        (std::mem::take(&mut self.object.body), self.room.take())
+    }
+}
+
+/// Bytes of objects in memory when nobody says how many.
+const MEMORY: u64 = 64 << 20;
 
 enum Fetch {
     Found(Fetched),
@@ -92,7 +107,8 @@ enum Fetch {
 
 impl Deliveries {
     pub fn new(store: Store, metrics: Arc<Metrics>, roster: Roster, grace: jiff::SignedDuration) -> Self {
-        Self { env: store.env().clone(), store, metrics, roster, grace, unlisted_after: grace, keys: Mutex::default() }
+        let (env, memory) = (store.env().clone(), Memory::new(MEMORY));
+        Self { env, store, metrics, roster, grace, unlisted_after: grace, memory, keys: Mutex::default() }
     }
 
     /// Settles one notice. `Ok` means that its fate is committed; an error means that nothing was learned, except that a
@@ -241,23 +257,28 @@ impl Deliveries {
             return Ok(Fetch::Repeated);
         }
         let mut key = notice.key.clone();
-        let mut got = self.get(trail, &key, notice.version.as_deref()).await?;
+        let version = notice.version.as_deref();
+        let (mut got, mut room) = self.get(trail, &key, version, notice.size).await?;
         if let (Got::Absent, Some(decoded)) = (&got, &notice.key_decoded) {
-            got = self.get(trail, decoded, notice.version.as_deref()).await?;
+            // Whoever waits for room holds none of the same.
+            drop(room);
+            (got, room) = self.get(trail, decoded, version, notice.size).await?;
             key.clone_from(decoded);
         }
         Ok(match got {
             Got::Found(object) => {
                 self.metrics.bytes.inc_by(object.body.len() as u64);
-                Fetch::Found(Fetched { object, known, key })
+                Fetch::Found(Fetched { object, known, key, room: Some(room) })
             }
             Got::Absent => Fetch::Absent,
             Got::TooLarge(size) => Fetch::TooLarge(size),
         })
     }
 
-    async fn get(&self, trail: &Trail, key: &str, version: Option<&str>) -> Result<Got> {
-        retry(&self.env, Policy::STEP, || trail.bucket.get(key, version, trail.object_limit)).await
+    /// Reads an object once there is room for it; `size` is what somebody said of it.
+    pub async fn get(&self, trail: &Trail, key: &str, version: Option<&str>, size: Option<u64>) -> Result<(Got, Room)> {
+        let (bucket, most) = (trail.bucket.as_ref(), trail.object_limit);
+        retry(&self.env, Policy::STEP, || self.memory.get(bucket, key, version, size, most)).await
     }
 
     /// Announced, and not there: told unless its removal was told.

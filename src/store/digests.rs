@@ -29,6 +29,8 @@ pub struct NewDigest {
     pub start: Timestamp,
     pub end: Timestamp,
     pub verdict: Verdict,
+    /// Something is wrong around it (trailing data), though its signature holds and its chain goes on.
+    pub faulty: bool,
     pub sha: Option<Sha256>,
     pub signature: Option<Vec<u8>>,
     pub previous: Option<Previous>,
@@ -120,12 +122,12 @@ pub fn put(tx: &Tx<'_>, digest: &NewDigest) -> Result<()> {
         .prepare_cached(
             "INSERT INTO digests
              (source, key, chain, start, end, verdict, sha, signature, prev_bucket, prev_key, prev_sha, prev_signature, logs,
-              fingerprint, key_time, seen)
-             VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16)
+              fingerprint, key_time, seen, faulty)
+             VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17)
              ON CONFLICT (source, key) DO UPDATE SET verdict = excluded.verdict, start = excluded.start, sha = excluded.sha,
                signature = excluded.signature, prev_bucket = excluded.prev_bucket, prev_key = excluded.prev_key,
                prev_sha = excluded.prev_sha, prev_signature = excluded.prev_signature, logs = excluded.logs,
-               fingerprint = excluded.fingerprint, key_time = excluded.key_time",
+               fingerprint = excluded.fingerprint, key_time = excluded.key_time, faulty = excluded.faulty",
         )?
         .execute(params![
             digest.source,
@@ -144,6 +146,7 @@ pub fn put(tx: &Tx<'_>, digest: &NewDigest) -> Result<()> {
             digest.lacks.as_ref().map(|(fingerprint, _)| fingerprint),
             digest.lacks.as_ref().map(|(_, time)| time.as_second()),
             tx.seconds(),
+            digest.faulty,
         ])
         .map(|_| ())
 }
@@ -295,7 +298,7 @@ pub struct Tally {
 
 pub fn tally(conn: &Connection) -> Result<Tally> {
     conn.query_row(
-        "SELECT ifnull(sum(verdict = 1 AND NOT disowned), 0), ifnull(sum(verdict = 2 OR disowned), 0),
+        "SELECT ifnull(sum(verdict = 1 AND NOT disowned AND NOT faulty), 0), ifnull(sum(verdict = 2 OR disowned OR faulty), 0),
                 ifnull(sum(verdict = 0), 0) FROM digests",
         [],
         |row| Ok(Tally { good: row.get(0)?, bad: row.get(1)?, unchecked: row.get(2)? }),

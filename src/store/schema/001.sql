@@ -53,6 +53,7 @@ CREATE TABLE digests (
   verdict   INTEGER NOT NULL,            -- 0 unchecked, 1 good, 2 bad
   joined    INTEGER NOT NULL DEFAULT 0,  -- 1 when nothing more is to be learned of its predecessor
   disowned  INTEGER NOT NULL DEFAULT 0,  -- 1 when its successor names another hash or signature
+  faulty    INTEGER NOT NULL DEFAULT 0,  -- 1 when something is wrong around a signature that holds
   sha       BLOB,
   signature BLOB,
   prev_bucket TEXT,

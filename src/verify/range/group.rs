@@ -10,7 +10,6 @@ use tokio::task::JoinSet;
 use crate::core::chain::{self, ChainId, HOUR, Joint, Link, Slot};
 use crate::core::digest::{Examined, Place, Verdict as Sealed};
 use crate::core::finding::{Finding, Kind};
-use crate::core::gzip;
 use crate::core::id::{Region, Sha256};
 use crate::core::key::{self, DigestKey, ObjectKey, Root};
 use crate::error::{Error, Result};
@@ -36,6 +35,9 @@ pub(super) struct Group {
     region: Region,
     bucket: String,
 }
+
+/// Logs that lie in the bucket: when each was delivered, and its stored bytes.
+type Lying = BTreeMap<String, (Timestamp, u64)>;
 
 /// A digest object, looked at.
 struct Seen {
@@ -100,7 +102,7 @@ impl Group {
             self.newest = self.newest.max(parsed.end);
             shared.progress.objects.fetch_add(1, Ordering::Relaxed);
             let shared = shared.clone();
-            reading.spawn(async move { read_digest(&shared, listed.key, parsed).await });
+            reading.spawn(async move { read_digest(&shared, listed.key, listed.size, parsed).await });
         }
         let mut seen = Vec::new();
         while let Some(outcome) = reading.join_next().await {
@@ -301,8 +303,9 @@ impl Group {
     }
 
     /// Logs lie here, and not one digest: either nothing validates this trail, or all digests were deleted.
-    fn without_chains(&mut self, range: &Range, seen: &[Seen], lying: &BTreeMap<String, Timestamp>) {
-        let (Some(first), Some(last)) = (lying.values().min(), lying.values().max()) else { return };
+    fn without_chains(&mut self, range: &Range, seen: &[Seen], lying: &Lying) {
+        let delivered = || lying.values().map(|(delivered, _)| delivered);
+        let (Some(first), Some(last)) = (delivered().min(), delivered().max()) else { return };
         if !seen.is_empty() || !range.unlisted || !self.chains.is_empty() {
             return;
         }
@@ -322,7 +325,7 @@ impl Group {
     }
 
     /// Event logs that lie in the bucket, delivered in the range.
-    async fn list_logs(&mut self, shared: &Arc<Shared>) -> Result<BTreeMap<String, Timestamp>> {
+    async fn list_logs(&mut self, shared: &Arc<Shared>) -> Result<Lying> {
         let range = &shared.range;
         let window = window(range, SignedDuration::ZERO);
         let listed = listing::days(range.bucket.as_ref(), &self.root, "CloudTrail", &self.region, window).await?;
@@ -333,7 +336,7 @@ impl Group {
                 && range.to.is_none_or(|to| parsed.delivered <= to);
             if inside {
                 self.newest = self.newest.max(parsed.delivered);
-                lying.insert(listed.key, parsed.delivered);
+                lying.insert(listed.key, (parsed.delivered, listed.size));
             }
         }
         Ok(lying)
@@ -344,12 +347,13 @@ impl Group {
         &mut self,
         shared: &Arc<Shared>,
         seen: &[Seen],
-        mut lying: BTreeMap<String, Timestamp>,
+        mut lying: Lying,
         coverage: &Coverage,
     ) -> Result<()> {
         let mut promised: HashMap<&str, (Sha256, &str)> = HashMap::new();
         let claims: HashSet<&str> =
             seen.iter().flat_map(|digest| digest.examined.claims()).map(|log| log.key.as_str()).collect();
+        let mut sizes: HashMap<&str, u64> = HashMap::new();
         for digest in seen.iter().filter(|digest| digest.examined.is_signed()) {
             let told = shared
                 .range
@@ -357,7 +361,9 @@ impl Group {
                 .as_ref()
                 .is_none_or(|(name, home)| *name == digest.parsed.trail && *home == digest.parsed.home);
             for log in digest.examined.digest.iter().flat_map(|digest| &digest.logs) {
-                lying.remove(&log.key);
+                if let Some((_, size)) = lying.remove(&log.key) {
+                    sizes.insert(&log.key, size);
+                }
                 if told {
                     promised.insert(&log.key, (log.sha, digest.key.as_str()));
                 }
@@ -369,9 +375,9 @@ impl Group {
         for chunk in keys.chunks(CHUNK) {
             let mut hashing = JoinSet::new();
             for key in chunk {
-                let (shared, key) = (shared.clone(), (*key).to_owned());
+                let (shared, size, key) = (shared.clone(), sizes.get(key).copied(), (*key).to_owned());
                 hashing.spawn(async move {
-                    let hashed = hash_log(&shared, &key).await;
+                    let hashed = hash_log(&shared, &key, size).await;
                     shared.progress.objects_done.fetch_add(1, Ordering::Relaxed);
                     (key, hashed)
                 });
@@ -417,15 +423,9 @@ impl Group {
         self.findings.push(finding);
     }
 
-    fn judge_unlisted(
-        &mut self,
-        shared: &Shared,
-        lying: BTreeMap<String, Timestamp>,
-        claims: &HashSet<&str>,
-        coverage: &Coverage,
-    ) {
+    fn judge_unlisted(&mut self, shared: &Shared, lying: Lying, claims: &HashSet<&str>, coverage: &Coverage) {
         let mut unproven = 0u64;
-        for (key, delivered) in lying {
+        for (key, (delivered, _)) in lying {
             let covered = coverage.covers(delivered) && coverage.covers(delivered + EDGE);
             if shared.range.unlisted && covered && !claims.contains(key.as_str()) {
                 self.logs.unlisted += 1;
@@ -514,19 +514,22 @@ fn link(seen: &Seen) -> Option<Link> {
 async fn read_digest(
     shared: &Shared,
     key: String,
+    size: u64,
     parsed: DigestKey,
 ) -> std::result::Result<Option<Seen>, (String, Error)> {
     let got = {
         let _permit = shared.permits.acquire().await;
-        shared.range.bucket.get(&key, None, shared.range.object_limit).await
+        let range = &shared.range;
+        shared.memory.get(range.bucket.as_ref(), &key, None, Some(size), range.object_limit).await
     };
     shared.progress.objects_done.fetch_add(1, Ordering::Relaxed);
     match got {
         Err(error) => Err((key, error)),
         // Listed a moment ago and gone: its successor will say that it is missing.
-        Ok(Got::Absent) => Ok(None),
-        Ok(Got::TooLarge(size)) => Err((key, Error::permanent("verify", format!("{size} bytes are too many")))),
-        Ok(Got::Found(object)) => {
+        Ok((Got::Absent, _)) => Ok(None),
+        Ok((Got::TooLarge(size), _)) => Err((key, Error::permanent("verify", format!("{size} bytes are too many")))),
+        Ok((Got::Found(object), _stored)) => {
+            let _inflated = shared.memory.most(&object.body, shared.range.caps).await;
             let place = Place {
                 bucket: shared.bucket_name.as_deref(),
                 key: &key,
@@ -569,16 +572,19 @@ async fn seal(shared: &Shared, digest: &mut Seen) -> Result<()> {
     Ok(())
 }
 
-async fn hash_log(shared: &Shared, key: &str) -> Hashed {
+async fn hash_log(shared: &Shared, key: &str, size: Option<u64>) -> Hashed {
+    let range = &shared.range;
     let _permit = shared.permits.acquire().await;
-    match shared.range.bucket.get(key, None, shared.range.object_limit).await {
+    let (object, _stored) = match shared.memory.get(range.bucket.as_ref(), key, None, size, range.object_limit).await {
+        Err(error) => return Hashed::Unread(error.to_string()),
+        Ok((Got::Absent, _)) => return Hashed::Absent,
+        Ok((Got::TooLarge(size), _)) => return Hashed::TooLarge(format!("{size} bytes stored")),
+        Ok((Got::Found(object), room)) => (object, room),
+    };
+    match shared.memory.inflate(object.body, range.caps).await {
         Err(error) => Hashed::Unread(error.to_string()),
-        Ok(Got::Absent) => Hashed::Absent,
-        Ok(Got::TooLarge(size)) => Hashed::TooLarge(format!("{size} bytes stored")),
-        Ok(Got::Found(object)) => match gzip::inflate(&object.body, shared.range.caps) {
-            Ok(inflated) => Hashed::Sha(Sha256::of(&inflated.bytes), inflated.trailing),
-            Err(error) if error.is_cap() => Hashed::TooLarge(error.to_string()),
-            Err(error) => Hashed::Malformed(error.to_string()),
-        },
+        Ok((Ok(inflated), _room)) => Hashed::Sha(Sha256::of(&inflated.bytes), inflated.trailing),
+        Ok((Err(error), _)) if error.is_cap() => Hashed::TooLarge(error.to_string()),
+        Ok((Err(error), _)) => Hashed::Malformed(error.to_string()),
     }
 }
