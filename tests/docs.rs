@@ -120,6 +120,20 @@ fn every_key_of_the_configuration_is_explained() {
 }
 
 #[test]
+fn every_table_of_the_ledger_is_explained() {
+    let told = read("docs/architecture.md");
+    let mut seen = 0;
+    for script in fs::read_dir(root().join("src/store/schema")).unwrap() {
+        let script = fs::read_to_string(script.unwrap().path()).unwrap();
+        for name in script.split("CREATE TABLE ").skip(1).filter_map(|rest| rest.split_whitespace().next()) {
+            seen += 1;
+            assert!(told.contains(&format!("`{name}`")), "docs/architecture.md does not explain the table `{name}`");
+        }
+    }
+    assert!(seen > 10, "only {seen} tables were seen");
+}
+
+#[test]
 fn links_between_documents_lead_somewhere() {
     let mut seen = 0;
     for path in files().iter().filter(|path| path.extension().is_some_and(|extension| extension == "md")) {
