@@ -15,7 +15,7 @@ use crate::core::key::{self, DigestKey, ObjectKey, Root};
 use crate::error::{Error, Result};
 use crate::listing;
 use crate::seam::Got;
-use crate::verify::range::report::{ChainReport, Counts, LogCounts, Verdict, phase_hours};
+use crate::verify::range::report::{ChainReport, Share, Verdict, phase_hours};
 use crate::verify::range::{Range, Shared};
 
 /// A log's name gives its delivery to the minute; close to the end of an hour the next digest may list it.
@@ -25,11 +25,7 @@ const CHUNK: usize = 4_096;
 
 /// What one group came to.
 pub(super) struct Group {
-    pub digests: Counts,
-    pub logs: LogCounts,
-    pub chains: Vec<ChainReport>,
-    pub findings: Vec<Finding>,
-    pub unchecked: Vec<String>,
+    pub share: Share,
     newest: Timestamp,
     root: Root,
     region: Region,
@@ -58,11 +54,7 @@ enum Hashed {
 impl Group {
     pub(super) async fn load(shared: &Arc<Shared>, root: Root, region: Region) -> Result<Self> {
         let mut group = Self {
-            digests: Counts::default(),
-            logs: LogCounts::default(),
-            chains: Vec::new(),
-            findings: Vec::new(),
-            unchecked: Vec::new(),
+            share: Share::default(),
             newest: Timestamp::UNIX_EPOCH,
             bucket: shared.bucket_name.clone().unwrap_or_default(),
             root,
@@ -110,8 +102,8 @@ impl Group {
                 Ok(Some(digest)) => seen.push(digest),
                 Ok(None) => {}
                 Err((key, error)) => {
-                    self.digests.unchecked += 1;
-                    self.unchecked.push(format!("{key}: {error}"));
+                    self.share.digests.unchecked += 1;
+                    self.share.unchecked.push(format!("{key}: {error}"));
                 }
             }
         }
@@ -156,7 +148,7 @@ impl Group {
     }
 
     fn join_chain(&mut self, shared: &Shared, id: &ChainId, digests: &[&Seen], seen: &[Seen]) {
-        let before = (self.findings.len(), self.digests.unchecked);
+        let before = (self.share.findings.len(), self.share.digests.unchecked);
         let mut logs = 0;
         for digest in digests {
             self.tell_faults(shared, digest, id);
@@ -173,13 +165,13 @@ impl Group {
         if digests.is_empty() {
             self.nothing_of(shared, id);
         }
-        let bad = self.findings.len() > before.0;
-        let verdict = match (bad, self.digests.unchecked > before.1 || links.is_empty()) {
+        let bad = self.share.findings.len() > before.0;
+        let verdict = match (bad, self.share.digests.unchecked > before.1 || links.is_empty()) {
             (true, _) => Verdict::Bad,
             (false, true) => Verdict::Incomplete,
             (false, false) => Verdict::Good,
         };
-        self.chains.push(ChainReport {
+        self.share.chains.push(ChainReport {
             account: id.account(),
             region: id.region.clone(),
             trail: id.trail.clone(),
@@ -207,10 +199,10 @@ impl Group {
             }
         }
         match digest.examined.verdict {
-            Sealed::Good => self.digests.good += 1,
-            Sealed::Bad => self.digests.bad += 1,
+            Sealed::Good => self.share.digests.good += 1,
+            Sealed::Bad => self.share.digests.bad += 1,
             Sealed::Unchecked => {
-                self.digests.unchecked += 1;
+                self.share.digests.unchecked += 1;
                 if let Some(fingerprint) = digest.examined.wants_key() {
                     let name = crate::core::printable(fingerprint, 80);
                     let detail = format!("{} has no key with fingerprint {name}", id.region);
@@ -221,11 +213,11 @@ impl Group {
                     } else {
                         "is a copy without metadata, and no later digest gives its signature"
                     };
-                    self.unchecked.push(format!("{}: {what}", digest.key));
+                    self.share.unchecked.push(format!("{}: {what}", digest.key));
                 }
             }
         }
-        self.findings.extend(told);
+        self.share.findings.extend(told);
     }
 
     fn join_links(&mut self, range: &Range, id: &ChainId, links: &[Link], slots: &[Slot]) {
@@ -255,12 +247,12 @@ impl Group {
                 }
             };
             hours.retain(|hour| range.from.is_none_or(|from| *hour > from));
-            self.digests.missing += hours.len() as u64;
+            self.share.digests.missing += hours.len() as u64;
             let mut finding = self.about(kind, &link.key, detail).trail(&id.trail).hours(hours);
             if let (Kind::DigestMissing, Some(previous)) = (kind, &link.previous) {
                 finding.object = Some(previous.key.clone());
             }
-            self.findings.push(finding);
+            self.share.findings.push(finding);
         }
     }
 
@@ -276,11 +268,11 @@ impl Group {
     }
 
     fn tell_break(&mut self, id: &ChainId, link: &Link, suspect: String, why: &str) {
-        self.digests.bad += 1;
-        self.digests.good = self.digests.good.saturating_sub(1);
+        self.share.digests.bad += 1;
+        self.share.digests.good = self.share.digests.good.saturating_sub(1);
         let mut finding = self.about(Kind::ChainBroken, &link.key, format!("{why}: {}", link.key)).trail(&id.trail);
         finding.object = Some(suspect);
-        self.findings.push(finding);
+        self.share.findings.push(finding);
     }
 
     /// A chain that is known to exist and has no digest in the range.
@@ -292,28 +284,28 @@ impl Group {
         if hours.is_empty() {
             return;
         }
-        self.digests.missing += hours.len() as u64;
+        self.share.digests.missing += hours.len() as u64;
         let mut finding = Finding::new(Kind::DigestMissing, id.to_string(), "the chain has no digest in the range")
             .account(id.account())
             .region(&id.region)
             .trail(&id.trail)
             .hours(hours);
         finding.bucket = Some(self.bucket.clone());
-        self.findings.push(finding);
+        self.share.findings.push(finding);
     }
 
     /// Logs lie here, and not one digest: either nothing validates this trail, or all digests were deleted.
     fn without_chains(&mut self, range: &Range, seen: &[Seen], lying: &Lying) {
         let delivered = || lying.values().map(|(delivered, _)| delivered);
         let (Some(first), Some(last)) = (delivered().min(), delivered().max()) else { return };
-        if !seen.is_empty() || !range.unlisted || !self.chains.is_empty() {
+        if !seen.is_empty() || !range.unlisted || !self.share.chains.is_empty() {
             return;
         }
         let hours = match (range.from, range.to) {
             (Some(from), Some(to)) => phase_hours(from, from, to),
             _ => phase_hours(*first, *first - HOUR, *last + HOUR),
         };
-        self.digests.missing += hours.len() as u64;
+        self.share.digests.missing += hours.len() as u64;
         let detail = format!("{} logs lie here and no digest at all", lying.len());
         let mut finding =
             Finding::new(Kind::DigestMissing, format!("{}{}", self.root.path(), self.region), detail).hours(hours);
@@ -321,7 +313,7 @@ impl Group {
         finding.region = Some(self.region.clone());
         finding.bucket = Some(self.bucket.clone());
         finding.trail = range.trail.as_ref().map(|(name, _)| name.clone());
-        self.findings.push(finding);
+        self.share.findings.push(finding);
     }
 
     /// Event logs that lie in the bucket, delivered in the range.
@@ -396,12 +388,12 @@ impl Group {
     fn judge_log(&mut self, key: &str, hashed: Hashed, promised: &Sha256, digest: &str) {
         let (kind, detail) = match hashed {
             Hashed::Sha(sha, 0) if sha == *promised => {
-                self.logs.good += 1;
+                self.share.logs.good += 1;
                 return;
             }
             Hashed::Unread(why) => {
-                self.logs.unchecked += 1;
-                self.unchecked.push(format!("{key}: {why}"));
+                self.share.logs.unchecked += 1;
+                self.share.unchecked.push(format!("{key}: {why}"));
                 return;
             }
             Hashed::Sha(sha, trailing) if sha == *promised => {
@@ -415,12 +407,12 @@ impl Group {
             Hashed::Absent => (Kind::LogMissing, format!("the digest {digest} lists it with SHA-256 {promised}")),
         };
         if kind == Kind::LogMissing {
-            self.logs.missing += 1;
+            self.share.logs.missing += 1;
         } else {
-            self.logs.bad += 1;
+            self.share.logs.bad += 1;
         }
         let finding = self.about(kind, key, detail);
-        self.findings.push(finding);
+        self.share.findings.push(finding);
     }
 
     fn judge_unlisted(&mut self, shared: &Shared, lying: Lying, claims: &HashSet<&str>, coverage: &Coverage) {
@@ -428,18 +420,18 @@ impl Group {
         for (key, (delivered, _)) in lying {
             let covered = coverage.covers(delivered) && coverage.covers(delivered + EDGE);
             if shared.range.unlisted && covered && !claims.contains(key.as_str()) {
-                self.logs.unlisted += 1;
+                self.share.logs.unlisted += 1;
                 let finding =
                     self.about(Kind::LogUnlisted, &key, "the digests of its hour are there, and none lists it".into());
-                self.findings.push(finding);
+                self.share.findings.push(finding);
             } else if shared.range.unlisted {
                 unproven += 1;
             }
         }
-        self.logs.unchecked += unproven;
+        self.share.logs.unchecked += unproven;
         if unproven > 0 {
             let place = format!("{}{}", self.root.path(), self.region);
-            self.unchecked.push(format!("{unproven} logs under {place} lie in hours without a proven digest, or are listed by one that proves nothing"));
+            self.share.unchecked.push(format!("{unproven} logs under {place} lie in hours without a proven digest, or are listed by one that proves nothing"));
         }
     }
 }
