@@ -448,7 +448,7 @@ fn a_file_that_may_not_be_read_is_told() {
     let mut ground = Ground::new();
     let key = ground.good();
     let path = ground.dir.path().join("bucket").join(&key);
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0)).expect("a mode");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).expect("a mode");
     if std::fs::read(&path).is_ok() {
         eprintln!("SKIPPED: this user may read everything");
         return;
