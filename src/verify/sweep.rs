@@ -3,6 +3,8 @@
 //! Before anything is called missing, the bucket is asked: a lost notification is repaired by the ordinary path, and only
 //! what is really absent becomes a finding.
 
+mod unlisted;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -18,7 +20,7 @@ use crate::delivery::{Deliveries, Fate, missing, settle_joint};
 use crate::error::{Class, Result};
 use crate::metrics::KindLabel;
 use crate::store::digests::{self, Chain};
-use crate::store::objects::{self, Listing};
+use crate::store::objects;
 use crate::store::{Tx, findings};
 use crate::trail::{Trail, Validation};
 
@@ -26,8 +28,6 @@ use crate::trail::{Trail, Validation};
 const BATCH: usize = 5_000;
 /// Unknown keys that are asked for again in one sweep.
 const KEYS: usize = 200;
-/// A log's file name gives its delivery to the minute; its digest may be the next one's if it came close to the end.
-const EDGE: SignedDuration = SignedDuration::from_mins(10);
 
 pub struct Sweep {
     deliveries: Arc<Deliveries>,
@@ -308,45 +308,6 @@ impl Sweep {
         Ok(())
     }
 
-    /// Logs that no digest lists, although every chain of their place has a good digest for their time.
-    async fn unlisted(&self, trail: &Trail, now: Timestamp) -> Result<()> {
-        if trail.validation != Validation::All {
-            return Ok(());
-        }
-        let (source, before) = (trail.id, now - HOUR - self.deliveries.unlisted_after);
-        let suspects = self
-            .deliveries
-            .store
-            .read(move |conn| {
-                let mut suspects = objects::unlisted(conn, source, before, BATCH)?;
-                let mut seen: BTreeMap<(String, String, i64), bool> = BTreeMap::new();
-                let mut error = None;
-                suspects.retain(|log| {
-                    let moment = (log.account.clone(), log.region.clone(), log.delivered.as_second());
-                    *seen.entry(moment).or_insert_with(|| {
-                        covered(conn, source, log).unwrap_or_else(|why| {
-                            error = Some(why);
-                            false
-                        })
-                    })
-                });
-                error.map_or(Ok(suspects), Err)
-            })
-            .await?;
-        for log in suspects {
-            let detail = "the digests of its hour have arrived, and none lists it".to_owned();
-            let mut finding = Finding::of_object(Kind::LogUnlisted, trail.name_or(""), &log.key, detail);
-            finding.account = AccountId::parse(&log.account).ok();
-            finding.region = Region::parse(&log.region).ok();
-            self.commit(move |tx| {
-                objects::set_listed(tx, source, &log.key, Listing::Told)?;
-                Ok(if findings::hold(tx, &finding)? { vec![finding.kind] } else { vec![] })
-            })
-            .await?;
-        }
-        Ok(())
-    }
-
     /// What one object refuses must not stop the sweep: `None` means that it could not be told now.
     fn tolerate<T>(&self, outcome: Result<T>) -> Result<Option<T>> {
         match outcome {
@@ -372,17 +333,6 @@ impl Sweep {
         }
         Ok(())
     }
-}
-
-/// Every chain of the log's place has a good digest for its minute and for the minutes after it.
-fn covered(conn: &rusqlite::Connection, source: i64, log: &objects::Unlisted) -> rusqlite::Result<bool> {
-    for at in [log.delivered, log.delivered + EDGE] {
-        let (chains, with) = digests::coverage(conn, source, &log.account, &log.region, at)?;
-        if chains == 0 || with < chains {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }
 
 /// Accounts and regions all of whose chains are late: told once each, not chain by chain.

@@ -6,9 +6,9 @@ use rusqlite::Connection;
 use serde_json::Value;
 use trailwarden::env::Env;
 use trailwarden::world::stage::Stage;
-use trailwarden::world::{PLANTABLE, Scale, World};
+use trailwarden::world::{PLANTABLE, Scale, Step, World};
 
-use crate::acts::{Acts, world};
+use crate::acts::{Acts, contains, world};
 use crate::common::warden::{Warden, get, json, stderr, verb};
 use crate::expected;
 
@@ -176,6 +176,25 @@ fn a_daemon_does_what_a_drain_does() {
     assert!(objects >= acts.puts().count() / 2, "{objects}");
     let digests = json(&ground.config, &["status"])["digests"].clone();
     assert!(digests["good"].as_u64() > Some(0) && digests["bad"] == 0 && digests["unchecked"] == 0, "{digests}");
+}
+
+/// Of a trail that nothing was heard of yet, the digests may lie in the bucket: it is asked before a log is accused.
+#[test]
+fn a_log_is_not_called_unlisted_before_the_bucket_is_asked() {
+    let scale = Scale { accounts: 2, regions: 2, hours: 8, logs_per_hour: (1, 2), records_per_log: (2, 3) };
+    let world = world(6, scale, &[]);
+    let ground = Ground::of(&world);
+    for happening in Acts::of(world).first {
+        let of_the_other = matches!(&happening.step, Step::Message { body } if contains(body, "audit_data"));
+        if !of_the_other {
+            ground.stage.play(&happening).expect("it happens");
+        }
+    }
+    ground.drain();
+    let all = json(&ground.config, &["findings", "list", "--all"]);
+    assert_eq!(all.as_array().map(Vec::len), Some(0), "{all}");
+    let count = |sql: &str| ground.ledger().query_row(sql, [], |row| row.get::<_, i64>(0)).expect("a number");
+    assert!(count("SELECT count(*) FROM digests WHERE key LIKE '%audit_data%' AND verdict = 1") > 0);
 }
 
 /// Ends with exit code 1 and a sentence with all of `parts`.
