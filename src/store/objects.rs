@@ -204,7 +204,7 @@ pub fn unlisted(
          LIMIT ?3",
     )?
     .query_map(
-        params![source, before.as_second(), i64::try_from(limit).unwrap_or(i64::MAX), from.as_second()],
+        params![source, before.as_second(), i64::try_from(limit).unwrap_or(i64::MAX), since.as_second()],
         |row| {
             Ok(Unlisted { key: row.get(0)?, account: row.get(1)?, region: row.get(2)?, delivered: time(row.get(3)?) })
         },
