@@ -209,7 +209,7 @@ impl Format {
 pub struct Limits {
     /// Messages in flight.
     pub messages: usize,
-    /// Bytes of objects in flight.
+    /// Bytes of objects in memory, stored and inflated.
     pub bytes: u64,
     /// The largest object that is read.
     pub object: u64,

@@ -55,9 +55,8 @@ pub fn inflate(stored: &[u8], caps: Caps) -> Result<Inflated, BadGzip> {
     if !stored.starts_with(&[0x1f, 0x8b]) {
         return Err(BadGzip::NotGzip);
     }
-    let by_ratio = stored.len().saturating_mul(caps.ratio).max(MEBIBYTE);
-    let limit = caps.inflated.min(by_ratio);
-    let mut room = hint(stored).clamp(4096, limit);
+    let limit = limit(stored, caps);
+    let mut room = claim(stored, caps);
     let mut bytes = vec![0; room];
     loop {
         match member(stored, &mut bytes) {
@@ -74,6 +73,17 @@ pub fn inflate(stored: &[u8], caps: Caps) -> Result<Inflated, BadGzip> {
             }
         }
     }
+}
+
+/// The most that the bytes may inflate to.
+pub fn limit(stored: &[u8], caps: Caps) -> usize {
+    caps.inflated.min(stored.len().saturating_mul(caps.ratio).max(MEBIBYTE))
+}
+
+/// What the bytes inflate to if they are honest; never more than their limit.
+pub fn claim(stored: &[u8], caps: Caps) -> usize {
+    let limit = limit(stored, caps);
+    hint(stored).clamp(limit.min(4096), limit)
 }
 
 /// The size that the trailer claims; only a first guess, since whoever wrote the object wrote the trailer.

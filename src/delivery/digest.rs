@@ -8,7 +8,7 @@ use crate::core::digest::{Examined, Place, Verdict};
 use crate::core::finding::{Finding, Kind};
 use crate::core::key::DigestKey;
 use crate::core::notice::Notice;
-use crate::delivery::{Deliveries, Fate, Fetch, Fetched, overwritten, raise};
+use crate::delivery::{Deliveries, Fate, Fetched, arrived, overwritten, raise};
 use crate::error::Result;
 use crate::metrics::Outcome;
 use crate::store::digests::{self, Chain, NewDigest};
@@ -36,16 +36,11 @@ impl Deliveries {
         note: Option<Finding>,
     ) -> Result<Fate> {
         let evidence = Evidence::Digest(key.clone());
-        let fetched = match self.fetch(trail, notice).await? {
-            Fetch::Found(fetched) => fetched,
-            Fetch::Repeated => return Ok(Fate::Repeated),
-            Fetch::Absent => return self.absent(trail, notice, &evidence).await,
-            Fetch::TooLarge(size) => {
-                let detail = format!("{size} bytes stored, the limit is {}", trail.object_limit);
-                return self.too_large(trail, notice, &evidence, detail).await;
-            }
+        let mut fetched = match self.fetch_or_settle(trail, notice, &evidence).await? {
+            Ok(fetched) => fetched,
+            Err(fate) => return Ok(fate),
         };
-        let examined = self.examine_digest(trail, key, &fetched).await?;
+        let examined = self.examine_digest(trail, key, &mut fetched).await?;
         if examined.verdict == Verdict::Good
             && let Some(digest) = &examined.digest
         {
@@ -71,14 +66,17 @@ impl Deliveries {
         Ok(if fresh { Fate::Admitted } else { Fate::Repeated })
     }
 
-    async fn examine_digest(&self, trail: &Trail, key: &DigestKey, fetched: &Fetched) -> Result<Examined> {
+    async fn examine_digest(&self, trail: &Trail, key: &DigestKey, fetched: &mut Fetched) -> Result<Examined> {
+        let (body, stored) = fetched.take();
         let place = Place {
             bucket: trail.bucket_name.get().map(String::as_str),
             key: &fetched.key,
             parsed: key,
             has_metadata: trail.bucket.has_metadata().await?,
         };
-        let mut examined = Examined::open(&place, &fetched.object.body, &fetched.object.head.metadata, trail.caps);
+        let room = self.memory.most(&body, trail.caps).await;
+        let mut examined = Examined::open(&place, &body, &fetched.object.head.metadata, trail.caps);
+        drop((body, stored, room));
         if let Some(fingerprint) = examined.wants_key() {
             let fingerprint = fingerprint.to_owned();
             let der = self.public_key(trail, &key.region, &fingerprint, examined.key_time).await?;
@@ -90,9 +88,11 @@ impl Deliveries {
     /// Looks at a digest again whose key was not known before. False when it still is not.
     pub async fn try_again(&self, trail: &Trail, object: &str, key: &DigestKey) -> Result<bool> {
         let notice = Notice::listed(trail.name_or(""), object, 0, None);
-        let crate::seam::Got::Found(found) = self.get(trail, object, None).await? else { return Ok(false) };
-        let fetched = Fetched { object: found, known: Vec::new(), key: object.to_owned() };
-        let examined = self.examine_digest(trail, key, &fetched).await?;
+        let (crate::seam::Got::Found(found), room) = self.get(trail, object, None, None).await? else {
+            return Ok(false);
+        };
+        let mut fetched = Fetched { object: found, known: Vec::new(), key: object.to_owned(), room: Some(room) };
+        let examined = self.examine_digest(trail, key, &mut fetched).await?;
         if examined.verdict == Verdict::Unchecked {
             return Ok(false);
         }
@@ -119,11 +119,7 @@ fn about(kind: Kind, bucket: &str, object: &str, key: &DigestKey, detail: String
 impl Step {
     /// A crash before this did nothing; a crash after it makes the message a repeat.
     fn commit(self, tx: &Tx<'_>) -> rusqlite::Result<(bool, Vec<Kind>)> {
-        let subject = format!("{}/{}", self.bucket, self.row.key);
-        if objects::forget(tx, self.row.source, &self.row.key, State::Absent)? {
-            findings::resolve(tx, Kind::ObjectMissing, &subject)?;
-        }
-        findings::resolve_of_object(tx, Kind::ObjectUnreadable, &self.row.key)?;
+        arrived(tx, &self.row, &self.bucket)?;
         let known = !objects::versions(tx.conn, self.row.source, &self.row.key)?.is_empty();
         let fresh = objects::insert(tx, &self.row)?;
         if known || !fresh {

@@ -2,19 +2,17 @@
 
 use crate::core::admit::Evidence;
 use crate::core::finding::{Finding, Kind};
-use crate::core::gzip;
+use crate::core::gzip::Inflated;
 use crate::core::id::Sha256;
 use crate::core::key::LogKey;
 use crate::core::notice::Notice;
 use crate::core::record::{self, LogFile, MisfitKind};
-use crate::delivery::{Deliveries, Fate, Fetch, Fetched, overwritten, raise};
+use crate::delivery::memory::INLINE;
+use crate::delivery::{Deliveries, Fate, Fetched, arrived, overwritten, raise};
 use crate::error::{Error, Result};
 use crate::store::objects::{self, Listing, NewObject, State};
 use crate::store::{Tx, findings};
 use crate::trail::Trail;
-
-/// Bodies up to this many stored bytes are inflated, hashed and read where they are; larger ones on a blocking thread.
-const INLINE: usize = 256 << 10;
 
 /// What a log's bytes turned out to be.
 #[derive(Debug, Default)]
@@ -33,16 +31,13 @@ impl Deliveries {
         note: Option<Finding>,
     ) -> Result<Fate> {
         let evidence = Evidence::Log(key.clone());
-        let fetched = match self.fetch(trail, notice).await? {
-            Fetch::Found(fetched) => fetched,
-            Fetch::Repeated => return Ok(Fate::Repeated),
-            Fetch::Absent => return self.absent(trail, notice, &evidence).await,
-            Fetch::TooLarge(size) => {
-                let detail = format!("{size} bytes stored, the limit is {}", trail.object_limit);
-                return self.too_large(trail, notice, &evidence, detail).await;
-            }
+        let mut fetched = match self.fetch_or_settle(trail, notice, &evidence).await? {
+            Ok(fetched) => fetched,
+            Err(fate) => return Ok(fate),
         };
-        let (fetched, examined) = self.examine(trail, key, fetched).await?;
+        let (body, room) = fetched.take();
+        let examined = self.examine(trail, key, body).await?;
+        drop(room);
         self.metrics.records.inc_by(examined.file.rows);
         let mut row = self.row(trail, notice, &evidence, state(&examined));
         fill(&mut row, &fetched, &examined);
@@ -58,33 +53,31 @@ impl Deliveries {
         Ok(if fresh { fate } else { Fate::Repeated })
     }
 
-    async fn examine(&self, trail: &Trail, key: &LogKey, fetched: Fetched) -> Result<(Fetched, Examined)> {
-        let caps = trail.caps;
-        if fetched.object.body.len() <= INLINE {
-            let examined = examine(&fetched.object.body, key, caps);
-            return Ok((fetched, examined));
+    async fn examine(&self, trail: &Trail, key: &LogKey, body: Vec<u8>) -> Result<Examined> {
+        let (inflated, room) = self.memory.inflate(body, trail.caps).await?;
+        let inflated = match inflated {
+            Ok(inflated) => inflated,
+            Err(error) => {
+                let kind = if error.is_cap() { Kind::ObjectTooLarge } else { Kind::LogMalformed };
+                return Ok(Examined { faults: vec![(kind, error.to_string())], ..Examined::default() });
+            }
+        };
+        if inflated.bytes.len() <= INLINE {
+            return Ok(examine(&inflated, key));
         }
         let key = key.clone();
         tokio::task::spawn_blocking(move || {
-            let examined = examine(&fetched.object.body, &key, caps);
-            (fetched, examined)
+            let examined = examine(&inflated, &key);
+            drop((inflated, room));
+            examined
         })
         .await
         .map_err(|error| Error::transient("log:examine", error))
     }
 }
 
-fn examine(body: &[u8], key: &LogKey, caps: gzip::Caps) -> Examined {
-    let mut examined = Examined::default();
-    let inflated = match gzip::inflate(body, caps) {
-        Ok(inflated) => inflated,
-        Err(error) => {
-            let kind = if error.is_cap() { Kind::ObjectTooLarge } else { Kind::LogMalformed };
-            examined.faults.push((kind, error.to_string()));
-            return examined;
-        }
-    };
-    examined.sha = Some(Sha256::of(&inflated.bytes));
+fn examine(inflated: &Inflated, key: &LogKey) -> Examined {
+    let mut examined = Examined { sha: Some(Sha256::of(&inflated.bytes)), ..Examined::default() };
     if inflated.trailing > 0 {
         examined.faults.push((Kind::TrailingData, format!("{} bytes follow the log's gzip member", inflated.trailing)));
     }
@@ -150,10 +143,7 @@ fn commit(
     mut told: Vec<Finding>,
 ) -> rusqlite::Result<(bool, Vec<Kind>)> {
     let subject = format!("{bucket}/{}", row.key);
-    if objects::forget(tx, row.source, &row.key, State::Absent)? {
-        findings::resolve(tx, Kind::ObjectMissing, &subject)?;
-    }
-    findings::resolve_of_object(tx, Kind::ObjectUnreadable, &row.key)?;
+    arrived(tx, &row, bucket)?;
     let awaited = objects::awaited(tx.conn, row.source, &row.key)?;
     if awaited.is_some() {
         objects::forget(tx, row.source, &row.key, State::Refused)?;

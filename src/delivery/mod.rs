@@ -5,6 +5,7 @@
 
 mod digest;
 mod log;
+mod memory;
 mod roster;
 
 use std::collections::HashMap;
@@ -13,11 +14,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 
 pub use digest::{Joined, missing, settle_joint};
+pub use memory::{Memory, Room};
 pub use roster::Roster;
 
 use crate::core::admit::{self, Evidence, Verdict};
 use crate::core::finding::{Finding, Kind};
-use crate::core::id::Region;
+use crate::core::id::{AccountId, Region};
 use crate::core::notice::{Envelope, Notice};
 use crate::core::printable;
 use crate::env::Env;
@@ -69,6 +71,8 @@ pub struct Deliveries {
     pub grace: jiff::SignedDuration,
     /// How long after its hour a log that no digest lists is waited for.
     pub unlisted_after: jiff::SignedDuration,
+    /// What objects may take up while they are worked on.
+    pub memory: Memory,
     /// Keys seen since the start; the ledger holds them for good.
     keys: Mutex<HashMap<KeyName, Arc<Vec<u8>>>>,
 }
@@ -81,7 +85,18 @@ struct Fetched {
     object: Object,
     known: Vec<Known>,
     key: String,
+    room: Option<Room>,
 }
+
+impl Fetched {
+    /// The body, and the room that it takes up: neither outlives its use.
+    fn take(&mut self) -> (Vec<u8>, Option<Room>) {
+        (std::mem::take(&mut self.object.body), self.room.take())
+    }
+}
+
+/// Bytes of objects in memory when nobody says how many.
+const MEMORY: u64 = 64 << 20;
 
 enum Fetch {
     Found(Fetched),
@@ -92,7 +107,8 @@ enum Fetch {
 
 impl Deliveries {
     pub fn new(store: Store, metrics: Arc<Metrics>, roster: Roster, grace: jiff::SignedDuration) -> Self {
-        Self { env: store.env().clone(), store, metrics, roster, grace, unlisted_after: grace, keys: Mutex::default() }
+        let (env, memory) = (store.env().clone(), Memory::new(MEMORY));
+        Self { env, store, metrics, roster, grace, unlisted_after: grace, memory, keys: Mutex::default() }
     }
 
     /// Settles one notice. `Ok` means that its fate is committed; an error means that nothing was learned, except that a
@@ -214,15 +230,14 @@ impl Deliveries {
     }
 
     async fn unreadable(&self, trail: &Trail, notice: &Notice, evidence: &Evidence, error: &Error) -> Result<()> {
-        let code = error.code.as_deref().unwrap_or("");
         let bucket = trail.name_or(&notice.bucket);
         let detail = format!("{}: {}", error.op, printable(&error.text, 200));
         let mut finding = Finding::of_object(Kind::ObjectUnreadable, bucket, &notice.key, detail)
             .account(evidence.root().account)
             .region(evidence.region());
-        if matches!(code, "AccessDenied" | "NoSuchBucket" | "AllAccessDisabled") || code.starts_with("KMS") {
-            // One finding per account and cause: a missing grant meets every object.
-            finding.subject = format!("{bucket}/{}/{code}", evidence.root().account);
+        if error.code.as_deref() != Some("InvalidObjectState") {
+            // One finding per account: a missing grant or a disabled key meets every object of it.
+            finding.subject = unreadable_of(bucket, evidence.root().account);
         }
         self.step(
             move |tx| {
@@ -233,6 +248,24 @@ impl Deliveries {
         .map(|_| ())
     }
 
+    /// Fetches an admitted object; a repeat, an absence and an excess of size are settled here.
+    async fn fetch_or_settle(
+        &self,
+        trail: &Trail,
+        notice: &Notice,
+        evidence: &Evidence,
+    ) -> Result<std::result::Result<Fetched, Fate>> {
+        Ok(Err(match self.fetch(trail, notice).await? {
+            Fetch::Found(fetched) => return Ok(Ok(fetched)),
+            Fetch::Repeated => Fate::Repeated,
+            Fetch::Absent => self.absent(trail, notice, evidence).await?,
+            Fetch::TooLarge(size) => {
+                let detail = format!("{size} bytes stored, the limit is {}", trail.object_limit);
+                self.too_large(trail, notice, evidence, detail).await?
+            }
+        }))
+    }
+
     /// Looks the key up in the ledger, then in the bucket, where the ledger does not already know this very object.
     async fn fetch(&self, trail: &Trail, notice: &Notice) -> Result<Fetch> {
         let (source, key) = (trail.id, notice.key.clone());
@@ -241,23 +274,28 @@ impl Deliveries {
             return Ok(Fetch::Repeated);
         }
         let mut key = notice.key.clone();
-        let mut got = self.get(trail, &key, notice.version.as_deref()).await?;
+        let version = notice.version.as_deref();
+        let (mut got, mut room) = self.get(trail, &key, version, notice.size).await?;
         if let (Got::Absent, Some(decoded)) = (&got, &notice.key_decoded) {
-            got = self.get(trail, decoded, notice.version.as_deref()).await?;
+            // Whoever waits for room holds none of the same.
+            drop(room);
+            (got, room) = self.get(trail, decoded, version, notice.size).await?;
             key.clone_from(decoded);
         }
         Ok(match got {
             Got::Found(object) => {
                 self.metrics.bytes.inc_by(object.body.len() as u64);
-                Fetch::Found(Fetched { object, known, key })
+                Fetch::Found(Fetched { object, known, key, room: Some(room) })
             }
             Got::Absent => Fetch::Absent,
             Got::TooLarge(size) => Fetch::TooLarge(size),
         })
     }
 
-    async fn get(&self, trail: &Trail, key: &str, version: Option<&str>) -> Result<Got> {
-        retry(&self.env, Policy::STEP, || trail.bucket.get(key, version, trail.object_limit)).await
+    /// Reads an object once there is room for it; `size` is what somebody said of it.
+    pub async fn get(&self, trail: &Trail, key: &str, version: Option<&str>, size: Option<u64>) -> Result<(Got, Room)> {
+        let (bucket, most) = (trail.bucket.as_ref(), trail.object_limit);
+        retry(&self.env, Policy::STEP, || self.memory.get(bucket, key, version, size, most)).await
     }
 
     /// Announced, and not there: told unless its removal was told.
@@ -359,6 +397,24 @@ impl Deliveries {
         }
         Ok(fresh)
     }
+}
+
+/// The subject of an account's objects that cannot be read.
+fn unreadable_of(bucket: &str, account: AccountId) -> String {
+    format!("{bucket}/{account}")
+}
+
+/// What was said while an object could not be had is no longer so.
+fn arrived(tx: &Tx<'_>, row: &NewObject, bucket: &str) -> rusqlite::Result<()> {
+    let subject = format!("{bucket}/{}", row.key);
+    if objects::forget(tx, row.source, &row.key, State::Absent)? {
+        findings::resolve(tx, Kind::ObjectMissing, &subject)?;
+    }
+    findings::resolve(tx, Kind::ObjectUnreadable, &subject)?;
+    if let Some(account) = row.account {
+        findings::resolve(tx, Kind::ObjectUnreadable, &unreadable_of(bucket, account))?;
+    }
+    Ok(())
 }
 
 /// Raises several findings; answers that the step did something, and which of them are news.

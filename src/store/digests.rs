@@ -275,15 +275,15 @@ pub fn waiting_for(
     .collect()
 }
 
-/// Whether every standard chain of an account and region has a good digest for the moment `at`, and how many there are.
-pub fn coverage(conn: &Connection, source: i64, account: &str, region: &str, at: Timestamp) -> Result<(usize, usize)> {
+/// How many standard chains a root and region have, and how many of them have a good digest for the moment `at`.
+pub fn coverage(conn: &Connection, source: i64, root: &str, region: &Region, at: Timestamp) -> Result<(usize, usize)> {
     conn.prepare_cached(
         "SELECT count(*), count(d) FROM (
            SELECT (SELECT 1 FROM digests WHERE chain = chains.id AND verdict = 1 AND disowned = 0
                     AND start <= ?4 AND end > ?4 AND end <= ?4 + 90000 LIMIT 1) AS d
-           FROM chains WHERE source = ?1 AND account = ?2 AND region = ?3 AND backfill = 0 AND head IS NOT NULL)",
+           FROM chains WHERE source = ?1 AND root = ?2 AND region = ?3 AND backfill = 0 AND head IS NOT NULL)",
     )?
-    .query_row(params![source, account, region, at.as_second()], |row| {
+    .query_row(params![source, root, region.as_str(), at.as_second()], |row| {
         Ok((row.get::<_, i64>(0)?.unsigned_abs() as usize, row.get::<_, i64>(1)?.unsigned_abs() as usize))
     })
 }

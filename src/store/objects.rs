@@ -189,17 +189,26 @@ pub struct Unlisted {
     pub delivered: Timestamp,
 }
 
-/// Admitted event logs that no digest has listed, delivered before a time; not those that a digest without proof lists.
-pub fn unlisted(conn: &Connection, source: i64, before: Timestamp, limit: usize) -> Result<Vec<Unlisted>> {
+/// Admitted event logs that no digest has listed, delivered before a time and seen since another; not those that a digest without proof lists.
+pub fn unlisted(
+    conn: &Connection,
+    source: i64,
+    before: Timestamp,
+    since: Timestamp,
+    limit: usize,
+) -> Result<Vec<Unlisted>> {
     conn.prepare_cached(
         "SELECT key, account, region, delivered FROM objects INDEXED BY objects_unlisted
-         WHERE source = ?1 AND listed = 0 AND kind = 0 AND state = 0 AND delivered < ?2
+         WHERE source = ?1 AND listed = 0 AND kind = 0 AND state = 0 AND delivered < ?2 AND seen >= ?4
            AND NOT EXISTS (SELECT 1 FROM claimed WHERE claimed.source = ?1 AND claimed.key = objects.key)
          LIMIT ?3",
     )?
-    .query_map(params![source, before.as_second(), i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
-        Ok(Unlisted { key: row.get(0)?, account: row.get(1)?, region: row.get(2)?, delivered: time(row.get(3)?) })
-    })?
+    .query_map(
+        params![source, before.as_second(), i64::try_from(limit).unwrap_or(i64::MAX), from.as_second()],
+        |row| {
+            Ok(Unlisted { key: row.get(0)?, account: row.get(1)?, region: row.get(2)?, delivered: time(row.get(3)?) })
+        },
+    )?
     .collect()
 }
 

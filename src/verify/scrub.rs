@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use crate::core::finding::{Finding, Kind};
-use crate::core::gzip;
 use crate::core::id::Sha256;
 use crate::core::key::{self, ObjectKey};
 use crate::delivery::Deliveries;
@@ -58,7 +57,8 @@ impl Scrub {
 
     async fn look(&self, trail: &Trail, row: &Known) -> Result<()> {
         let version = (!row.version.is_empty()).then_some(row.version.as_str());
-        let got = match trail.bucket.get(&row.key, version, trail.object_limit).await {
+        let deliveries = &self.deliveries;
+        let (got, _stored) = match deliveries.get(trail, &row.key, version, Some(row.size)).await {
             Ok(got) => got,
             Err(error) if error.is_fatal() => return Err(error),
             Err(error) if error.code.as_deref() == Some("InvalidObjectState") => return self.attest(trail, row).await,
@@ -71,7 +71,7 @@ impl Scrub {
         let (kind, detail) = match got {
             Got::Absent => (Kind::EvidenceRemoved, "the scrub did not find it any more".to_owned()),
             Got::TooLarge(size) => (Kind::EvidenceOverwritten, format!("it has grown to {size} bytes")),
-            Got::Found(object) => match gzip::inflate(&object.body, trail.caps) {
+            Got::Found(object) => match deliveries.memory.inflate(object.body, trail.caps).await?.0 {
                 Ok(inflated) if Some(Sha256::of(&inflated.bytes)) == row.sha => {
                     self.tally("good");
                     return Ok(());

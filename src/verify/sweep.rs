@@ -98,6 +98,11 @@ impl Sweep {
         let due = self.deliveries.store.read(move |conn| objects::awaited_due(conn, source, now, BATCH)).await?;
         for log in due {
             let Some(fate) = self.repair(trail, &log.key).await? else { continue };
+            if matches!(fate, Fate::Repeated | Fate::Unusable) {
+                // It is there, was seen, and has no hash to compare: that was told when it was seen.
+                let key = log.key.clone();
+                self.commit(move |tx| objects::forget_awaited(tx, source, &key).map(|()| vec![])).await?;
+            }
             if !matches!(fate, Fate::Absent | Fate::Refused | Fate::Ignored) {
                 continue;
             }

@@ -29,7 +29,8 @@ pub fn keys_stub(keys: Vec<StubKey>, per_page: usize) -> Stub {
     })
 }
 
-fn answer(keys: &[StubKey], per_page: usize, asked: &Asked) -> Answer {
+/// What ListPublicKeys answers, for stubs that answer more than that.
+pub fn answer(keys: &[StubKey], per_page: usize, asked: &Asked) -> Answer {
     let request = asked.json();
     let (Some(from), Some(to)) = (request["StartTime"].as_f64(), request["EndTime"].as_f64()) else {
         return Answer::json_error(400, "InvalidTimeRangeException", "both times are wanted");

@@ -42,7 +42,6 @@ CREATE TABLE chains (
   head     INTEGER,                      -- end of the last good digest
   UNIQUE (source, root, region, trail, home, backfill)
 );
-CREATE INDEX chains_place ON chains (source, account, region);
 
 CREATE TABLE digests (
   source    INTEGER NOT NULL,

@@ -10,13 +10,12 @@ use tokio::task::JoinSet;
 use crate::core::chain::{self, ChainId, HOUR, Joint, Link, Slot};
 use crate::core::digest::{Examined, Place, Verdict as Sealed};
 use crate::core::finding::{Finding, Kind};
-use crate::core::gzip;
 use crate::core::id::{Region, Sha256};
 use crate::core::key::{self, DigestKey, ObjectKey, Root};
 use crate::error::{Error, Result};
 use crate::listing;
 use crate::seam::Got;
-use crate::verify::range::report::{ChainReport, Counts, LogCounts, Verdict, phase_hours};
+use crate::verify::range::report::{ChainReport, Share, Verdict, phase_hours};
 use crate::verify::range::{Range, Shared};
 
 /// A log's name gives its delivery to the minute; close to the end of an hour the next digest may list it.
@@ -26,16 +25,15 @@ const CHUNK: usize = 4_096;
 
 /// What one group came to.
 pub(super) struct Group {
-    pub digests: Counts,
-    pub logs: LogCounts,
-    pub chains: Vec<ChainReport>,
-    pub findings: Vec<Finding>,
-    pub unchecked: Vec<String>,
+    pub share: Share,
     newest: Timestamp,
     root: Root,
     region: Region,
     bucket: String,
 }
+
+/// Logs that lie in the bucket: when each was delivered, and its stored bytes.
+type Lying = BTreeMap<String, (Timestamp, u64)>;
 
 /// A digest object, looked at.
 struct Seen {
@@ -56,11 +54,7 @@ enum Hashed {
 impl Group {
     pub(super) async fn load(shared: &Arc<Shared>, root: Root, region: Region) -> Result<Self> {
         let mut group = Self {
-            digests: Counts::default(),
-            logs: LogCounts::default(),
-            chains: Vec::new(),
-            findings: Vec::new(),
-            unchecked: Vec::new(),
+            share: Share::default(),
             newest: Timestamp::UNIX_EPOCH,
             bucket: shared.bucket_name.clone().unwrap_or_default(),
             root,
@@ -100,7 +94,7 @@ impl Group {
             self.newest = self.newest.max(parsed.end);
             shared.progress.objects.fetch_add(1, Ordering::Relaxed);
             let shared = shared.clone();
-            reading.spawn(async move { read_digest(&shared, listed.key, parsed).await });
+            reading.spawn(async move { read_digest(&shared, listed.key, listed.size, parsed).await });
         }
         let mut seen = Vec::new();
         while let Some(outcome) = reading.join_next().await {
@@ -108,8 +102,8 @@ impl Group {
                 Ok(Some(digest)) => seen.push(digest),
                 Ok(None) => {}
                 Err((key, error)) => {
-                    self.digests.unchecked += 1;
-                    self.unchecked.push(format!("{key}: {error}"));
+                    self.share.digests.unchecked += 1;
+                    self.share.unchecked.push(format!("{key}: {error}"));
                 }
             }
         }
@@ -154,7 +148,7 @@ impl Group {
     }
 
     fn join_chain(&mut self, shared: &Shared, id: &ChainId, digests: &[&Seen], seen: &[Seen]) {
-        let before = (self.findings.len(), self.digests.unchecked);
+        let before = (self.share.findings.len(), self.share.digests.unchecked);
         let mut logs = 0;
         for digest in digests {
             self.tell_faults(shared, digest, id);
@@ -171,13 +165,13 @@ impl Group {
         if digests.is_empty() {
             self.nothing_of(shared, id);
         }
-        let bad = self.findings.len() > before.0;
-        let verdict = match (bad, self.digests.unchecked > before.1 || links.is_empty()) {
+        let bad = self.share.findings.len() > before.0;
+        let verdict = match (bad, self.share.digests.unchecked > before.1 || links.is_empty()) {
             (true, _) => Verdict::Bad,
             (false, true) => Verdict::Incomplete,
             (false, false) => Verdict::Good,
         };
-        self.chains.push(ChainReport {
+        self.share.chains.push(ChainReport {
             account: id.account(),
             region: id.region.clone(),
             trail: id.trail.clone(),
@@ -205,10 +199,10 @@ impl Group {
             }
         }
         match digest.examined.verdict {
-            Sealed::Good => self.digests.good += 1,
-            Sealed::Bad => self.digests.bad += 1,
+            Sealed::Good => self.share.digests.good += 1,
+            Sealed::Bad => self.share.digests.bad += 1,
             Sealed::Unchecked => {
-                self.digests.unchecked += 1;
+                self.share.digests.unchecked += 1;
                 if let Some(fingerprint) = digest.examined.wants_key() {
                     let name = crate::core::printable(fingerprint, 80);
                     let detail = format!("{} has no key with fingerprint {name}", id.region);
@@ -219,11 +213,11 @@ impl Group {
                     } else {
                         "is a copy without metadata, and no later digest gives its signature"
                     };
-                    self.unchecked.push(format!("{}: {what}", digest.key));
+                    self.share.unchecked.push(format!("{}: {what}", digest.key));
                 }
             }
         }
-        self.findings.extend(told);
+        self.share.findings.extend(told);
     }
 
     fn join_links(&mut self, range: &Range, id: &ChainId, links: &[Link], slots: &[Slot]) {
@@ -253,12 +247,12 @@ impl Group {
                 }
             };
             hours.retain(|hour| range.from.is_none_or(|from| *hour > from));
-            self.digests.missing += hours.len() as u64;
+            self.share.digests.missing += hours.len() as u64;
             let mut finding = self.about(kind, &link.key, detail).trail(&id.trail).hours(hours);
             if let (Kind::DigestMissing, Some(previous)) = (kind, &link.previous) {
                 finding.object = Some(previous.key.clone());
             }
-            self.findings.push(finding);
+            self.share.findings.push(finding);
         }
     }
 
@@ -274,11 +268,11 @@ impl Group {
     }
 
     fn tell_break(&mut self, id: &ChainId, link: &Link, suspect: String, why: &str) {
-        self.digests.bad += 1;
-        self.digests.good = self.digests.good.saturating_sub(1);
+        self.share.digests.bad += 1;
+        self.share.digests.good = self.share.digests.good.saturating_sub(1);
         let mut finding = self.about(Kind::ChainBroken, &link.key, format!("{why}: {}", link.key)).trail(&id.trail);
         finding.object = Some(suspect);
-        self.findings.push(finding);
+        self.share.findings.push(finding);
     }
 
     /// A chain that is known to exist and has no digest in the range.
@@ -290,27 +284,28 @@ impl Group {
         if hours.is_empty() {
             return;
         }
-        self.digests.missing += hours.len() as u64;
+        self.share.digests.missing += hours.len() as u64;
         let mut finding = Finding::new(Kind::DigestMissing, id.to_string(), "the chain has no digest in the range")
             .account(id.account())
             .region(&id.region)
             .trail(&id.trail)
             .hours(hours);
         finding.bucket = Some(self.bucket.clone());
-        self.findings.push(finding);
+        self.share.findings.push(finding);
     }
 
     /// Logs lie here, and not one digest: either nothing validates this trail, or all digests were deleted.
-    fn without_chains(&mut self, range: &Range, seen: &[Seen], lying: &BTreeMap<String, Timestamp>) {
-        let (Some(first), Some(last)) = (lying.values().min(), lying.values().max()) else { return };
-        if !seen.is_empty() || !range.unlisted || !self.chains.is_empty() {
+    fn without_chains(&mut self, range: &Range, seen: &[Seen], lying: &Lying) {
+        let delivered = || lying.values().map(|(delivered, _)| delivered);
+        let (Some(first), Some(last)) = (delivered().min(), delivered().max()) else { return };
+        if !seen.is_empty() || !range.unlisted || !self.share.chains.is_empty() {
             return;
         }
         let hours = match (range.from, range.to) {
             (Some(from), Some(to)) => phase_hours(from, from, to),
             _ => phase_hours(*first, *first - HOUR, *last + HOUR),
         };
-        self.digests.missing += hours.len() as u64;
+        self.share.digests.missing += hours.len() as u64;
         let detail = format!("{} logs lie here and no digest at all", lying.len());
         let mut finding =
             Finding::new(Kind::DigestMissing, format!("{}{}", self.root.path(), self.region), detail).hours(hours);
@@ -318,11 +313,11 @@ impl Group {
         finding.region = Some(self.region.clone());
         finding.bucket = Some(self.bucket.clone());
         finding.trail = range.trail.as_ref().map(|(name, _)| name.clone());
-        self.findings.push(finding);
+        self.share.findings.push(finding);
     }
 
     /// Event logs that lie in the bucket, delivered in the range.
-    async fn list_logs(&mut self, shared: &Arc<Shared>) -> Result<BTreeMap<String, Timestamp>> {
+    async fn list_logs(&mut self, shared: &Arc<Shared>) -> Result<Lying> {
         let range = &shared.range;
         let window = window(range, SignedDuration::ZERO);
         let listed = listing::days(range.bucket.as_ref(), &self.root, "CloudTrail", &self.region, window).await?;
@@ -333,7 +328,7 @@ impl Group {
                 && range.to.is_none_or(|to| parsed.delivered <= to);
             if inside {
                 self.newest = self.newest.max(parsed.delivered);
-                lying.insert(listed.key, parsed.delivered);
+                lying.insert(listed.key, (parsed.delivered, listed.size));
             }
         }
         Ok(lying)
@@ -344,12 +339,13 @@ impl Group {
         &mut self,
         shared: &Arc<Shared>,
         seen: &[Seen],
-        mut lying: BTreeMap<String, Timestamp>,
+        mut lying: Lying,
         coverage: &Coverage,
     ) -> Result<()> {
         let mut promised: HashMap<&str, (Sha256, &str)> = HashMap::new();
         let claims: HashSet<&str> =
             seen.iter().flat_map(|digest| digest.examined.claims()).map(|log| log.key.as_str()).collect();
+        let mut sizes: HashMap<&str, u64> = HashMap::new();
         for digest in seen.iter().filter(|digest| digest.examined.is_signed()) {
             let told = shared
                 .range
@@ -357,7 +353,9 @@ impl Group {
                 .as_ref()
                 .is_none_or(|(name, home)| *name == digest.parsed.trail && *home == digest.parsed.home);
             for log in digest.examined.digest.iter().flat_map(|digest| &digest.logs) {
-                lying.remove(&log.key);
+                if let Some((_, size)) = lying.remove(&log.key) {
+                    sizes.insert(&log.key, size);
+                }
                 if told {
                     promised.insert(&log.key, (log.sha, digest.key.as_str()));
                 }
@@ -369,9 +367,9 @@ impl Group {
         for chunk in keys.chunks(CHUNK) {
             let mut hashing = JoinSet::new();
             for key in chunk {
-                let (shared, key) = (shared.clone(), (*key).to_owned());
+                let (shared, size, key) = (shared.clone(), sizes.get(key).copied(), (*key).to_owned());
                 hashing.spawn(async move {
-                    let hashed = hash_log(&shared, &key).await;
+                    let hashed = hash_log(&shared, &key, size).await;
                     shared.progress.objects_done.fetch_add(1, Ordering::Relaxed);
                     (key, hashed)
                 });
@@ -390,12 +388,12 @@ impl Group {
     fn judge_log(&mut self, key: &str, hashed: Hashed, promised: &Sha256, digest: &str) {
         let (kind, detail) = match hashed {
             Hashed::Sha(sha, 0) if sha == *promised => {
-                self.logs.good += 1;
+                self.share.logs.good += 1;
                 return;
             }
             Hashed::Unread(why) => {
-                self.logs.unchecked += 1;
-                self.unchecked.push(format!("{key}: {why}"));
+                self.share.logs.unchecked += 1;
+                self.share.unchecked.push(format!("{key}: {why}"));
                 return;
             }
             Hashed::Sha(sha, trailing) if sha == *promised => {
@@ -409,37 +407,31 @@ impl Group {
             Hashed::Absent => (Kind::LogMissing, format!("the digest {digest} lists it with SHA-256 {promised}")),
         };
         if kind == Kind::LogMissing {
-            self.logs.missing += 1;
+            self.share.logs.missing += 1;
         } else {
-            self.logs.bad += 1;
+            self.share.logs.bad += 1;
         }
         let finding = self.about(kind, key, detail);
-        self.findings.push(finding);
+        self.share.findings.push(finding);
     }
 
-    fn judge_unlisted(
-        &mut self,
-        shared: &Shared,
-        lying: BTreeMap<String, Timestamp>,
-        claims: &HashSet<&str>,
-        coverage: &Coverage,
-    ) {
+    fn judge_unlisted(&mut self, shared: &Shared, lying: Lying, claims: &HashSet<&str>, coverage: &Coverage) {
         let mut unproven = 0u64;
-        for (key, delivered) in lying {
+        for (key, (delivered, _)) in lying {
             let covered = coverage.covers(delivered) && coverage.covers(delivered + EDGE);
             if shared.range.unlisted && covered && !claims.contains(key.as_str()) {
-                self.logs.unlisted += 1;
+                self.share.logs.unlisted += 1;
                 let finding =
                     self.about(Kind::LogUnlisted, &key, "the digests of its hour are there, and none lists it".into());
-                self.findings.push(finding);
+                self.share.findings.push(finding);
             } else if shared.range.unlisted {
                 unproven += 1;
             }
         }
-        self.logs.unchecked += unproven;
+        self.share.logs.unchecked += unproven;
         if unproven > 0 {
             let place = format!("{}{}", self.root.path(), self.region);
-            self.unchecked.push(format!("{unproven} logs under {place} lie in hours without a proven digest, or are listed by one that proves nothing"));
+            self.share.unchecked.push(format!("{unproven} logs under {place} lie in hours without a proven digest, or are listed by one that proves nothing"));
         }
     }
 }
@@ -514,19 +506,22 @@ fn link(seen: &Seen) -> Option<Link> {
 async fn read_digest(
     shared: &Shared,
     key: String,
+    size: u64,
     parsed: DigestKey,
 ) -> std::result::Result<Option<Seen>, (String, Error)> {
     let got = {
         let _permit = shared.permits.acquire().await;
-        shared.range.bucket.get(&key, None, shared.range.object_limit).await
+        let range = &shared.range;
+        shared.memory.get(range.bucket.as_ref(), &key, None, Some(size), range.object_limit).await
     };
     shared.progress.objects_done.fetch_add(1, Ordering::Relaxed);
     match got {
         Err(error) => Err((key, error)),
         // Listed a moment ago and gone: its successor will say that it is missing.
-        Ok(Got::Absent) => Ok(None),
-        Ok(Got::TooLarge(size)) => Err((key, Error::permanent("verify", format!("{size} bytes are too many")))),
-        Ok(Got::Found(object)) => {
+        Ok((Got::Absent, _)) => Ok(None),
+        Ok((Got::TooLarge(size), _)) => Err((key, Error::permanent("verify", format!("{size} bytes are too many")))),
+        Ok((Got::Found(object), _stored)) => {
+            let _inflated = shared.memory.most(&object.body, shared.range.caps).await;
             let place = Place {
                 bucket: shared.bucket_name.as_deref(),
                 key: &key,
@@ -569,16 +564,19 @@ async fn seal(shared: &Shared, digest: &mut Seen) -> Result<()> {
     Ok(())
 }
 
-async fn hash_log(shared: &Shared, key: &str) -> Hashed {
+async fn hash_log(shared: &Shared, key: &str, size: Option<u64>) -> Hashed {
+    let range = &shared.range;
     let _permit = shared.permits.acquire().await;
-    match shared.range.bucket.get(key, None, shared.range.object_limit).await {
+    let (object, _stored) = match shared.memory.get(range.bucket.as_ref(), key, None, size, range.object_limit).await {
+        Err(error) => return Hashed::Unread(error.to_string()),
+        Ok((Got::Absent, _)) => return Hashed::Absent,
+        Ok((Got::TooLarge(size), _)) => return Hashed::TooLarge(format!("{size} bytes stored")),
+        Ok((Got::Found(object), room)) => (object, room),
+    };
+    match shared.memory.inflate(object.body, range.caps).await {
         Err(error) => Hashed::Unread(error.to_string()),
-        Ok(Got::Absent) => Hashed::Absent,
-        Ok(Got::TooLarge(size)) => Hashed::TooLarge(format!("{size} bytes stored")),
-        Ok(Got::Found(object)) => match gzip::inflate(&object.body, shared.range.caps) {
-            Ok(inflated) => Hashed::Sha(Sha256::of(&inflated.bytes), inflated.trailing),
-            Err(error) if error.is_cap() => Hashed::TooLarge(error.to_string()),
-            Err(error) => Hashed::Malformed(error.to_string()),
-        },
+        Ok((Ok(inflated), _room)) => Hashed::Sha(Sha256::of(&inflated.bytes), inflated.trailing),
+        Ok((Err(error), _)) if error.is_cap() => Hashed::TooLarge(error.to_string()),
+        Ok((Err(error), _)) => Hashed::Malformed(error.to_string()),
     }
 }

@@ -19,6 +19,7 @@ use crate::core::chain::ChainId;
 use crate::core::gzip::Caps;
 use crate::core::id::{AccountId, Region};
 use crate::core::key::{self, ObjectKey, Root};
+use crate::delivery::Memory;
 use crate::error::{Error, Result};
 use crate::listing;
 use crate::seam::{DynBucket, DynKeys, Got};
@@ -26,6 +27,8 @@ use group::Group;
 
 /// Groups looked at side by side; the objects of all of them share `concurrency`.
 const GROUPS: usize = 16;
+/// Bytes of objects in memory at once, stored and inflated.
+const MEMORY: u64 = 256 << 20;
 /// Digests that are asked for the bucket's name.
 const NAME_SAMPLE: usize = 20;
 
@@ -74,6 +77,7 @@ struct Shared {
     bucket_name: Option<String>,
     has_metadata: bool,
     permits: Semaphore,
+    memory: Memory,
     keys: Mutex<HashMap<KeyName, Option<Arc<Vec<u8>>>>>,
     progress: Arc<Progress>,
 }
@@ -96,6 +100,7 @@ pub async fn verify(range: Range, progress: Arc<Progress>) -> Result<Report> {
     let mut report = Report::new(&range, bucket_name.clone());
     let shared = Arc::new(Shared {
         permits: Semaphore::new(range.concurrency.max(1)),
+        memory: Memory::new(MEMORY),
         bucket_name,
         has_metadata,
         keys: Mutex::default(),
@@ -120,7 +125,8 @@ pub async fn verify(range: Range, progress: Arc<Progress>) -> Result<Report> {
             });
         }
         let Some(joined) = running.join_next().await else { break };
-        report.loaded(joined.map_err(|error| Error::transient("verify", error))?);
+        let group = joined.map_err(|error| Error::transient("verify", error))?;
+        report.add(group.map(|group| group.share));
     }
     let seen = i64::try_from(horizon.load(Ordering::Relaxed)).unwrap_or(0);
     report.conclude(&shared.range, Timestamp::from_second(seen).unwrap_or(Timestamp::UNIX_EPOCH));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{BATCH, Sweep};
+use super::Sweep;
 use crate::core::chain::HOUR;
 use crate::core::finding::{Finding, Kind};
 use crate::core::id::{AccountId, Region};
@@ -18,6 +18,12 @@ use crate::trail::{Trail, Validation};
 
 /// A log's file name gives its delivery to the minute; its digest may be the next one's if it came close to the end.
 const EDGE: SignedDuration = SignedDuration::from_mins(10);
+
+/// Logs of unproven hours wait for their digests this long after they were seen; then they must not keep newer ones from
+/// being looked at. Their hours are told as missing digests.
+const LOOKBACK: SignedDuration = SignedDuration::from_hours(14 * 24);
+/// Unlisted logs that one sweep looks at: those of unproven hours wait among them.
+const SUSPECTS: usize = 50_000;
 
 impl Sweep {
     /// Logs that no digest lists, although every chain of their place has a good digest for their time.
@@ -49,12 +55,13 @@ impl Sweep {
     }
 
     async fn suspects(&self, source: i64, before: Timestamp) -> Result<Vec<Unlisted>> {
+        let since = self.deliveries.env.now() - LOOKBACK;
         let look = move |conn: &rusqlite::Connection| {
-            let mut suspects = objects::unlisted(conn, source, before, BATCH)?;
-            let mut seen: BTreeMap<(String, String, i64), bool> = BTreeMap::new();
+            let mut suspects = objects::unlisted(conn, source, before, since, SUSPECTS)?;
+            let mut seen: BTreeMap<(BTreeSet<String>, i64), bool> = BTreeMap::new();
             let mut error = None;
             suspects.retain(|log| {
-                let moment = (log.account.clone(), log.region.clone(), log.delivered.as_second());
+                let moment = (folders(log), log.delivered.as_second());
                 *seen.entry(moment).or_insert_with(|| {
                     covered(conn, source, log).unwrap_or_else(|why| {
                         error = Some(why);
@@ -101,8 +108,10 @@ fn folders(log: &Unlisted) -> BTreeSet<String> {
 
 /// Every chain of the log's place has a good digest for its minute and for the minutes after it.
 fn covered(conn: &rusqlite::Connection, source: i64, log: &objects::Unlisted) -> rusqlite::Result<bool> {
+    let ObjectKey::Log(parsed) = key::parse(&log.key) else { return Ok(false) };
+    let root = parsed.root.path();
     for at in [log.delivered, log.delivered + EDGE] {
-        let (chains, with) = digests::coverage(conn, source, &log.account, &log.region, at)?;
+        let (chains, with) = digests::coverage(conn, source, &root, &parsed.region, at)?;
         if chains == 0 || with < chains {
             return Ok(false);
         }

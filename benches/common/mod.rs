@@ -1,0 +1,183 @@
+//! What the benches share: a typical world on disk, times taken side by side, the figures at the end.
+#![allow(dead_code)]
+
+use std::fs;
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use jiff::SignedDuration;
+use trailwarden::env::Env;
+use trailwarden::world::stage::Stage;
+use trailwarden::world::{Scale, Step, World};
+
+/// Records of a log file of common size.
+pub const RECORDS: (u32, u32) = (93, 93);
+
+/// `cargo bench` says so; `cargo test --benches` does not, and measures nothing.
+pub fn is_bench() -> bool {
+    std::env::args().any(|arg| arg == "--bench")
+}
+
+/// A directory under the build directory, empty at first and gone at the end.
+pub struct Scratch(pub PathBuf);
+
+impl Scratch {
+    pub fn new(name: &str) -> Self {
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("bench-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir_all(&dir).expect("the build directory can be written");
+        Self(dir)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A log file in the bucket.
+pub struct Log {
+    pub key: String,
+    pub path: PathBuf,
+    pub stored: u64,
+}
+
+/// A world that nobody tampers with, played into a directory: bucket, keys, members; messages in memory.
+pub struct Played {
+    pub dir: PathBuf,
+    pub world: World,
+    pub logs: Vec<Log>,
+    pub digests: usize,
+    pub messages: Vec<Vec<u8>>,
+}
+
+/// Plays a whole world whose last hour has just ended. Nothing is synced: the disk is warm and the benches sync on their own.
+pub fn play(dir: &Path, scale: Scale) -> Played {
+    let env = Env::system();
+    let start = env.now() - SignedDuration::from_hours(i64::from(scale.hours) + 1);
+    let mut world = World::clean(7, scale, start).expect("a world can be made");
+    let stage = Stage::set(dir, &world, &env).expect("the stage can be set");
+    let (mut logs, mut digests, mut messages) = (Vec::new(), 0, Vec::new());
+    while let Some(hour) = world.next_hour().expect("hours go on") {
+        for happening in hour.happenings {
+            match &happening.step {
+                Step::Message { body } => {
+                    messages.push(body.clone());
+                    continue;
+                }
+                Step::Put { key, .. } if key.contains("/CloudTrail-Digest/") => digests += 1,
+                Step::Put { key, body, .. } if key.contains("/CloudTrail/") => {
+                    logs.push(Log { key: key.clone(), path: dir.join("bucket").join(key), stored: body.len() as u64 })
+                }
+                _ => {}
+            }
+            stage.play(&happening).expect("the disk takes it");
+        }
+    }
+    Played { dir: dir.to_owned(), world, logs, digests, messages }
+}
+
+impl Played {
+    /// Puts messages into a spool as a sender would, but without its syncs.
+    pub fn fill(spool: &Path, messages: &[Vec<u8>]) {
+        for folder in ["tmp", "new", "cur", "done"] {
+            fs::create_dir_all(spool.join(folder)).expect("the disk takes it");
+        }
+        for (nth, body) in messages.iter().enumerate() {
+            let name = format!("{:016}-{nth:06}-0123456789abcdef", 1_700_000_000_000_000_u64);
+            fs::write(spool.join("new").join(name), body).expect("the disk takes it");
+        }
+    }
+
+    /// A configuration over the played directories, with ledger and spool under `work`.
+    pub fn config(&self, work: &Path) -> PathBuf {
+        let text = format!(
+            r#"[organization]
+id = "{org}"
+members = "{dir}/members.toml"
+
+[[trail]]
+name = "org"
+bucket = "file://{dir}/bucket"
+bucket_name = "{bucket}"
+queue = "file://{work}/spool"
+layout = ["AWSLogs/{{org}}/{{account}}/", "AWSLogs/{{account}}/"]
+keys = "{dir}/keys"
+
+[channel.none]
+kind = "stdout"
+
+[[route]]
+to = ["none"]
+
+[state]
+path = "{work}/state.db"
+
+[http]
+listen = "off"
+"#,
+            org = self.world.org,
+            bucket = self.world.bucket,
+            dir = self.dir.display(),
+            work = work.display(),
+        );
+        let path = work.join("trailwarden.toml");
+        fs::write(&path, text).expect("the disk takes it");
+        path
+    }
+}
+
+pub fn time<T>(work: impl FnOnce() -> T) -> Duration {
+    let begun = Instant::now();
+    black_box(work());
+    begun.elapsed()
+}
+
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// One figure beside its floor: both are taken in turn, so that whatever else the machine does meets both.
+#[derive(Default)]
+pub struct Beside {
+    floor: Vec<f64>,
+    ours: Vec<f64>,
+}
+
+impl Beside {
+    pub fn push(&mut self, floor: Duration, ours: Duration) {
+        self.floor.push(floor.as_secs_f64());
+        self.ours.push(ours.as_secs_f64());
+    }
+
+    pub fn rounds(rounds: usize, mut floor: impl FnMut() -> Duration, mut ours: impl FnMut() -> Duration) -> Self {
+        let mut beside = Self::default();
+        for _ in 0..rounds {
+            let of_floor = floor();
+            beside.push(of_floor, ours());
+        }
+        beside
+    }
+
+    /// Medians in seconds.
+    pub fn floor(&self) -> f64 {
+        median(self.floor.clone())
+    }
+
+    pub fn ours(&self) -> f64 {
+        median(self.ours.clone())
+    }
+
+    /// Our throughput as a part of the floor's, for the same amount of work.
+    pub fn ratio(&self) -> f64 {
+        median(self.floor.iter().zip(&self.ours).map(|(floor, ours)| floor / ours).collect())
+    }
+}
+
+/// A line of the closing table.
+pub fn figure(what: &str, value: impl std::fmt::Display, wanted: &str) {
+    println!("{what:<64} {value:>12}   {wanted}");
+}

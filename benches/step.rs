@@ -1,0 +1,215 @@
+//! The whole step of a delivery, from the queue to the durable commit and back, on directories; beside the bare work in it.
+//! Then the peak memory of `run --drain` with very large logs among the messages.
+#![expect(clippy::disallowed_methods, reason = "a bench measures wall time")]
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use common::{Beside, Played, RECORDS, Scratch, figure, median, play, time};
+use criterion::{Criterion, Throughput};
+use rusqlite::{Connection, params};
+use serde::Deserialize;
+use tokio::runtime::Runtime;
+use trailwarden::config::Config;
+use trailwarden::core::gzip::{self, Caps};
+use trailwarden::core::id::Sha256;
+use trailwarden::core::record::Record;
+use trailwarden::env::Env;
+use trailwarden::ingest::Ingest;
+use trailwarden::wiring::Works;
+use trailwarden::world::Scale;
+
+/// About ten thousand logs: 4 accounts, 2 regions, 2 trails, 10 hours, 64 logs each.
+const SCALE: Scale = Scale { accounts: 4, regions: 2, hours: 10, logs_per_hour: (64, 64), records_per_log: RECORDS };
+/// Messages of one round.
+const ROUND: usize = 3_000;
+/// What CloudTrail's largest files inflate to, and how many of them wait in a row.
+const LARGE: usize = 50_000_000;
+const LARGE_LOGS: usize = 24;
+
+#[derive(Deserialize)]
+struct Bare<'a> {
+    #[serde(borrow, rename = "Records")]
+    records: Vec<Record<'a>>,
+}
+
+fn main() {
+    if !common::is_bench() {
+        return;
+    }
+    let scratch = Scratch::new("step");
+    let played = play(&scratch.0, SCALE);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime can be made");
+    let round = &played.messages[..ROUND.min(played.messages.len())];
+    // how many objects a round settles is what the ledger says after one
+    let (first, objects) = step(&runtime, &played, round);
+    println!("{} messages settle {objects} objects; the first round took {first:?}", round.len());
+
+    let (mut parsing, mut committing) = (Beside::default(), Beside::default());
+    let mut criterion = Criterion::default().configure_from_args().sample_size(10);
+    let mut group = criterion.benchmark_group("step");
+    group.throughput(Throughput::Elements(objects));
+    group.bench_function("queue to commit", |b| {
+        b.iter_custom(|rounds| {
+            (0..rounds)
+                .map(|_| {
+                    let bare = parse(&played, objects);
+                    let commits = commit(&scratch.0, objects);
+                    let (ours, _) = step(&runtime, &played, round);
+                    parsing.push(bare, ours);
+                    committing.push(commits, ours);
+                    ours
+                })
+                .sum()
+        });
+    });
+    group.finish();
+    criterion.final_summary();
+
+    let rate = |seconds: f64| format!("{:.0}/s", objects as f64 / seconds);
+    println!();
+    figure("floor: read + inflate + SHA-256 + typed parse, two threads", rate(parsing.floor()), "objects");
+    figure("floor: bare group commits of 64 rows, fsync on", rate(committing.floor()), "objects");
+    figure("ours: queue to commit and back, fsync on", rate(parsing.ours()), "objects; wanted: 1,500/s or more");
+    figure("ours ÷ parse floor", format!("{:.2}", parsing.ratio()), "");
+    figure("ours ÷ commit floor", format!("{:.2}", committing.ratio()), "");
+    let peaks: Vec<f64> = (0..3).map(|_| drain(&scratch.0, &played)).collect();
+    let worst = peaks.iter().copied().fold(0.0, f64::max);
+    let what = format!("peak RSS of run --drain, {} messages, {LARGE_LOGS} logs of 50 MB", played.messages.len());
+    figure(&what, format!("{:.0} MB", median(peaks)), "");
+    figure("the same, worst of three", format!("{worst:.0} MB"), "wanted: under 150 MB");
+}
+
+/// A fresh ledger and spool, emptied by the real flow. Answers how long that took, and how many objects the ledger then knows.
+fn step(runtime: &Runtime, played: &Played, messages: &[Vec<u8>]) -> (Duration, u64) {
+    let work = Scratch::new("step-round");
+    Played::fill(&work.0.join("spool"), messages);
+    let config = Config::load(&played.config(&work.0)).expect("the configuration is good");
+    runtime.block_on(async {
+        let env = Env::system();
+        let works = Works::open(&config, &env).await.expect("the works open");
+        works.deliveries.roster.refresh().await.expect("members are there");
+        let trail = works.trails.first().expect("one trail").clone();
+        let ingest: Arc<Ingest> = Ingest::new(works.deliveries.clone(), trail, config.limits.messages);
+        let begun = Instant::now();
+        while ingest.receive(Duration::ZERO).await.expect("the spool answers") > 0 || ingest.in_flight() > 0 {}
+        let took = begun.elapsed();
+        let count = "SELECT count(*) FROM objects WHERE state = 0";
+        let objects = works.store.read(|conn| conn.query_row(count, [], |row| row.get::<_, i64>(0))).await;
+        (took, objects.expect("the ledger answers").unsigned_abs())
+    })
+}
+
+/// The work that cannot be left out: each file read, inflated, hashed and parsed, on two threads.
+fn parse(played: &Played, objects: u64) -> Duration {
+    let count = usize::try_from(objects).expect("it fits").min(played.logs.len());
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some(log) = played.logs[..count].get(next.fetch_add(1, Ordering::Relaxed)) {
+            let stored = fs::read(&log.path).expect("it was written");
+            let inflated = gzip::inflate(&stored, Caps::default()).expect("a made file inflates");
+            std::hint::black_box(Sha256::of(&inflated.bytes));
+            let text = simdutf8::basic::from_utf8(&inflated.bytes).expect("a made file is UTF-8");
+            // insight and aggregated files have other shapes
+            if let Ok(bare) = serde_json::from_str::<Bare<'_>>(text) {
+                std::hint::black_box(bare.records.len());
+            }
+        }
+    };
+    time(|| {
+        std::thread::scope(|scope| {
+            scope.spawn(work);
+            work();
+        });
+    })
+}
+
+/// Nothing but rows of the ledger's size and the syncs that make them durable.
+fn commit(dir: &Path, objects: u64) -> Duration {
+    let path = dir.join("bare.db");
+    for name in ["bare.db", "bare.db-wal", "bare.db-shm"] {
+        let _ = fs::remove_file(dir.join(name));
+    }
+    let conn = Connection::open(path).expect("a database opens");
+    conn.pragma_update(None, "journal_mode", "wal").expect("it is known");
+    conn.pragma_update(None, "synchronous", "full").expect("it is known");
+    conn.execute_batch(
+        "CREATE TABLE objects (key TEXT PRIMARY KEY, sha BLOB, size INTEGER, seen INTEGER) WITHOUT ROWID",
+    )
+    .expect("it is SQL");
+    time(|| {
+        for number in 0..objects {
+            if number % 64 == 0 {
+                conn.execute_batch("BEGIN IMMEDIATE").expect("nobody else writes");
+            }
+            let key = format!("AWSLogs/o-a1b2c3d4e5/111122223333/CloudTrail/eu-west-1/2026/03/01/{number:060}.json.gz");
+            conn.prepare_cached("INSERT INTO objects VALUES (?1, ?2, ?3, ?4)")
+                .and_then(|mut insert| insert.execute(params![key, [7_u8; 32], 20_480, 1_800_000_000]))
+                .expect("it is a row");
+            if number % 64 == 63 || number + 1 == objects {
+                conn.execute_batch("COMMIT").expect("the disk takes it");
+            }
+        }
+    })
+}
+
+/// Runs the program over all messages, large logs first, and watches its memory. In megabytes.
+fn drain(dir: &Path, played: &Played) -> f64 {
+    let work = Scratch::new("drain");
+    let mut messages = large(dir, played);
+    messages.extend_from_slice(&played.messages);
+    Played::fill(&work.0.join("spool"), &messages);
+    let config = played.config(&work.0);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_trailwarden"))
+        .args(["run", "--drain", "--config"])
+        .arg(config)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0.0_f64;
+    while child.try_wait().expect("a child can be asked").is_none() {
+        let text = fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kibibytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
+        peak = peak.max(kibibytes.unwrap_or(0.0) * 1024.0 / 1e6);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    peak
+}
+
+/// Logs as large as CloudTrail makes them, and a message for each; half of the messages do not own up to the size.
+fn large(dir: &Path, played: &Played) -> Vec<Vec<u8>> {
+    let model = played.logs.iter().find_map(|log| {
+        let named = |body: &&Vec<u8>| {
+            let text = String::from_utf8_lossy(body);
+            text.contains(&log.key) && text.contains("ObjectCreated") && text.matches("json.gz").count() == 1
+        };
+        Some((log, String::from_utf8(played.messages.iter().find(named)?.clone()).ok()?))
+    });
+    let (log, message) = model.expect("some log is announced by a message of its own");
+    let stored = fs::read(&log.path).expect("it was written");
+    let raw = gzip::inflate(&stored, Caps::default()).expect("a made file inflates").bytes;
+    let raw = String::from_utf8(raw).expect("a made file is UTF-8");
+    let records = raw.trim_start_matches("{\"Records\":[").trim_end_matches("]}");
+    let times = LARGE / records.len();
+    let body = gzip::deflate(format!("{{\"Records\":[{}]}}", vec![records; times].join(",")).as_bytes());
+    (0..LARGE_LOGS)
+        .map(|nth| {
+            let name = log.key.trim_end_matches(".json.gz");
+            let key = format!("{}{nth:04}.json.gz", &name[..name.len() - 4]);
+            fs::write(dir.join("bucket").join(&key), &body).expect("the disk takes it");
+            let message = message.replace(&log.key, &key);
+            let size = format!("\"size\":{}", log.stored);
+            let honest = format!("\"size\":{}", body.len());
+            if nth % 2 == 0 { message.replace(&size, &honest) } else { message }.into_bytes()
+        })
+        .collect()
+}
