@@ -84,6 +84,7 @@ async fn staged(rng: &mut fastrand::Rng) -> Option<(Arc<Cloud>, Vec<Wanted>)> {
     cloud.change(&acts.first).await;
     let bodies = queue(acts, &messages, rng);
     assert!(bodies.len() >= 5_000 && acts.puts().count() >= 4_000, "{} messages", bodies.len());
+    eprintln!("{} messages about {} objects", bodies.len(), acts.puts().count());
     cloud.send(&bodies).await;
     Some((Arc::new(cloud), wanted))
 }
