@@ -19,7 +19,7 @@ pub use roster::Roster;
 
 use crate::core::admit::{self, Evidence, Verdict};
 use crate::core::finding::{Finding, Kind};
-use crate::core::id::{AccountId, Region};
+use crate::core::id::Region;
 use crate::core::notice::{Envelope, Notice};
 use crate::core::printable;
 use crate::env::Env;
@@ -235,9 +235,11 @@ impl Deliveries {
         let mut finding = Finding::of_object(Kind::ObjectUnreadable, bucket, &notice.key, detail)
             .account(evidence.root().account)
             .region(evidence.region());
-        if error.code.as_deref() != Some("InvalidObjectState") {
-            // One finding per account: a missing grant or a disabled key meets every object of it.
-            finding.subject = unreadable_of(bucket, evidence.root().account);
+        let cause = error.code.as_deref().unwrap_or_default();
+        if cause != "InvalidObjectState" {
+            // One finding per account and cause: a missing grant or a disabled key meets every object of it. It names the
+            // first, and ends when that one is read: another that is readable says nothing of it.
+            finding.subject = format!("{bucket}/{}/{cause}", evidence.root().account);
         }
         self.step(
             move |tx| {
@@ -399,22 +401,13 @@ impl Deliveries {
     }
 }
 
-/// The subject of an account's objects that cannot be read.
-fn unreadable_of(bucket: &str, account: AccountId) -> String {
-    format!("{bucket}/{account}")
-}
-
 /// What was said while an object could not be had is no longer so.
 fn arrived(tx: &Tx<'_>, row: &NewObject, bucket: &str) -> rusqlite::Result<()> {
     let subject = format!("{bucket}/{}", row.key);
     if objects::forget(tx, row.source, &row.key, State::Absent)? {
         findings::resolve(tx, Kind::ObjectMissing, &subject)?;
     }
-    findings::resolve(tx, Kind::ObjectUnreadable, &subject)?;
-    if let Some(account) = row.account {
-        findings::resolve(tx, Kind::ObjectUnreadable, &unreadable_of(bucket, account))?;
-    }
-    Ok(())
+    findings::resolve_of_object(tx, Kind::ObjectUnreadable, &row.key)
 }
 
 /// Raises several findings; answers that the step did something, and which of them are news.
