@@ -117,9 +117,7 @@ pub fn resolve(tx: &Tx<'_>, kind: Kind, subject: &str) -> Result<bool> {
 pub fn resolve_of_object(tx: &Tx<'_>, kind: Kind, object: &str) -> Result<()> {
     let ids: Vec<String> = tx
         .conn
-        .prepare_cached(
-            "SELECT id FROM findings WHERE state IN ('open', 'acknowledged') AND kind = ?1 AND object = ?2",
-        )?
+        .prepare_cached("SELECT id FROM findings WHERE kind = ?1 AND object = ?2 AND state <> 'resolved'")?
         .query_map(params![kind.name(), object], |row| row.get(0))?
         .collect::<Result<_>>()?;
     ids.iter().try_for_each(|id| resolve_id(tx, id).map(|_| ()))

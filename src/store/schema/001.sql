@@ -110,6 +110,7 @@ CREATE TABLE findings (
   count    INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX findings_state ON findings (state, last_seen);
+CREATE INDEX findings_open ON findings (kind, object) WHERE state <> 'resolved';
 
 CREATE TABLE outbox (
   id       INTEGER PRIMARY KEY,
