@@ -29,8 +29,8 @@ use trailwarden::core::gzip::{self, Caps};
 use trailwarden::core::id::Sha256;
 use trailwarden::world::Scale;
 
-/// One account and region, two trails: 10,080 logs and 48 digests.
-const SCALE: Scale = Scale { accounts: 1, regions: 1, hours: 24, logs_per_hour: (210, 210), records_per_log: RECORDS };
+/// One account and region, two trails: more than ten thousand logs.
+const SCALE: Scale = Scale { accounts: 1, regions: 1, hours: 24, logs_per_hour: (232, 232), records_per_log: RECORDS };
 const PEER: &str = "awscli==1.46.2";
 const LATENCY: Duration = Duration::from_millis(20);
 
