@@ -125,7 +125,7 @@ pub async fn run(cli: Cli) -> u8 {
         Ok(exit) => exit.code(),
         Err(failure) => {
             if !failure.is_broken_pipe() {
-                eprintln!("error: {failure}");
+                cmd::complain(&format!("error: {failure}"));
             }
             failure.code()
         }
@@ -159,7 +159,9 @@ fn start_log(cli: &Cli) {
     // The SDK's own chatter is only of use to whoever asked for everything.
     let sdk = if level == "trace" { "debug" } else { "warn" };
     let filter = format!("{sdk},trailwarden={level}");
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A log that nobody takes must not end the program: telling of it on stderr would.
+    let subscriber =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
     if daemon {
         subscriber.json().flatten_event(true).with_target(false).init();
     } else {

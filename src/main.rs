@@ -10,7 +10,7 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: {error}");
+            trailwarden::cmd::complain(&format!("error: {error}"));
             return ExitCode::from(1);
         }
     };

@@ -4,7 +4,7 @@ use clap::Subcommand;
 use jiff::Timestamp;
 
 use crate::cmd::{Context, Exit, Failure, Outcome, print};
-use crate::core::finding::{Alert, Held, Kind, Reason, State};
+use crate::core::finding::{Alert, Finding, Held, Kind, Reason};
 use crate::env::Env;
 use crate::wiring;
 
@@ -37,25 +37,5 @@ pub async fn run(context: &Context, args: Args) -> Outcome {
 }
 
 fn example(now: Timestamp) -> Held {
-    let kind = Kind::Heartbeat;
-    Held {
-        id: "000000000000".into(),
-        kind,
-        class: kind.class(),
-        severity: kind.severity(),
-        state: State::Open,
-        account: None,
-        region: None,
-        trail: None,
-        bucket: None,
-        object: None,
-        hours: Vec::new(),
-        detail: "this is a test alert; nothing happened".into(),
-        first_seen: now,
-        last_seen: now,
-        resolved_at: None,
-        note: None,
-        count: 1,
-        url: kind.url(),
-    }
+    Finding::new(Kind::Heartbeat, "test", "this is a test alert; nothing happened").held(now)
 }

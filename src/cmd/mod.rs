@@ -36,7 +36,7 @@ impl Context {
     pub fn load(&self) -> Result<Config, Failure> {
         let config = Config::load(&self.config)?;
         for warning in &config.warnings {
-            eprintln!("warning: {warning}");
+            complain(&format!("warning: {warning}"));
         }
         Ok(config)
     }
@@ -104,6 +104,11 @@ impl Failure {
     pub fn is_broken_pipe(&self) -> bool {
         matches!(self, Self::Io(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
+}
+
+/// A line on stderr. When nobody listens there, nothing is to be done about it.
+pub fn complain(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
 pub type Outcome = Result<Exit, Failure>;

@@ -1,6 +1,6 @@
 //! `run`: the daemon.
 
-use crate::cmd::{Context, Exit, Outcome};
+use crate::cmd::{Context, Exit, Outcome, complain};
 use crate::daemon;
 use crate::env::Env;
 
@@ -20,10 +20,10 @@ pub async fn run(context: &Context, args: Args) -> Outcome {
     }
     let drained = daemon::drain(config, &context.config, &env).await?;
     if drained.deferred > 0 {
-        eprintln!("{} messages stay in the queue: their objects could not be read", drained.deferred);
+        complain(&format!("{} messages stay in the queue: their objects could not be read", drained.deferred));
     }
     if drained.unsent > 0 {
-        eprintln!("{} alerts are not sent yet", drained.unsent);
+        complain(&format!("{} alerts are not sent yet", drained.unsent));
     }
     Ok(if drained.deferred > 0 || drained.unsent > 0 { Exit::Unsure } else { Exit::Done })
 }

@@ -272,6 +272,9 @@ impl Examined {
             return;
         }
         match metadata.get(metadata::SIGNATURE).map(hex::decode) {
+            Some(Ok(signature)) if signature.is_empty() => {
+                self.faults.push((Kind::DigestSignatureInvalid, "the signature in the metadata is empty".into()));
+            }
             Some(Ok(signature)) => self.signature = Some(signature),
             Some(Err(_)) => {
                 self.faults
@@ -324,6 +327,14 @@ impl Examined {
         self.verdict = if self.faults.is_empty() { Verdict::Good } else { Verdict::Bad };
     }
 
+    /// Takes a failed signature back, with what was said of it: it came from a place that is not proven itself.
+    pub fn unseal(&mut self) {
+        if self.wants_key().is_none() && self.signature.take().is_some() {
+            self.faults.retain(|(kind, _)| *kind != Kind::DigestSignatureInvalid);
+            self.verdict = if self.is_faulty() { Verdict::Bad } else { Verdict::Unchecked };
+        }
+    }
+
     /// Whether the log hashes it lists may be believed: the signature held, whatever else is wrong around it.
     pub fn is_signed(&self) -> bool {
         self.verdict == Verdict::Good
@@ -331,6 +342,16 @@ impl Examined {
                 && self.digest.is_some()
                 && !self.faults.is_empty()
                 && self.faults.iter().all(|(kind, _)| *kind == Kind::TrailingData))
+    }
+
+    /// The logs of a digest that proves nothing although its signature was not refuted: its key is not known, its metadata
+    /// is incomplete, it lies elsewhere. Whether CloudTrail delivered them stays open.
+    pub fn claims(&self) -> &[ListedLog] {
+        let refuted = self.faults.iter().any(|(kind, _)| *kind == Kind::DigestSignatureInvalid);
+        match &self.digest {
+            Some(digest) if !refuted && !self.is_signed() => &digest.logs,
+            _ => &[],
+        }
     }
 }
 

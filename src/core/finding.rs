@@ -316,6 +316,30 @@ impl Finding {
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(self.kind, &self.subject)
     }
+
+    /// As a ledger would hold it, seen once.
+    pub fn held(self, now: Timestamp) -> Held {
+        Held {
+            id: self.fingerprint().to_string(),
+            kind: self.kind,
+            class: self.kind.class(),
+            severity: self.severity,
+            state: State::Open,
+            account: self.account,
+            region: self.region,
+            trail: self.trail,
+            bucket: self.bucket,
+            object: self.object,
+            hours: self.hours,
+            detail: self.detail,
+            first_seen: now,
+            last_seen: now,
+            resolved_at: None,
+            note: None,
+            count: 1,
+            url: self.kind.url(),
+        }
+    }
 }
 
 /// What makes two raisings the same finding: the kind and the subject. Twelve hexadecimal digits.

@@ -8,7 +8,7 @@ use crate::core::digest::{Examined, Place, Verdict};
 use crate::core::finding::{Finding, Kind};
 use crate::core::key::DigestKey;
 use crate::core::notice::Notice;
-use crate::delivery::{Deliveries, Fate, Fetch, Fetched, overwritten, raise};
+use crate::delivery::{Deliveries, Fate, Fetched, arrived, overwritten, raise};
 use crate::error::Result;
 use crate::metrics::Outcome;
 use crate::store::digests::{self, Chain, NewDigest};
@@ -36,14 +36,9 @@ impl Deliveries {
         note: Option<Finding>,
     ) -> Result<Fate> {
         let evidence = Evidence::Digest(key.clone());
-        let mut fetched = match self.fetch(trail, notice).await? {
-            Fetch::Found(fetched) => fetched,
-            Fetch::Repeated => return Ok(Fate::Repeated),
-            Fetch::Absent => return self.absent(trail, notice, &evidence).await,
-            Fetch::TooLarge(size) => {
-                let detail = format!("{size} bytes stored, the limit is {}", trail.object_limit);
-                return self.too_large(trail, notice, &evidence, detail).await;
-            }
+        let mut fetched = match self.fetch_or_settle(trail, notice, &evidence).await? {
+            Ok(fetched) => fetched,
+            Err(fate) => return Ok(fate),
         };
         let examined = self.examine_digest(trail, key, &mut fetched).await?;
         if examined.verdict == Verdict::Good
@@ -124,11 +119,7 @@ fn about(kind: Kind, bucket: &str, object: &str, key: &DigestKey, detail: String
 impl Step {
     /// A crash before this did nothing; a crash after it makes the message a repeat.
     fn commit(self, tx: &Tx<'_>) -> rusqlite::Result<(bool, Vec<Kind>)> {
-        let subject = format!("{}/{}", self.bucket, self.row.key);
-        if objects::forget(tx, self.row.source, &self.row.key, State::Absent)? {
-            findings::resolve(tx, Kind::ObjectMissing, &subject)?;
-        }
-        findings::resolve(tx, Kind::ObjectUnreadable, &subject)?;
+        arrived(tx, &self.row, &self.bucket)?;
         let known = !objects::versions(tx.conn, self.row.source, &self.row.key)?.is_empty();
         let fresh = objects::insert(tx, &self.row)?;
         if known || !fresh {
@@ -144,6 +135,8 @@ impl Step {
     fn apply(mut self, tx: &Tx<'_>) -> rusqlite::Result<(bool, Vec<Kind>)> {
         let chain = digests::chain(tx, self.row.source, &ChainId::of(&self.key))?;
         let signed = self.examined.is_signed();
+        let claims = self.examined.claims().iter().map(|log| log.key.as_str());
+        objects::set_claims(tx, self.row.source, &self.row.key, claims)?;
         let digest = self.examined.digest.take();
         let start = digest.as_ref().map_or(self.key.end - HOUR, |digest| digest.start);
         let lacks = (self.examined.verdict == Verdict::Unchecked)
@@ -159,6 +152,7 @@ impl Step {
                 start,
                 end: self.key.end,
                 verdict: if signed { Verdict::Good } else { self.examined.verdict },
+                faulty: !self.examined.faults.is_empty(),
                 sha: self.examined.sha,
                 signature: self.examined.signature.clone(),
                 previous: digest.as_ref().and_then(|digest| digest.previous.clone()),
@@ -284,6 +278,9 @@ pub fn settle_joint(
             let mut broken = finding(Kind::ChainBroken, format!("{why}: {}", link.key));
             broken.object = Some(suspect.clone());
             tell(&broken)?;
+            if *suspect != link.key {
+                digests::disown(tx, chain.source, suspect)?;
+            }
         }
         Joint::Gap(hours) if last_word || told_gap => {
             tell(&missing(&finding(Kind::DigestMissing, String::new()), link, hours.clone()))?;

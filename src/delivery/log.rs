@@ -8,7 +8,7 @@ use crate::core::key::LogKey;
 use crate::core::notice::Notice;
 use crate::core::record::{self, LogFile, MisfitKind};
 use crate::delivery::memory::INLINE;
-use crate::delivery::{Deliveries, Fate, Fetch, Fetched, overwritten, raise};
+use crate::delivery::{Deliveries, Fate, Fetched, arrived, overwritten, raise};
 use crate::error::{Error, Result};
 use crate::store::objects::{self, Listing, NewObject, State};
 use crate::store::{Tx, findings};
@@ -31,14 +31,9 @@ impl Deliveries {
         note: Option<Finding>,
     ) -> Result<Fate> {
         let evidence = Evidence::Log(key.clone());
-        let mut fetched = match self.fetch(trail, notice).await? {
-            Fetch::Found(fetched) => fetched,
-            Fetch::Repeated => return Ok(Fate::Repeated),
-            Fetch::Absent => return self.absent(trail, notice, &evidence).await,
-            Fetch::TooLarge(size) => {
-                let detail = format!("{size} bytes stored, the limit is {}", trail.object_limit);
-                return self.too_large(trail, notice, &evidence, detail).await;
-            }
+        let mut fetched = match self.fetch_or_settle(trail, notice, &evidence).await? {
+            Ok(fetched) => fetched,
+            Err(fate) => return Ok(fate),
         };
         let (body, room) = fetched.take();
         let examined = self.examine(trail, key, body).await?;
@@ -148,10 +143,7 @@ fn commit(
     mut told: Vec<Finding>,
 ) -> rusqlite::Result<(bool, Vec<Kind>)> {
     let subject = format!("{bucket}/{}", row.key);
-    if objects::forget(tx, row.source, &row.key, State::Absent)? {
-        findings::resolve(tx, Kind::ObjectMissing, &subject)?;
-    }
-    findings::resolve(tx, Kind::ObjectUnreadable, &subject)?;
+    arrived(tx, &row, bucket)?;
     let awaited = objects::awaited(tx.conn, row.source, &row.key)?;
     if awaited.is_some() {
         objects::forget(tx, row.source, &row.key, State::Refused)?;

@@ -91,6 +91,9 @@ impl Memory {
             };
             match outcome {
                 Err(BadGzip::TooLarge(_)) if wanted < limit => wanted = wanted.saturating_mul(4).min(limit),
+                Err(BadGzip::TooLarge(_)) if limit < caps.inflated => {
+                    return Ok((Err(BadGzip::Bomb(caps.ratio)), room));
+                }
                 outcome => return Ok((outcome, room)),
             }
         }

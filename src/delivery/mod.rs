@@ -19,7 +19,7 @@ pub use roster::Roster;
 
 use crate::core::admit::{self, Evidence, Verdict};
 use crate::core::finding::{Finding, Kind};
-use crate::core::id::Region;
+use crate::core::id::{AccountId, Region};
 use crate::core::notice::{Envelope, Notice};
 use crate::core::printable;
 use crate::env::Env;
@@ -230,15 +230,14 @@ impl Deliveries {
     }
 
     async fn unreadable(&self, trail: &Trail, notice: &Notice, evidence: &Evidence, error: &Error) -> Result<()> {
-        let code = error.code.as_deref().unwrap_or("");
         let bucket = trail.name_or(&notice.bucket);
         let detail = format!("{}: {}", error.op, printable(&error.text, 200));
         let mut finding = Finding::of_object(Kind::ObjectUnreadable, bucket, &notice.key, detail)
             .account(evidence.root().account)
             .region(evidence.region());
-        if matches!(code, "AccessDenied" | "NoSuchBucket" | "AllAccessDisabled") || code.starts_with("KMS") {
-            // One finding per account and cause: a missing grant meets every object.
-            finding.subject = format!("{bucket}/{}/{code}", evidence.root().account);
+        if error.code.as_deref() != Some("InvalidObjectState") {
+            // One finding per account: a missing grant or a disabled key meets every object of it.
+            finding.subject = unreadable_of(bucket, evidence.root().account);
         }
         self.step(
             move |tx| {
@@ -247,6 +246,24 @@ impl Deliveries {
         )
         .await
         .map(|_| ())
+    }
+
+    /// Fetches an admitted object; a repeat, an absence and an excess of size are settled here.
+    async fn fetch_or_settle(
+        &self,
+        trail: &Trail,
+        notice: &Notice,
+        evidence: &Evidence,
+    ) -> Result<std::result::Result<Fetched, Fate>> {
+        Ok(Err(match self.fetch(trail, notice).await? {
+            Fetch::Found(fetched) => return Ok(Ok(fetched)),
+            Fetch::Repeated => Fate::Repeated,
+            Fetch::Absent => self.absent(trail, notice, evidence).await?,
+            Fetch::TooLarge(size) => {
+                let detail = format!("{size} bytes stored, the limit is {}", trail.object_limit);
+                self.too_large(trail, notice, evidence, detail).await?
+            }
+        }))
     }
 
     /// Looks the key up in the ledger, then in the bucket, where the ledger does not already know this very object.
@@ -380,6 +397,24 @@ impl Deliveries {
         }
         Ok(fresh)
     }
+}
+
+/// The subject of an account's objects that cannot be read.
+fn unreadable_of(bucket: &str, account: AccountId) -> String {
+    format!("{bucket}/{account}")
+}
+
+/// What was said while an object could not be had is no longer so.
+fn arrived(tx: &Tx<'_>, row: &NewObject, bucket: &str) -> rusqlite::Result<()> {
+    let subject = format!("{bucket}/{}", row.key);
+    if objects::forget(tx, row.source, &row.key, State::Absent)? {
+        findings::resolve(tx, Kind::ObjectMissing, &subject)?;
+    }
+    findings::resolve(tx, Kind::ObjectUnreadable, &subject)?;
+    if let Some(account) = row.account {
+        findings::resolve(tx, Kind::ObjectUnreadable, &unreadable_of(bucket, account))?;
+    }
+    Ok(())
 }
 
 /// Raises several findings; answers that the step did something, and which of them are news.

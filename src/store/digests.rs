@@ -29,6 +29,8 @@ pub struct NewDigest {
     pub start: Timestamp,
     pub end: Timestamp,
     pub verdict: Verdict,
+    /// Something is wrong around it (trailing data), though its signature holds and its chain goes on.
+    pub faulty: bool,
     pub sha: Option<Sha256>,
     pub signature: Option<Vec<u8>>,
     pub previous: Option<Previous>,
@@ -120,12 +122,12 @@ pub fn put(tx: &Tx<'_>, digest: &NewDigest) -> Result<()> {
         .prepare_cached(
             "INSERT INTO digests
              (source, key, chain, start, end, verdict, sha, signature, prev_bucket, prev_key, prev_sha, prev_signature, logs,
-              fingerprint, key_time, seen)
-             VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16)
+              fingerprint, key_time, seen, faulty)
+             VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17)
              ON CONFLICT (source, key) DO UPDATE SET verdict = excluded.verdict, start = excluded.start, sha = excluded.sha,
                signature = excluded.signature, prev_bucket = excluded.prev_bucket, prev_key = excluded.prev_key,
                prev_sha = excluded.prev_sha, prev_signature = excluded.prev_signature, logs = excluded.logs,
-               fingerprint = excluded.fingerprint, key_time = excluded.key_time",
+               fingerprint = excluded.fingerprint, key_time = excluded.key_time, faulty = excluded.faulty",
         )?
         .execute(params![
             digest.source,
@@ -144,6 +146,7 @@ pub fn put(tx: &Tx<'_>, digest: &NewDigest) -> Result<()> {
             digest.lacks.as_ref().map(|(fingerprint, _)| fingerprint),
             digest.lacks.as_ref().map(|(_, time)| time.as_second()),
             tx.seconds(),
+            digest.faulty,
         ])
         .map(|_| ())
 }
@@ -202,6 +205,14 @@ pub fn slots(conn: &Connection, chain: i64, from: Timestamp) -> Result<Vec<Slot>
 pub fn set_joined(tx: &Tx<'_>, source: i64, key: &str) -> Result<()> {
     tx.conn
         .prepare_cached("UPDATE digests SET joined = 1 WHERE source = ?1 AND key = ?2")?
+        .execute(params![source, key])
+        .map(|_| ())
+}
+
+/// Another digest was signed into the chain in its place: what it lists is not all of its hour.
+pub fn disown(tx: &Tx<'_>, source: i64, key: &str) -> Result<()> {
+    tx.conn
+        .prepare_cached("UPDATE digests SET disowned = 1 WHERE source = ?1 AND key = ?2")?
         .execute(params![source, key])
         .map(|_| ())
 }
@@ -268,8 +279,8 @@ pub fn waiting_for(
 pub fn coverage(conn: &Connection, source: i64, account: &str, region: &str, at: Timestamp) -> Result<(usize, usize)> {
     conn.prepare_cached(
         "SELECT count(*), count(d) FROM (
-           SELECT (SELECT 1 FROM digests WHERE chain = chains.id AND verdict = 1 AND start <= ?4 AND end > ?4 AND end <= ?4 + 90000
-                   LIMIT 1) AS d
+           SELECT (SELECT 1 FROM digests WHERE chain = chains.id AND verdict = 1 AND disowned = 0
+                    AND start <= ?4 AND end > ?4 AND end <= ?4 + 90000 LIMIT 1) AS d
            FROM chains WHERE source = ?1 AND account = ?2 AND region = ?3 AND backfill = 0 AND head IS NOT NULL)",
     )?
     .query_row(params![source, account, region, at.as_second()], |row| {
@@ -287,7 +298,8 @@ pub struct Tally {
 
 pub fn tally(conn: &Connection) -> Result<Tally> {
     conn.query_row(
-        "SELECT ifnull(sum(verdict = 1), 0), ifnull(sum(verdict = 2), 0), ifnull(sum(verdict = 0), 0) FROM digests",
+        "SELECT ifnull(sum(verdict = 1 AND NOT disowned AND NOT faulty), 0), ifnull(sum(verdict = 2 OR disowned OR faulty), 0),
+                ifnull(sum(verdict = 0), 0) FROM digests",
         [],
         |row| Ok(Tally { good: row.get(0)?, bad: row.get(1)?, unchecked: row.get(2)? }),
     )

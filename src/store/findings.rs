@@ -74,6 +74,7 @@ pub fn raise(tx: &Tx<'_>, finding: &Finding) -> Result<bool> {
              VALUES (?1, ?2, ?3, 'open', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12, 1)
              ON CONFLICT (id) DO UPDATE SET
                state = CASE state WHEN 'resolved' THEN 'open' ELSE state END, resolved_at = NULL,
+               object = CASE state WHEN 'resolved' THEN excluded.object ELSE object END,
                hours = excluded.hours, detail = excluded.detail, last_seen = excluded.last_seen, count = count + 1",
         )?
         .execute(params![
@@ -110,6 +111,18 @@ pub fn hold(tx: &Tx<'_>, finding: &Finding) -> Result<bool> {
 /// Closes a finding whose cause is gone; nothing happens when it is not open.
 pub fn resolve(tx: &Tx<'_>, kind: Kind, subject: &str) -> Result<bool> {
     resolve_id(tx, Fingerprint::of(kind, subject).as_str())
+}
+
+/// Closes what is open about an object, where one finding may stand for many: the object that it names is the proof.
+pub fn resolve_of_object(tx: &Tx<'_>, kind: Kind, object: &str) -> Result<()> {
+    let ids: Vec<String> = tx
+        .conn
+        .prepare_cached(
+            "SELECT id FROM findings WHERE state IN ('open', 'acknowledged') AND kind = ?1 AND object = ?2",
+        )?
+        .query_map(params![kind.name(), object], |row| row.get(0))?
+        .collect::<Result<_>>()?;
+    ids.iter().try_for_each(|id| resolve_id(tx, id).map(|_| ()))
 }
 
 pub fn resolve_id(tx: &Tx<'_>, id: &str) -> Result<bool> {

@@ -189,11 +189,13 @@ pub struct Unlisted {
     pub delivered: Timestamp,
 }
 
-/// Admitted event logs that no digest has listed, delivered before a time.
+/// Admitted event logs that no digest has listed, delivered before a time; not those that a digest without proof lists.
 pub fn unlisted(conn: &Connection, source: i64, before: Timestamp, limit: usize) -> Result<Vec<Unlisted>> {
     conn.prepare_cached(
         "SELECT key, account, region, delivered FROM objects INDEXED BY objects_unlisted
-         WHERE source = ?1 AND listed = 0 AND kind = 0 AND state = 0 AND delivered < ?2 LIMIT ?3",
+         WHERE source = ?1 AND listed = 0 AND kind = 0 AND state = 0 AND delivered < ?2
+           AND NOT EXISTS (SELECT 1 FROM claimed WHERE claimed.source = ?1 AND claimed.key = objects.key)
+         LIMIT ?3",
     )?
     .query_map(params![source, before.as_second(), i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
         Ok(Unlisted { key: row.get(0)?, account: row.get(1)?, region: row.get(2)?, delivered: time(row.get(3)?) })
@@ -268,6 +270,19 @@ pub fn told_awaited(tx: &Tx<'_>, source: i64, key: &str) -> Result<()> {
         .prepare_cached("UPDATE awaited SET told = 1 WHERE source = ?1 AND key = ?2")?
         .execute(params![source, key])
         .map(|_| ())
+}
+
+/// The logs that a digest lists without proving them; replaces what it claimed before.
+pub fn set_claims<'k>(tx: &Tx<'_>, source: i64, digest: &str, logs: impl IntoIterator<Item = &'k str>) -> Result<()> {
+    tx.conn
+        .prepare_cached("DELETE FROM claimed WHERE source = ?1 AND digest = ?2")?
+        .execute(params![source, digest])?;
+    for log in logs {
+        tx.conn
+            .prepare_cached("INSERT OR IGNORE INTO claimed VALUES (?1, ?2, ?3)")?
+            .execute(params![source, log, digest])?;
+    }
+    Ok(())
 }
 
 /// Stored bytes of all objects of a source that can be read again.

@@ -3,4 +3,6 @@
 
 pub mod emulator;
 pub mod keys_stub;
+pub mod organization_stub;
 pub mod stub;
+pub mod warden;

@@ -1,5 +1,13 @@
 //! Cases with an expected answer: our own vectors, and third-party samples where they are at hand.
 
+#[path = "../common/mod.rs"]
+mod common;
+
+mod bench;
+mod blind_spots;
+mod cases;
 mod keys;
 mod notices;
+mod plain_copy;
 mod samples;
+mod signing;

@@ -12,7 +12,7 @@ use trailwarden::core::notice::{Notice, Opened, open};
 use trailwarden::core::record::{self, LogFile, MisfitKind};
 
 /// The files under a part of the samples, with their paths relative to it; `None`, said aloud, without samples.
-fn samples(part: &str) -> Option<Vec<(String, Vec<u8>)>> {
+pub fn samples(part: &str) -> Option<Vec<(String, Vec<u8>)>> {
     let Some(root) = std::env::var_os("TRAILWARDEN_SAMPLES") else {
         eprintln!("skipped: TRAILWARDEN_SAMPLES does not name a directory of third-party samples");
         return None;

@@ -52,6 +52,8 @@ CREATE TABLE digests (
   end       INTEGER NOT NULL,
   verdict   INTEGER NOT NULL,            -- 0 unchecked, 1 good, 2 bad
   joined    INTEGER NOT NULL DEFAULT 0,  -- 1 when nothing more is to be learned of its predecessor
+  disowned  INTEGER NOT NULL DEFAULT 0,  -- 1 when its successor names another hash or signature
+  faulty    INTEGER NOT NULL DEFAULT 0,  -- 1 when something is wrong around a signature that holds
   sha       BLOB,
   signature BLOB,
   prev_bucket TEXT,
@@ -79,6 +81,15 @@ CREATE TABLE awaited (
   PRIMARY KEY (source, key)
 ) WITHOUT ROWID;
 CREATE INDEX awaited_due ON awaited (source, due) WHERE told = 0;
+
+-- Logs that a digest lists which proves nothing yet, or no more: neither listed nor unlisted.
+CREATE TABLE claimed (
+  source INTEGER NOT NULL,
+  key    TEXT    NOT NULL,
+  digest TEXT    NOT NULL,
+  PRIMARY KEY (source, key, digest)
+) WITHOUT ROWID;
+CREATE INDEX claimed_digest ON claimed (source, digest);
 
 CREATE TABLE findings (
   id       TEXT PRIMARY KEY,

@@ -1,6 +1,6 @@
 //! One account and region: its digests, its chains, its logs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -15,7 +15,7 @@ use crate::core::key::{self, DigestKey, ObjectKey, Root};
 use crate::error::{Error, Result};
 use crate::listing;
 use crate::seam::Got;
-use crate::verify::range::report::{ChainReport, Counts, LogCounts, Verdict, phase_hours};
+use crate::verify::range::report::{ChainReport, Share, Verdict, phase_hours};
 use crate::verify::range::{Range, Shared};
 
 /// A log's name gives its delivery to the minute; close to the end of an hour the next digest may list it.
@@ -25,11 +25,7 @@ const CHUNK: usize = 4_096;
 
 /// What one group came to.
 pub(super) struct Group {
-    pub digests: Counts,
-    pub logs: LogCounts,
-    pub chains: Vec<ChainReport>,
-    pub findings: Vec<Finding>,
-    pub unchecked: Vec<String>,
+    pub share: Share,
     newest: Timestamp,
     root: Root,
     region: Region,
@@ -58,11 +54,7 @@ enum Hashed {
 impl Group {
     pub(super) async fn load(shared: &Arc<Shared>, root: Root, region: Region) -> Result<Self> {
         let mut group = Self {
-            digests: Counts::default(),
-            logs: LogCounts::default(),
-            chains: Vec::new(),
-            findings: Vec::new(),
-            unchecked: Vec::new(),
+            share: Share::default(),
             newest: Timestamp::UNIX_EPOCH,
             bucket: shared.bucket_name.clone().unwrap_or_default(),
             root,
@@ -110,17 +102,18 @@ impl Group {
                 Ok(Some(digest)) => seen.push(digest),
                 Ok(None) => {}
                 Err((key, error)) => {
-                    self.digests.unchecked += 1;
-                    self.unchecked.push(format!("{key}: {error}"));
+                    self.share.digests.unchecked += 1;
+                    self.share.unchecked.push(format!("{key}: {error}"));
                 }
             }
         }
         seen.sort_by(|a, b| (a.parsed.end, &a.key).cmp(&(b.parsed.end, &b.key)));
-        if !shared.has_metadata {
-            signatures_from_successors(&mut seen);
-        }
-        for digest in &mut seen {
-            seal(shared, digest).await?;
+        if shared.has_metadata {
+            for digest in &mut seen {
+                seal(shared, digest).await?;
+            }
+        } else {
+            seal_backwards(shared, &mut seen).await?;
         }
         Ok(seen)
     }
@@ -140,44 +133,45 @@ impl Group {
         let mut coverage = Coverage::default();
         for (id, digests) in chains.into_values() {
             let told = shared.range.trail.as_ref().is_none_or(|(name, home)| *name == id.trail && *home == id.home);
-            if !id.backfill {
+            // Whoever can write here could invent a trail, so that no hour is covered by all: a chain is one that has proven
+            // something, now or before.
+            let exists = digests.iter().any(|digest| digest.examined.is_signed())
+                || shared.range.known.iter().any(|(known, _)| *known == id);
+            if !id.backfill && exists {
                 coverage.add(&digests);
             }
             if told {
-                self.join_chain(shared, &id, &digests);
+                self.join_chain(shared, &id, &digests, seen);
             }
         }
         coverage
     }
 
-    fn join_chain(&mut self, shared: &Shared, id: &ChainId, digests: &[&Seen]) {
-        let before = (self.findings.len(), self.digests.unchecked);
-        let (mut links, mut slots) = (Vec::new(), Vec::new());
+    fn join_chain(&mut self, shared: &Shared, id: &ChainId, digests: &[&Seen], seen: &[Seen]) {
+        let before = (self.share.findings.len(), self.share.digests.unchecked);
         let mut logs = 0;
         for digest in digests {
             self.tell_faults(shared, digest, id);
             if digest.examined.is_signed() {
                 logs += digest.examined.digest.as_ref().map_or(0, |digest| digest.logs.len() as u64);
-                links.extend(link(digest));
-            } else {
-                slots.push(Slot { key: digest.key.clone(), end: digest.parsed.end });
             }
         }
+        let (links, slots) = links_and_slots(digests);
         if id.backfill {
-            self.join_backfill(id, &links, digests);
+            self.join_backfill(id, &links, seen);
         } else {
             self.join_links(&shared.range, id, &links, &slots);
         }
         if digests.is_empty() {
             self.nothing_of(shared, id);
         }
-        let bad = self.findings.len() > before.0;
-        let verdict = match (bad, self.digests.unchecked > before.1 || links.is_empty()) {
+        let bad = self.share.findings.len() > before.0;
+        let verdict = match (bad, self.share.digests.unchecked > before.1 || links.is_empty()) {
             (true, _) => Verdict::Bad,
             (false, true) => Verdict::Incomplete,
             (false, false) => Verdict::Good,
         };
-        self.chains.push(ChainReport {
+        self.share.chains.push(ChainReport {
             account: id.account(),
             region: id.region.clone(),
             trail: id.trail.clone(),
@@ -205,10 +199,10 @@ impl Group {
             }
         }
         match digest.examined.verdict {
-            Sealed::Good => self.digests.good += 1,
-            Sealed::Bad => self.digests.bad += 1,
+            Sealed::Good => self.share.digests.good += 1,
+            Sealed::Bad => self.share.digests.bad += 1,
             Sealed::Unchecked => {
-                self.digests.unchecked += 1;
+                self.share.digests.unchecked += 1;
                 if let Some(fingerprint) = digest.examined.wants_key() {
                     let name = crate::core::printable(fingerprint, 80);
                     let detail = format!("{} has no key with fingerprint {name}", id.region);
@@ -219,11 +213,11 @@ impl Group {
                     } else {
                         "is a copy without metadata, and no later digest gives its signature"
                     };
-                    self.unchecked.push(format!("{}: {what}", digest.key));
+                    self.share.unchecked.push(format!("{}: {what}", digest.key));
                 }
             }
         }
-        self.findings.extend(told);
+        self.share.findings.extend(told);
     }
 
     fn join_links(&mut self, range: &Range, id: &ChainId, links: &[Link], slots: &[Slot]) {
@@ -232,12 +226,7 @@ impl Group {
             let (kind, mut hours, detail) = match chain::join(before, link, slots) {
                 Joint::Linked | Joint::Start | Joint::Unjudged => continue,
                 Joint::Broken { suspect, why } => {
-                    self.digests.bad += 1;
-                    self.digests.good = self.digests.good.saturating_sub(1);
-                    let mut finding =
-                        self.about(Kind::ChainBroken, &link.key, format!("{why}: {}", link.key)).trail(&id.trail);
-                    finding.object = Some(suspect);
-                    self.findings.push(finding);
+                    self.tell_break(id, link, suspect, &why);
                     continue;
                 }
                 Joint::Gap(hours) => (Kind::DigestMissing, hours, names(link)),
@@ -258,26 +247,32 @@ impl Group {
                 }
             };
             hours.retain(|hour| range.from.is_none_or(|from| *hour > from));
-            self.digests.missing += hours.len() as u64;
+            self.share.digests.missing += hours.len() as u64;
             let mut finding = self.about(kind, &link.key, detail).trail(&id.trail).hours(hours);
             if let (Kind::DigestMissing, Some(previous)) = (kind, &link.previous) {
                 finding.object = Some(previous.key.clone());
             }
-            self.findings.push(finding);
+            self.share.findings.push(finding);
         }
     }
 
     /// A backfill digest may name one of either kind; hash and signature of whatever it names are compared.
-    fn join_backfill(&mut self, id: &ChainId, links: &[Link], digests: &[&Seen]) {
+    fn join_backfill(&mut self, id: &ChainId, links: &[Link], seen: &[Seen]) {
         for link in links {
             let Some(previous) = &link.previous else { continue };
-            let named = digests.iter().find(|digest| digest.key == previous.key).and_then(|digest| self::link(digest));
-            if let Some(why) = named.and_then(|named| chain::differences(previous, &named)) {
-                let finding =
-                    self.about(Kind::ChainBroken, &previous.key, format!("{why}: {}", link.key)).trail(&id.trail);
-                self.findings.push(finding);
+            let named = seen.iter().find(|digest| digest.key == previous.key && digest.examined.is_signed());
+            if let Some(why) = named.and_then(self::link).and_then(|named| chain::differences(previous, &named)) {
+                self.tell_break(id, link, previous.key.clone(), &why);
             }
         }
+    }
+
+    fn tell_break(&mut self, id: &ChainId, link: &Link, suspect: String, why: &str) {
+        self.share.digests.bad += 1;
+        self.share.digests.good = self.share.digests.good.saturating_sub(1);
+        let mut finding = self.about(Kind::ChainBroken, &link.key, format!("{why}: {}", link.key)).trail(&id.trail);
+        finding.object = Some(suspect);
+        self.share.findings.push(finding);
     }
 
     /// A chain that is known to exist and has no digest in the range.
@@ -289,28 +284,28 @@ impl Group {
         if hours.is_empty() {
             return;
         }
-        self.digests.missing += hours.len() as u64;
+        self.share.digests.missing += hours.len() as u64;
         let mut finding = Finding::new(Kind::DigestMissing, id.to_string(), "the chain has no digest in the range")
             .account(id.account())
             .region(&id.region)
             .trail(&id.trail)
             .hours(hours);
         finding.bucket = Some(self.bucket.clone());
-        self.findings.push(finding);
+        self.share.findings.push(finding);
     }
 
     /// Logs lie here, and not one digest: either nothing validates this trail, or all digests were deleted.
     fn without_chains(&mut self, range: &Range, seen: &[Seen], lying: &Lying) {
         let delivered = || lying.values().map(|(delivered, _)| delivered);
         let (Some(first), Some(last)) = (delivered().min(), delivered().max()) else { return };
-        if !seen.is_empty() || !range.unlisted || !self.chains.is_empty() {
+        if !seen.is_empty() || !range.unlisted || !self.share.chains.is_empty() {
             return;
         }
         let hours = match (range.from, range.to) {
             (Some(from), Some(to)) => phase_hours(from, from, to),
             _ => phase_hours(*first, *first - HOUR, *last + HOUR),
         };
-        self.digests.missing += hours.len() as u64;
+        self.share.digests.missing += hours.len() as u64;
         let detail = format!("{} logs lie here and no digest at all", lying.len());
         let mut finding =
             Finding::new(Kind::DigestMissing, format!("{}{}", self.root.path(), self.region), detail).hours(hours);
@@ -318,7 +313,7 @@ impl Group {
         finding.region = Some(self.region.clone());
         finding.bucket = Some(self.bucket.clone());
         finding.trail = range.trail.as_ref().map(|(name, _)| name.clone());
-        self.findings.push(finding);
+        self.share.findings.push(finding);
     }
 
     /// Event logs that lie in the bucket, delivered in the range.
@@ -348,6 +343,8 @@ impl Group {
         coverage: &Coverage,
     ) -> Result<()> {
         let mut promised: HashMap<&str, (Sha256, &str)> = HashMap::new();
+        let claims: HashSet<&str> =
+            seen.iter().flat_map(|digest| digest.examined.claims()).map(|log| log.key.as_str()).collect();
         let mut sizes: HashMap<&str, u64> = HashMap::new();
         for digest in seen.iter().filter(|digest| digest.examined.is_signed()) {
             let told = shared
@@ -384,19 +381,19 @@ impl Group {
                 }
             }
         }
-        self.judge_unlisted(shared, lying, coverage);
+        self.judge_unlisted(shared, lying, &claims, coverage);
         Ok(())
     }
 
     fn judge_log(&mut self, key: &str, hashed: Hashed, promised: &Sha256, digest: &str) {
         let (kind, detail) = match hashed {
             Hashed::Sha(sha, 0) if sha == *promised => {
-                self.logs.good += 1;
+                self.share.logs.good += 1;
                 return;
             }
             Hashed::Unread(why) => {
-                self.logs.unchecked += 1;
-                self.unchecked.push(format!("{key}: {why}"));
+                self.share.logs.unchecked += 1;
+                self.share.unchecked.push(format!("{key}: {why}"));
                 return;
             }
             Hashed::Sha(sha, trailing) if sha == *promised => {
@@ -410,30 +407,31 @@ impl Group {
             Hashed::Absent => (Kind::LogMissing, format!("the digest {digest} lists it with SHA-256 {promised}")),
         };
         if kind == Kind::LogMissing {
-            self.logs.missing += 1;
+            self.share.logs.missing += 1;
         } else {
-            self.logs.bad += 1;
+            self.share.logs.bad += 1;
         }
         let finding = self.about(kind, key, detail);
-        self.findings.push(finding);
+        self.share.findings.push(finding);
     }
 
-    fn judge_unlisted(&mut self, shared: &Shared, lying: Lying, coverage: &Coverage) {
+    fn judge_unlisted(&mut self, shared: &Shared, lying: Lying, claims: &HashSet<&str>, coverage: &Coverage) {
         let mut unproven = 0u64;
         for (key, (delivered, _)) in lying {
-            if shared.range.unlisted && coverage.covers(delivered) && coverage.covers(delivered + EDGE) {
-                self.logs.unlisted += 1;
+            let covered = coverage.covers(delivered) && coverage.covers(delivered + EDGE);
+            if shared.range.unlisted && covered && !claims.contains(key.as_str()) {
+                self.share.logs.unlisted += 1;
                 let finding =
                     self.about(Kind::LogUnlisted, &key, "the digests of its hour are there, and none lists it".into());
-                self.findings.push(finding);
+                self.share.findings.push(finding);
             } else if shared.range.unlisted {
                 unproven += 1;
             }
         }
-        self.logs.unchecked += unproven;
+        self.share.logs.unchecked += unproven;
         if unproven > 0 {
             let place = format!("{}{}", self.root.path(), self.region);
-            self.unchecked.push(format!("{unproven} logs under {place} lie in hours without a proven digest"));
+            self.share.unchecked.push(format!("{unproven} logs under {place} lie in hours without a proven digest, or are listed by one that proves nothing"));
         }
     }
 }
@@ -446,9 +444,18 @@ struct Coverage {
 
 impl Coverage {
     fn add(&mut self, digests: &[&Seen]) {
+        let (links, slots) = links_and_slots(digests);
+        // Another digest was signed into the chain in its place, and nobody knows what that one listed.
+        let disowned: HashSet<String> = links
+            .windows(2)
+            .filter_map(|pair| match (pair, chain::join(pair.first(), pair.last()?, &slots)) {
+                ([before, _], Joint::Broken { suspect, .. }) if suspect == before.key => Some(suspect),
+                _ => None,
+            })
+            .collect();
         let hours: Vec<_> = digests
             .iter()
-            .filter(|digest| digest.examined.is_signed())
+            .filter(|digest| digest.examined.is_signed() && !disowned.contains(&digest.key))
             .filter_map(|digest| digest.examined.digest.as_ref())
             .map(|digest| (digest.start, digest.end))
             .collect();
@@ -469,6 +476,19 @@ fn window(range: &Range, margin: SignedDuration) -> Option<(Timestamp, Timestamp
 
 fn names(link: &Link) -> String {
     format!("{} names it as its predecessor, and it is not there", link.key)
+}
+
+/// What proves something, and what only lies there.
+fn links_and_slots(digests: &[&Seen]) -> (Vec<Link>, Vec<Slot>) {
+    let (mut links, mut slots) = (Vec::new(), Vec::new());
+    for digest in digests {
+        if digest.examined.is_signed() {
+            links.extend(link(digest));
+        } else {
+            slots.push(Slot { key: digest.key.clone(), end: digest.parsed.end });
+        }
+    }
+    (links, slots)
 }
 
 fn link(seen: &Seen) -> Option<Link> {
@@ -514,18 +534,27 @@ async fn read_digest(
     }
 }
 
-/// A plain copy carries no signatures; every digest but the newest finds its own in its successor.
-fn signatures_from_successors(seen: &mut [Seen]) {
-    let named: HashMap<String, Vec<u8>> = seen
-        .iter()
-        .filter_map(|digest| digest.examined.digest.as_ref()?.previous.as_ref())
-        .map(|previous| (previous.key.clone(), previous.signature.clone()))
-        .collect();
-    for digest in seen {
-        if let Some(signature) = named.get(&digest.key) {
-            digest.examined.signature = Some(signature.clone());
+/// A plain copy carries no signatures; every digest but the newest finds its own in its successor. What fails is bad only if
+/// that successor is proven: otherwise the signature may be what was changed.
+async fn seal_backwards(shared: &Shared, seen: &mut [Seen]) -> Result<()> {
+    let mut kept: HashMap<String, (Vec<u8>, String)> = HashMap::new();
+    for digest in seen.iter() {
+        if let Some(previous) = digest.examined.digest.as_ref().and_then(|digest| digest.previous.as_ref()) {
+            kept.insert(previous.key.clone(), (previous.signature.clone(), digest.key.clone()));
         }
     }
+    let mut proven: HashSet<String> = HashSet::new();
+    for digest in seen.iter_mut().rev() {
+        let Some((signature, keeper)) = kept.remove(&digest.key) else { continue };
+        digest.examined.signature = Some(signature);
+        seal(shared, digest).await?;
+        if digest.examined.is_signed() {
+            proven.insert(digest.key.clone());
+        } else if !proven.contains(&keeper) {
+            digest.examined.unseal();
+        }
+    }
+    Ok(())
 }
 
 async fn seal(shared: &Shared, digest: &mut Seen) -> Result<()> {

@@ -125,7 +125,8 @@ pub async fn verify(range: Range, progress: Arc<Progress>) -> Result<Report> {
             });
         }
         let Some(joined) = running.join_next().await else { break };
-        report.loaded(joined.map_err(|error| Error::transient("verify", error))?);
+        let group = joined.map_err(|error| Error::transient("verify", error))?;
+        report.add(group.map(|group| group.share));
     }
     let seen = i64::try_from(horizon.load(Ordering::Relaxed)).unwrap_or(0);
     report.conclude(&shared.range, Timestamp::from_second(seen).unwrap_or(Timestamp::UNIX_EPOCH));

@@ -4,11 +4,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::core::chain::{HOUR, overdue_hours};
-use crate::core::finding::{Finding, Held, Kind, State};
+use crate::core::finding::{Finding, Held, Kind};
 use crate::core::id::{AccountId, Region};
 use crate::error::Result;
 use crate::verify::range::Range;
-use crate::verify::range::group::Group;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -78,6 +77,16 @@ pub struct ChainReport {
     pub(super) bucket: String,
 }
 
+/// What one account and region add to a report.
+#[derive(Default)]
+pub(super) struct Share {
+    pub digests: Counts,
+    pub logs: LogCounts,
+    pub chains: Vec<ChainReport>,
+    pub findings: Vec<Finding>,
+    pub unchecked: Vec<String>,
+}
+
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     pub from: Option<Timestamp>,
@@ -111,14 +120,14 @@ impl Report {
         }
     }
 
-    pub(super) fn loaded(&mut self, outcome: Result<Group>) {
-        match outcome {
-            Ok(group) => {
-                self.digests += group.digests;
-                self.logs += group.logs;
-                self.chains.extend(group.chains);
-                self.unchecked.extend(group.unchecked);
-                for finding in group.findings {
+    pub(super) fn add(&mut self, share: Result<Share>) {
+        match share {
+            Ok(share) => {
+                self.digests += share.digests;
+                self.logs += share.logs;
+                self.chains.extend(share.chains);
+                self.unchecked.extend(share.unchecked);
+                for finding in share.findings {
                     self.find(finding);
                 }
             }
@@ -127,30 +136,10 @@ impl Report {
     }
 
     fn find(&mut self, finding: Finding) {
-        let id = finding.fingerprint().to_string();
-        if self.findings.iter().any(|held| held.id == id) {
-            return;
+        let held = finding.held(self.now);
+        if !self.findings.iter().any(|known| known.id == held.id) {
+            self.findings.push(held);
         }
-        self.findings.push(Held {
-            id,
-            kind: finding.kind,
-            class: finding.kind.class(),
-            severity: finding.severity,
-            state: State::Open,
-            account: finding.account,
-            region: finding.region,
-            trail: finding.trail,
-            bucket: finding.bucket,
-            object: finding.object,
-            hours: finding.hours,
-            detail: finding.detail,
-            first_seen: self.now,
-            last_seen: self.now,
-            resolved_at: None,
-            note: None,
-            count: 1,
-            url: finding.kind.url(),
-        });
     }
 
     /// What only the whole can tell: chains that end before the others, and the verdict. `seen` is the newest moment that
