@@ -1,4 +1,4 @@
-//! The ledger: one SQLite file, one group-committing writer, any number of readers.
+//! The ledger: one SQLite file, one group-committing writer, a few readers.
 //!
 //! Every effect is in the transaction that records its cause. A crash before the commit did nothing; a crash after it makes
 //! the message a duplicate, which changes nothing.
@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::core::route::Route;
 use crate::env::Env;
@@ -25,6 +25,10 @@ use crate::error::{Class, Error, Result};
 const MIGRATIONS: &[&str] = &[include_str!("schema/001.sql")];
 /// Steps that share one fsync, at most.
 const GROUP: usize = 256;
+/// Readers at a time; each has a connection, and a connection has a cache.
+const READERS: usize = 8;
+/// Kibibytes of pages that the writer and each reader keep.
+const CACHES: (i64, i64) = (8_000, 2_000);
 /// How far the clock may stand behind the ledger before we refuse to write: a wrong clock would falsify every deadline.
 const CLOCK_SLACK: SignedDuration = SignedDuration::from_mins(5);
 
@@ -60,6 +64,7 @@ pub struct Store {
     path: PathBuf,
     writer: mpsc::Sender<Step>,
     readers: Arc<Mutex<Vec<Connection>>>,
+    reading: Arc<Semaphore>,
     routes: Arc<RwLock<Arc<Vec<Route>>>>,
     env: Env,
 }
@@ -85,7 +90,8 @@ impl Store {
         let (writer, steps) = mpsc::channel(4 * GROUP);
         let routes = Arc::new(RwLock::new(Arc::new(Vec::new())));
         tokio::spawn(write_loop(conn, steps, env.clone(), routes.clone()));
-        Ok(Self { path: path.to_owned(), writer, readers: Arc::default(), routes, env: env.clone() })
+        let reading = Arc::new(Semaphore::new(READERS));
+        Ok(Self { path: path.to_owned(), writer, readers: Arc::default(), reading, routes, env: env.clone() })
     }
 
     /// Takes the warden's lock beside the ledger. Fatal when another warden holds it.
@@ -144,6 +150,7 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
+        let _turn = self.reading.acquire().await;
         let (readers, path) = (self.readers.clone(), self.path.clone());
         blocking(move || {
             let idle = readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -280,7 +287,7 @@ fn connect(path: &Path, read_only: bool) -> Result<Connection> {
         conn.set_prepared_statement_cache_capacity(64);
         conn.pragma_update(None, "journal_mode", "wal")?;
         conn.pragma_update(None, "synchronous", "full")?;
-        conn.pragma_update(None, "cache_size", -8_000)?;
+        conn.pragma_update(None, "cache_size", if read_only { -CACHES.1 } else { -CACHES.0 })?;
         conn.pragma_update(None, "query_only", read_only)
     };
     set().map_err(|error| named(&error))?;
