@@ -94,30 +94,12 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::core::finding::{Held, Kind, Reason, State};
+    use crate::core::finding::{Finding, Held, Kind, Reason};
 
     fn alert(detail: &str, hours: usize) -> Alert {
-        let kind = Kind::DigestMissing;
-        let held = Held {
-            id: "0123456789ab".into(),
-            kind,
-            class: kind.class(),
-            severity: kind.severity(),
-            state: State::Open,
-            account: None,
-            region: None,
-            trail: None,
-            bucket: None,
-            object: None,
-            hours: vec![Timestamp::UNIX_EPOCH; hours],
-            detail: detail.into(),
-            first_seen: Timestamp::UNIX_EPOCH,
-            last_seen: Timestamp::UNIX_EPOCH,
-            resolved_at: None,
-            note: None,
-            count: 1,
-            url: kind.url(),
-        };
+        let hours = vec![Timestamp::UNIX_EPOCH; hours];
+        let held = Finding::new(Kind::DigestMissing, "chain", detail).hours(hours).held(Timestamp::UNIX_EPOCH);
+        let held = Held { id: "0123456789ab".into(), ..held };
         Alert::new(Reason::First, held, "w1")
     }
 

@@ -49,29 +49,12 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::core::finding::State;
+    use crate::core::finding::Finding;
 
     fn held(kind: Kind, severity: Severity, account: Option<&str>) -> Held {
-        Held {
-            id: "0123456789ab".into(),
-            kind,
-            class: kind.class(),
-            severity,
-            state: State::Open,
-            account: account.map(|text| AccountId::parse(text).unwrap()),
-            region: None,
-            trail: None,
-            bucket: None,
-            object: None,
-            hours: Vec::new(),
-            detail: String::new(),
-            first_seen: Timestamp::UNIX_EPOCH,
-            last_seen: Timestamp::UNIX_EPOCH,
-            resolved_at: None,
-            note: None,
-            count: 1,
-            url: kind.url(),
-        }
+        let mut finding = Finding::new(kind, "subject", "").severity(severity);
+        finding.account = account.map(|text| AccountId::parse(text).unwrap());
+        finding.held(Timestamp::UNIX_EPOCH)
     }
 
     fn route(matches: Match, to: &str) -> Route {

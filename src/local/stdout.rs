@@ -82,7 +82,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::core::finding::{Held, Kind, State};
+    use crate::core::finding::{Finding, Held, Kind};
 
     #[derive(Clone, Default)]
     struct Page(Arc<Mutex<Vec<u8>>>);
@@ -108,27 +108,9 @@ mod tests {
     }
 
     fn alert(reason: Reason) -> Alert {
-        let kind = Kind::LogModified;
-        let finding = Held {
-            id: "0123456789ab".into(),
-            kind,
-            class: kind.class(),
-            severity: kind.severity(),
-            state: State::Open,
-            account: None,
-            region: None,
-            trail: None,
-            bucket: None,
-            object: None,
-            hours: Vec::new(),
-            detail: "evil\n\u{1b}[2Jkey".into(),
-            first_seen: Timestamp::UNIX_EPOCH,
-            last_seen: Timestamp::from_second(1_700_000_000).unwrap(),
-            resolved_at: None,
-            note: None,
-            count: 1,
-            url: kind.url(),
-        };
+        let last_seen = Timestamp::from_second(1_700_000_000).unwrap();
+        let finding = Finding::new(Kind::LogModified, "key", "evil\n\u{1b}[2Jkey").held(last_seen);
+        let finding = Held { id: "0123456789ab".into(), ..finding };
         Alert::new(reason, finding, "w")
     }
 

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::core::finding::{Held, Kind, Reason, State};
+use crate::core::finding::{Finding, Held, Kind, Reason};
 
 type Seen = Arc<Mutex<Vec<(Headers, Vec<u8>)>>>;
 type Answer = (u16, Vec<(&'static str, String)>);
@@ -41,27 +41,8 @@ fn webhook(url: &Secret, secret: Option<&str>) -> Webhook {
 }
 
 fn alert() -> Alert {
-    let kind = Kind::DigestMissing;
-    let finding = Held {
-        id: "0123456789ab".into(),
-        kind,
-        class: kind.class(),
-        severity: kind.severity(),
-        state: State::Open,
-        account: None,
-        region: None,
-        trail: None,
-        bucket: None,
-        object: None,
-        hours: Vec::new(),
-        detail: "two hours".into(),
-        first_seen: Timestamp::UNIX_EPOCH,
-        last_seen: Timestamp::UNIX_EPOCH,
-        resolved_at: None,
-        note: None,
-        count: 1,
-        url: kind.url(),
-    };
+    let finding = Finding::new(Kind::DigestMissing, "chain", "two hours").held(Timestamp::UNIX_EPOCH);
+    let finding = Held { id: "0123456789ab".into(), ..finding };
     Alert::new(Reason::First, finding, "w")
 }
 
