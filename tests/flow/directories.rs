@@ -13,15 +13,15 @@ use crate::common::warden::{Warden, get, json, stderr, verb};
 use crate::expected;
 
 /// A played world's directories and configuration.
-struct Ground {
-    dir: tempfile::TempDir,
-    config: PathBuf,
+pub struct Ground {
+    pub dir: tempfile::TempDir,
+    pub config: PathBuf,
     state: PathBuf,
-    stage: Stage,
+    pub stage: Stage,
 }
 
 impl Ground {
-    fn of(world: &World) -> Self {
+    pub fn of(world: &World) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let stage = Stage::set(dir.path(), world, &Env::system()).expect("a stage");
         let config = dir.path().join("trailwarden.toml");
@@ -71,7 +71,7 @@ listen = "127.0.0.1:0"
         Connection::open(&self.state).expect("the ledger opens")
     }
 
-    fn drain(&self) {
+    pub fn drain(&self) {
         let output = verb(&self.config, &["run", "--drain"]);
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     }

@@ -9,3 +9,4 @@ mod cloud;
 mod directories;
 mod emulated;
 mod expected;
+mod scrub;
