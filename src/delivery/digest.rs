@@ -161,7 +161,7 @@ impl Step {
             },
         )?;
         if !signed && !unchecked {
-            digests::set_joined(tx, self.row.source, &self.row.key)?;
+            digests::set_joined(tx, self.row.source, &self.row.key, true)?;
         }
         let subject = format!("{}/{}", self.bucket, self.row.key);
         if !unchecked {
@@ -295,9 +295,9 @@ pub fn settle_joint(
         findings::resolve(tx, Kind::DigestMissing, &subject)?;
     }
     let settled = matches!(joint, Joint::Linked | Joint::Broken { .. } | Joint::Start);
-    if settled || (last_word && !matches!(joint, Joint::Horizon)) {
-        digests::set_joined(tx, chain.source, &link.key)?;
-    }
+    // A predecessor that turns up later opens the question again: what looked like a beginning may follow a gap.
+    let answered = settled || (last_word && !matches!(joint, Joint::Horizon));
+    digests::set_joined(tx, chain.source, &link.key, answered)?;
     Ok(Joined { joint, news })
 }
 
@@ -325,4 +325,65 @@ fn backfill_joint(tx: &Tx<'_>, chain: &Chain, link: &Link) -> rusqlite::Result<J
         Some(None) => Joint::Linked,
         None => Joint::Unjudged,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::id::Sha256;
+    use crate::core::key;
+    use crate::env::Env;
+    use crate::store::Store;
+
+    const ROOT: &str = "AWSLogs/o-a1b2c3d4e5/111122223333/CloudTrail-Digest/eu-west-1/2026/03/02/111122223333_CloudTrail-Digest_eu-west-1_org-main_us-east-1_";
+
+    fn starting(tx: &Tx<'_>, chain: &Chain, end: &str) -> rusqlite::Result<Link> {
+        let end: Timestamp = end.parse().expect("a time");
+        let key = format!("{ROOT}{}.json.gz", end.strftime("%Y%m%dT%H%M%SZ"));
+        let digest = NewDigest {
+            source: 1,
+            key: key.clone(),
+            chain: chain.id,
+            start: end - HOUR,
+            end,
+            verdict: Verdict::Good,
+            faulty: false,
+            sha: Some(Sha256::of(key.as_bytes())),
+            signature: Some(vec![1]),
+            previous: None,
+            logs: 0,
+            lacks: None,
+        };
+        digests::put(tx, &digest)?;
+        Ok(digests::link(tx.conn, 1, &key)?.expect("the digest"))
+    }
+
+    #[tokio::test]
+    async fn a_beginning_is_asked_about_again_when_an_older_digest_turns_up() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let env = Env::manual("2026-03-03T00:00:00Z".parse().expect("a time"), 1);
+        let store = Store::open(&dir.path().join("state.db"), &env).await.expect("a ledger");
+        let told = store
+            .write(|tx| {
+                objects::source_id(tx, "org")?;
+                let key::ObjectKey::Digest(parsed) = key::parse(&format!("{ROOT}20260302T100000Z.json.gz")) else {
+                    panic!("no digest's key")
+                };
+                let chain = digests::chain(tx, 1, &ChainId::of(&parsed))?;
+                let later = starting(tx, &chain, "2026-03-02T10:00:00Z")?;
+                settle_joint(tx, &chain, &later, "b", false)?;
+                assert!(digests::loose(tx.conn, 1, tx.now, 9)?.is_empty(), "a beginning leaves nothing to ask");
+                let older = starting(tx, &chain, "2026-03-02T07:00:00Z")?;
+                settle_joint(tx, &chain, &older, "b", false)?;
+                settle_joint(tx, &chain, &later, "b", false)?;
+                assert_eq!(digests::loose(tx.conn, 1, tx.now, 9)?.len(), 1);
+                settle_joint(tx, &chain, &later, "b", true)?;
+                assert!(digests::loose(tx.conn, 1, tx.now, 9)?.is_empty());
+                findings::list(tx.conn, false)
+            })
+            .await
+            .expect("a step");
+        assert_eq!(told.len(), 1);
+        assert_eq!((told[0].kind, told[0].hours.len()), (Kind::ChainRestarted, 2));
+    }
 }

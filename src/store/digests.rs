@@ -202,10 +202,11 @@ pub fn slots(conn: &Connection, chain: i64, from: Timestamp) -> Result<Vec<Slot>
         .collect()
 }
 
-pub fn set_joined(tx: &Tx<'_>, source: i64, key: &str) -> Result<()> {
+/// Whether anything more is to be learned of a digest's predecessor.
+pub fn set_joined(tx: &Tx<'_>, source: i64, key: &str, joined: bool) -> Result<()> {
     tx.conn
-        .prepare_cached("UPDATE digests SET joined = 1 WHERE source = ?1 AND key = ?2")?
-        .execute(params![source, key])
+        .prepare_cached("UPDATE digests SET joined = ?3 WHERE source = ?1 AND key = ?2")?
+        .execute(params![source, key, joined])
         .map(|_| ())
 }
 

@@ -86,7 +86,7 @@ impl Sweep {
             .trail(&parsed.trail);
         let (source, object) = (trail.id, object.to_owned());
         self.commit(move |tx| {
-            digests::set_joined(tx, source, &object)?;
+            digests::set_joined(tx, source, &object, true)?;
             Ok(if findings::hold(tx, &finding)? { vec![finding.kind] } else { vec![] })
         })
         .await
@@ -183,7 +183,7 @@ impl Sweep {
             let joined = settle_joint(tx, &chain, &link, &bucket, true)?;
             let mut news = joined.news;
             if joined.joint == Joint::Horizon {
-                digests::set_joined(tx, source, &link.key)?;
+                digests::set_joined(tx, source, &link.key, true)?;
                 let about = Finding::of_object(Kind::DigestMissing, &bucket, &link.key, String::new())
                     .account(chain.chain.account())
                     .region(&chain.chain.region)
@@ -204,7 +204,7 @@ impl Sweep {
 
     async fn settled(&self, trail: &Trail, object: &str) -> Result<()> {
         let (source, object) = (trail.id, object.to_owned());
-        self.commit(move |tx| digests::set_joined(tx, source, &object).map(|()| vec![])).await
+        self.commit(move |tx| digests::set_joined(tx, source, &object, true).map(|()| vec![])).await
     }
 
     async fn chains(&self, trail: &Trail) -> Result<Vec<Chain>> {
