@@ -176,7 +176,9 @@ fn seen(state: &std::path::Path) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stopping_and_killing_in_the_middle_changes_nothing() {
-    let mut rng = fastrand::Rng::new();
+    // The standard order once hid a gap; TRAILWARDEN_SEED tries another.
+    let seed = std::env::var("TRAILWARDEN_SEED").ok().and_then(|text| text.parse().ok());
+    let mut rng = fastrand::Rng::with_seed(seed.unwrap_or(1_878_178_285_190_426_448));
     eprintln!("seed {}", rng.get_seed());
     let Some((cloud, wanted)) = staged(&mut rng).await else { return };
     let whole = acts().puts().count() as u64;
