@@ -80,13 +80,13 @@ impl Store {
     /// Fatal when the file is newer than the program, cannot be written, or is ahead of the clock.
     pub async fn open(path: &Path, env: &Env) -> Result<Self> {
         let (file, now) = (path.to_owned(), env.now());
-        let conn = blocking(move || {
+        let open = move || {
             let conn = connect(&file, false)?;
             migrate(&conn)?;
             check_clock(&conn, now)?;
             Ok(conn)
-        })
-        .await?;
+        };
+        let conn = env.blocking(open).await??;
         let (writer, steps) = mpsc::channel(4 * GROUP);
         let routes = Arc::new(RwLock::new(Arc::new(Vec::new())));
         tokio::spawn(write_loop(conn, steps, env.clone(), routes.clone()));
@@ -152,14 +152,14 @@ impl Store {
     {
         let _turn = self.reading.acquire().await;
         let (readers, path) = (self.readers.clone(), self.path.clone());
-        blocking(move || {
+        let read = move || {
             let idle = readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let conn = idle.map_or_else(|| connect(&path, true), Ok)?;
             let answer = look(&conn).map_err(|error| classify("ledger:read", &error));
             readers.lock().unwrap_or_else(PoisonError::into_inner).push(conn);
             answer
-        })
-        .await
+        };
+        self.env.blocking(read).await?
     }
 
     pub fn env(&self) -> &Env {
@@ -174,7 +174,7 @@ where
     F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
 {
     let path = path.to_owned();
-    blocking(move || {
+    let look = move || {
         if !path.exists() {
             return Err(Error::permanent(
                 "ledger:open",
@@ -187,15 +187,8 @@ where
             return Err(newer(version));
         }
         look(&conn).map_err(|error| classify("ledger:read", &error))
-    })
-    .await
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(answer) => answer,
-        Err(error) => Err(Error::fatal("ledger", error)),
-    }
+    };
+    Env::system().blocking(look).await?
 }
 
 fn savepoint<T>(tx: &Tx<'_>, step: impl FnOnce(&Tx<'_>) -> rusqlite::Result<T>) -> Result<T> {
@@ -225,7 +218,7 @@ async fn write_loop(
     while steps.recv_many(&mut group, GROUP).await > 0 {
         let (batch, now) = (std::mem::take(&mut group), env.now());
         let routes = routes.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let done = tokio::task::spawn_blocking(move || {
+        let done = env.blocking(move || {
             commit(&conn, batch, now, &routes);
             conn
         });
