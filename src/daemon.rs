@@ -27,7 +27,6 @@ const POLL: Duration = Duration::from_secs(20);
 const STALLED: Duration = Duration::from_secs(120);
 /// How long a stop waits for messages in flight; well inside systemd's TimeoutStopSec.
 const STOP: Duration = Duration::from_secs(25);
-const ALERT_TICK: Duration = Duration::from_secs(1);
 
 /// What a drain left behind.
 #[derive(Debug, Clone, Copy, Default)]
@@ -369,12 +368,13 @@ impl Daemon {
 
     async fn send_alerts(&self) -> Result<()> {
         loop {
-            match self.current_alerts().pump().await {
+            let alerts = self.current_alerts();
+            match alerts.pump().await {
                 Ok(_) => self.health.worked("alerts"),
                 Err(error) if error.is_fatal() => return Err(error),
                 Err(error) => self.health.failed("alerts", &error),
             }
-            tokio::time::sleep(ALERT_TICK).await;
+            alerts.wait().await;
         }
     }
 }

@@ -9,13 +9,14 @@ pub mod lists;
 pub mod objects;
 pub mod outbox;
 
+use std::cell::Cell;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
 use crate::core::route::Route;
 use crate::env::Env;
@@ -37,6 +38,8 @@ pub struct Tx<'a> {
     pub conn: &'a Connection,
     pub now: Timestamp,
     pub routes: &'a [Route],
+    /// Set by whoever leaves work for the outbox's reader, who hears of it after the commit.
+    pub rings: &'a Cell<bool>,
 }
 
 impl Tx<'_> {
@@ -66,6 +69,7 @@ pub struct Store {
     readers: Arc<Mutex<Vec<Connection>>>,
     reading: Arc<Semaphore>,
     routes: Arc<RwLock<Arc<Vec<Route>>>>,
+    bell: Arc<Notify>,
     env: Env,
 }
 
@@ -89,9 +93,9 @@ impl Store {
         let conn = env.blocking(open).await??;
         let (writer, steps) = mpsc::channel(4 * GROUP);
         let routes = Arc::new(RwLock::new(Arc::new(Vec::new())));
-        tokio::spawn(write_loop(conn, steps, env.clone(), routes.clone()));
-        let reading = Arc::new(Semaphore::new(READERS));
-        Ok(Self { path: path.to_owned(), writer, readers: Arc::default(), reading, routes, env: env.clone() })
+        let (bell, reading) = (Arc::<Notify>::default(), Arc::new(Semaphore::new(READERS)));
+        tokio::spawn(write_loop(conn, steps, env.clone(), routes.clone(), bell.clone()));
+        Ok(Self { path: path.to_owned(), writer, readers: Arc::default(), reading, routes, bell, env: env.clone() })
     }
 
     /// Takes the warden's lock beside the ledger. Fatal when another warden holds it.
@@ -162,6 +166,11 @@ impl Store {
         self.env.blocking(read).await?
     }
 
+    /// Returns when a commit since the last call has left an alert to be sent.
+    pub async fn rung(&self) {
+        self.bell.notified().await;
+    }
+
     pub fn env(&self) -> &Env {
         &self.env
     }
@@ -213,32 +222,35 @@ async fn write_loop(
     mut steps: mpsc::Receiver<Step>,
     env: Env,
     routes: Arc<RwLock<Arc<Vec<Route>>>>,
+    bell: Arc<Notify>,
 ) {
     let mut group = Vec::with_capacity(GROUP);
     while steps.recv_many(&mut group, GROUP).await > 0 {
         let (batch, now) = (std::mem::take(&mut group), env.now());
         let routes = routes.read().unwrap_or_else(PoisonError::into_inner).clone();
         let done = env.blocking(move || {
-            commit(&conn, batch, now, &routes);
-            conn
+            let rings = commit(&conn, batch, now, &routes);
+            (conn, rings)
         });
-        match done.await {
-            Ok(back) => conn = back,
-            Err(_) => return,
+        let Ok((back, rings)) = done.await else { return };
+        conn = back;
+        if rings {
+            bell.notify_one();
         }
     }
 }
 
-/// One transaction for many steps. A crash in here means that none of them happened.
-fn commit(conn: &Connection, batch: Vec<Step>, now: Timestamp, routes: &[Route]) {
+/// One transaction for many steps; answers whether the outbox has news. A crash in here means that none of them happened.
+fn commit(conn: &Connection, batch: Vec<Step>, now: Timestamp, routes: &[Route]) -> bool {
     if let Err(error) = conn.execute_batch("BEGIN IMMEDIATE") {
         let error = classify("ledger:begin", &error);
         for step in batch {
             step(Err(error.clone()))(None);
         }
-        return;
+        return false;
     }
-    let tx = Tx { conn, now, routes };
+    let rings = Cell::new(false);
+    let tx = Tx { conn, now, routes, rings: &rings };
     let replies: Vec<Reply> = batch.into_iter().map(|step| step(Ok(&tx))).collect();
     let committed = remember_time(conn, now).and_then(|()| conn.execute_batch("COMMIT"));
     let failure = committed.err().map(|error| classify("ledger:commit", &error));
@@ -248,6 +260,7 @@ fn commit(conn: &Connection, batch: Vec<Step>, now: Timestamp, routes: &[Route])
     for reply in replies {
         reply(failure.clone());
     }
+    rings.get()
 }
 
 fn remember_time(conn: &Connection, now: Timestamp) -> rusqlite::Result<()> {
