@@ -1,10 +1,11 @@
 //! A notification's way: receive, hold, settle every notice of the message, then and only then delete it.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
@@ -22,6 +23,11 @@ use crate::trail::Trail;
 const PERMANENT_DELAY: Duration = Duration::from_secs(900);
 /// Receipts deleted in one call, at most.
 const DONE_BATCH: usize = 100;
+
+/// Messages of one answer, at most.
+const ANSWER: usize = 10;
+/// Receives under way at once while the queue is full.
+const CALLS: usize = 8;
 
 /// What happened to a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,8 +51,12 @@ pub struct Ingest {
     deliveries: Arc<Deliveries>,
     trail: Arc<Trail>,
     permits: Arc<Semaphore>,
+    /// How many receives the next round makes at once.
+    calls: AtomicUsize,
+    /// What no message can be settled with any more.
+    broken: OnceLock<Error>,
     held: Arc<Mutex<Holding>>,
-    deferred: Arc<std::sync::atomic::AtomicU64>,
+    deferred: Arc<AtomicU64>,
     done: mpsc::Sender<String>,
 }
 
@@ -57,6 +67,8 @@ impl Ingest {
         let held = Arc::<Mutex<Holding>>::default();
         let this = Arc::new(Self {
             permits: Arc::new(Semaphore::new(messages.max(1))),
+            calls: AtomicUsize::new(1),
+            broken: OnceLock::new(),
             held: held.clone(),
             deferred: Arc::default(),
             done,
@@ -68,21 +80,43 @@ impl Ingest {
         this
     }
 
-    /// One long poll; what it brings is settled in the background. Answers how many messages came.
+    /// One long poll, or several short ones at once while the queue has more than one answer holds; what they bring is settled
+    /// in the background. Answers how many messages came; an error that is fatal may be that of an earlier message.
     pub async fn receive(self: &Arc<Self>, wait: Duration) -> Result<usize> {
         let Ok(first) = self.permits.clone().acquire_owned().await else { return Ok(0) };
+        if let Some(error) = self.broken.get() {
+            return Err(error.clone());
+        }
+        let calls = self.calls.load(Ordering::Relaxed);
         let mut permits = vec![first];
-        while permits.len() < 10
+        while permits.len() < calls * ANSWER
             && let Ok(another) = self.permits.clone().try_acquire_owned()
         {
             permits.push(another);
         }
-        let messages = self.trail.queue.receive(permits.len(), wait).await?;
-        let metrics = &self.deliveries.metrics;
-        metrics.last_receive.set(self.deliveries.env.now().as_second() as f64);
-        let received = messages.len();
-        // Every message is held, and its visibility extended, from here on: also those that still wait for a thread.
-        let since = Instant::now();
+        // What a short poll brought must not wait for a long one.
+        let wait = if permits.len() > ANSWER { Duration::ZERO } else { wait };
+        let asked = permits.chunks(ANSWER).map(|permits| self.trail.queue.receive(permits.len(), wait));
+        let answers = futures_util::future::join_all(asked).await;
+        let full = answers.iter().all(|answer| answer.as_ref().is_ok_and(|messages| messages.len() == ANSWER));
+        self.calls.store(if full { (calls * 2).min(CALLS) } else { 1 }, Ordering::Relaxed);
+        let (mut messages, mut failed) = (Vec::new(), None);
+        for answer in answers {
+            match answer {
+                Ok(more) => messages.extend(more),
+                Err(error) => failed = Some(error),
+            }
+        }
+        if let (Some(error), true) = (failed, messages.is_empty()) {
+            return Err(error);
+        }
+        self.deliveries.metrics.last_receive.set(self.deliveries.env.now().as_second() as f64);
+        Ok(self.take(messages, permits))
+    }
+
+    /// Every message is held, and its visibility extended, from here on: also those that still wait for a thread.
+    fn take(self: &Arc<Self>, messages: Vec<Message>, permits: Vec<OwnedSemaphorePermit>) -> usize {
+        let (received, since) = (messages.len(), Instant::now());
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         for (message, permit) in messages.into_iter().zip(permits) {
             let (this, receipt) = (self.clone(), message.receipt.clone());
@@ -92,8 +126,8 @@ impl Ingest {
             });
             held.insert(receipt, Held { since, work: work.abort_handle() });
         }
-        metrics.held_messages.set(held.len() as i64);
-        Ok(received)
+        self.deliveries.metrics.held_messages.set(held.len() as i64);
+        received
     }
 
     /// Messages that are received and not settled.
@@ -103,7 +137,7 @@ impl Ingest {
 
     /// Messages that were given back because their objects could not be read.
     pub fn deferred(&self) -> u64 {
-        self.deferred.load(std::sync::atomic::Ordering::Relaxed)
+        self.deferred.load(Ordering::Relaxed)
     }
 
     async fn finish(&self, message: Message) {
@@ -125,7 +159,10 @@ impl Ingest {
                     error = %error, error.class = error.class.name(), "message deferred");
                 self.deliveries.metrics.message("deferred");
                 if error.class == Class::Permanent {
-                    self.deferred.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    self.deferred.fetch_add(1, Ordering::Relaxed);
+                }
+                if error.is_fatal() {
+                    let _ = self.broken.set(error);
                 }
                 if let Err(error) = self.trail.queue.later(&receipt, delay).await {
                     tracing::debug!(error = %error, "the message comes back by itself when its visibility ends");
