@@ -71,6 +71,10 @@ pub struct Verify {
     pub scrub: Text,
     pub scrub_limit: Text,
     pub unlisted_after: Text,
+    pub reconcile: Text,
+    pub reconcile_window: Text,
+    pub reconcile_history: Text,
+    pub reconcile_requests: Number,
 }
 
 /// The keys of every kind of channel; which belong together is for the reader to say.

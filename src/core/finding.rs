@@ -207,6 +207,10 @@ kinds! {
         "an object exceeds the size limits"
         "It is larger than `limits.object`, or inflates beyond `limits.inflated` or `limits.ratio`. CloudTrail's own limit is 50 MB before compression."
         "Look at who wrote it; raise the limit only if CloudTrail did."
+    NotificationsLost "notifications_lost" Ingest Medium
+        "deliveries that no notification announced"
+        "Comparing bucket and ledger found ten or more objects that were delivered while the warden watched and never announced. They have been judged like any other; until then nobody looked at them."
+        "Check the bucket's notification configuration, the rules and topics between bucket and queue, the queue's policy and retention, and whether somebody purged it."
     RecordMalformed "record_malformed" Ingest Medium
         "records that are no CloudTrail records"
         "Elements of a log file lack an event time or are no objects. The other records of the file are kept."

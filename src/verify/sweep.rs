@@ -18,6 +18,7 @@ use crate::core::key::{self, DigestKey, ObjectKey};
 use crate::core::notice::Notice;
 use crate::delivery::{Deliveries, Fate, missing, settle_joint};
 use crate::error::{Class, Result};
+use crate::health::Pulse;
 use crate::metrics::KindLabel;
 use crate::store::digests::{self, Chain};
 use crate::store::objects;
@@ -32,11 +33,12 @@ const KEYS: usize = 200;
 pub struct Sweep {
     deliveries: Arc<Deliveries>,
     grace: SignedDuration,
+    pub pulse: Pulse,
 }
 
 impl Sweep {
     pub fn new(deliveries: Arc<Deliveries>) -> Self {
-        Self { grace: deliveries.grace, deliveries }
+        Self { grace: deliveries.grace, deliveries, pulse: Pulse::default() }
     }
 
     /// Looks at everything once. Objects that cannot be read now are left for the next sweep.
@@ -315,6 +317,7 @@ impl Sweep {
 
     /// What one object refuses must not stop the sweep: `None` means that it could not be told now.
     fn tolerate<T>(&self, outcome: Result<T>) -> Result<Option<T>> {
+        self.pulse.beat();
         match outcome {
             Ok(value) => Ok(Some(value)),
             Err(error) if error.class == Class::Fatal => Err(error),
