@@ -7,9 +7,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A loop that rests says so this often: resting is not hanging.
-const REST: Duration = Duration::from_secs(20);
-
 /// What a loop last reported.
 #[derive(Debug, Clone)]
 struct Beat {
@@ -61,6 +58,11 @@ impl Health {
         self.update(name, |beat| beat.trouble = Some(why.to_string()));
     }
 
+    /// A part of its work goes on, so that the rest may take longer.
+    pub fn moved(&self, name: &str) {
+        self.update(name, |beat| beat.worked = beat.turned);
+    }
+
     fn update(&self, name: &str, change: impl FnOnce(&mut Beat)) {
         if let Some(beat) = self.loops.lock().unwrap_or_else(PoisonError::into_inner).get_mut(name) {
             beat.turned = Instant::now();
@@ -72,27 +74,25 @@ impl Health {
         self.stopping.store(true, Ordering::Relaxed);
     }
 
-    /// Loops that hang; empty when live.
-    pub fn not_live(&self) -> Vec<String> {
+    /// Loops that hang: name and reason.
+    pub fn hung(&self) -> Vec<(String, String)> {
         self.reasons(|beat| {
             let still = beat.turned.elapsed();
             (still > beat.patience).then(|| format!("no progress for {} s", still.as_secs()))
         })
-        .into_iter()
-        .map(|(name, why)| format!("{name}: {why}"))
-        .collect()
     }
 
-    /// Loops that hang, or have done nothing of what they are for in the time that they have for it: name and reason.
+    /// Loops that hang; empty when live.
+    pub fn not_live(&self) -> Vec<String> {
+        self.hung().into_iter().map(|(name, why)| format!("{name}: {why}")).collect()
+    }
+
+    /// Loops that have done nothing of what they are for in the time that they have for it: name and reason.
     pub fn stuck(&self) -> Vec<(String, String)> {
         self.reasons(|beat| {
-            let (still, idle) = (beat.turned.elapsed(), beat.worked.elapsed());
+            let idle = beat.worked.elapsed();
             let why = beat.trouble.as_ref().map_or_else(String::new, |trouble| format!(": {trouble}"));
-            if still > beat.patience {
-                Some(format!("no progress for {} s", still.as_secs()))
-            } else {
-                (idle > beat.objective).then(|| format!("has not worked for {} s{why}", idle.as_secs()))
-            }
+            (idle > beat.objective).then(|| format!("has not worked for {} s{why}", idle.as_secs()))
         })
     }
 
@@ -149,14 +149,12 @@ impl Pulse {
         }
     }
 
-    /// Sleeps, and is seen to.
+    /// Sleeps, and is known to: resting is not hanging.
     pub async fn rest(&self, time: Duration) {
-        let end = Instant::now() + time;
-        while Instant::now() < end {
-            self.beat();
-            tokio::time::sleep_until(end.min(Instant::now() + REST)).await;
+        if let Some((health, name)) = &self.0 {
+            health.update(name, |beat| beat.turned += time);
         }
-        self.beat();
+        tokio::time::sleep(time).await;
     }
 }
 

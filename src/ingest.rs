@@ -1,18 +1,22 @@
 //! A notification's way: receive, hold, settle every notice of the message, then and only then delete it.
 
+mod backlog;
+
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
+use self::backlog::Backlog;
 use crate::core::finding::{Finding, Kind};
 use crate::core::notice::{self, Opened};
 use crate::core::printable;
 use crate::delivery::{Deliveries, Fate};
 use crate::error::{Class, Error, Result};
-use crate::retry::{Policy, retry};
+use crate::retry::{Policy, Quiet, retry};
 use crate::seam::Message;
 use crate::store::{findings, lists};
 use crate::trail::Trail;
@@ -36,6 +40,9 @@ pub struct Ingest {
     permits: Arc<Semaphore>,
     held: Arc<Mutex<BTreeMap<String, Instant>>>,
     deferred: Arc<std::sync::atomic::AtomicU64>,
+    settled: std::sync::atomic::AtomicU64,
+    backlog: Mutex<Backlog>,
+    quiet: Quiet,
     done: mpsc::Sender<String>,
 }
 
@@ -48,6 +55,9 @@ impl Ingest {
             permits: Arc::new(Semaphore::new(messages.max(1))),
             held: held.clone(),
             deferred: Arc::default(),
+            settled: Default::default(),
+            backlog: Mutex::new(Backlog::new(PERMANENT_DELAY.max(trail.queue.visibility()))),
+            quiet: Quiet::default(),
             done,
             deliveries,
             trail,
@@ -70,6 +80,7 @@ impl Ingest {
         let metrics = &self.deliveries.metrics;
         metrics.last_receive.set(self.deliveries.env.now().as_second() as f64);
         let received = messages.len();
+        self.backlog().received(&messages, self.deliveries.env.now());
         // Every message is held, and its visibility extended, from here on: also those that still wait for a thread.
         let now = Instant::now();
         {
@@ -87,9 +98,23 @@ impl Ingest {
         Ok(received)
     }
 
+    /// How long the oldest message has waited that is known to wait; `None` before the queue has answered.
+    pub fn age(&self) -> Option<SignedDuration> {
+        self.backlog().age(self.deliveries.env.now())
+    }
+
+    fn backlog(&self) -> MutexGuard<'_, Backlog> {
+        self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Messages that are received and not settled.
     pub fn in_flight(&self) -> usize {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Messages settled since the start.
+    pub fn settled(&self) -> u64 {
+        self.settled.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     /// Messages that were given back because their objects could not be read.
@@ -103,6 +128,8 @@ impl Ingest {
         match outcome {
             Ok(()) => {
                 self.deliveries.metrics.message("done");
+                self.backlog().settled(&message.id);
+                self.settled.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                 // The receipt stays held until it is deleted.
                 let _ = self.done.send(receipt).await;
                 return;
@@ -112,8 +139,11 @@ impl Ingest {
                     Class::Permanent => PERMANENT_DELAY,
                     _ => crate::retry::delay_after(&self.deliveries.env, message.deliveries.saturating_sub(1), &error),
                 };
-                tracing::warn!(trail = self.trail.name, message.id, message.deliveries, delay_ms = delay.as_millis() as u64,
-                    error = %error, error.class = error.class.name(), "message deferred");
+                self.backlog().deferred(&message.id, error.class == Class::Permanent);
+                if let Some(since) = self.quiet.say(&error) {
+                    tracing::warn!(trail = self.trail.name, message.id, message.deliveries, delay_ms = delay.as_millis() as u64,
+                        error = %error, error.class = error.class.name(), since, "messages deferred");
+                }
                 self.deliveries.metrics.message("deferred");
                 if error.class == Class::Permanent {
                     self.deferred.fetch_add(1, std::sync::atomic::Ordering::Relaxed);

@@ -42,6 +42,7 @@ pub struct Metrics {
     pub receive_failures: Counter,
     pub held_messages: Gauge,
     pub queue_visible: Gauge,
+    pub queue_age: Seconds,
     pub objects_missing: Gauge,
     pub alerts_due: Gauge,
     pub alert_oldest: Seconds,
@@ -91,6 +92,11 @@ impl Metrics {
         gauge("alerts_due", "Alerts that are due and not sent", self.alerts_due.clone());
         let mut seconds = |name: &str, help: &str, metric: Seconds| registry.register(name, help, metric);
         seconds("alert_oldest_seconds", "Age of the oldest alert that is due", self.alert_oldest.clone());
+        seconds(
+            "queue_age_seconds",
+            "Age of the oldest message that is known to wait in a queue",
+            self.queue_age.clone(),
+        );
         seconds("last_receive_timestamp_seconds", "When the queue last answered", self.last_receive.clone());
         seconds("last_sweep_timestamp_seconds", "When the last sweep ended", self.last_sweep.clone());
         seconds(

@@ -76,6 +76,7 @@ fn say_trail(trail: &Trail, lines: &mut Lines) {
     say("validation", trail.validation.name().into());
     say("writers", trail.writers.join(", "));
     say("visibility", show_duration(trail.visibility));
+    say("queue_age", show_duration(trail.queue_age));
 }
 
 fn tell_channel(channel: &Channel) -> String {

@@ -103,6 +103,8 @@ pub struct Trail {
     /// Patterns (`*` stands for anything) of principals that may write.
     pub writers: Vec<String>,
     pub visibility: Duration,
+    /// A message that waits for longer is news.
+    pub queue_age: Duration,
 }
 
 /// Who writes CloudTrail's deliveries, as EventBridge and as S3 name it.

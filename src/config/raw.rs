@@ -61,6 +61,7 @@ pub struct Trail {
     pub validation: Text,
     pub writers: Texts,
     pub visibility: Text,
+    pub queue_age: Text,
 }
 
 #[derive(Debug, Default, Deserialize)]

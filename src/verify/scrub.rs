@@ -8,6 +8,7 @@ use crate::delivery::Deliveries;
 use crate::error::Result;
 use crate::health::Pulse;
 use crate::metrics::{KindLabel, Outcome};
+use crate::retry::Quiet;
 use crate::seam::Got;
 use crate::store::objects::{self, Known};
 use crate::store::{findings, lists};
@@ -20,11 +21,12 @@ const BATCH: usize = 200;
 pub struct Scrub {
     deliveries: Arc<Deliveries>,
     pub pulse: Pulse,
+    quiet: Quiet,
 }
 
 impl Scrub {
     pub fn new(deliveries: Arc<Deliveries>) -> Self {
-        Self { deliveries, pulse: Pulse::default() }
+        Self { deliveries, pulse: Pulse::default(), quiet: Quiet::default() }
     }
 
     /// Goes on where the last one stopped, until `budget` stored bytes were read. True when the end was reached.
@@ -65,7 +67,9 @@ impl Scrub {
             Err(error) if error.is_fatal() => return Err(error),
             Err(error) if error.code.as_deref() == Some("InvalidObjectState") => return self.attest(trail, row).await,
             Err(error) => {
-                tracing::warn!(error = %error, object.key = row.key, "could not be scrubbed");
+                if let Some(since) = self.quiet.say(&error) {
+                    tracing::warn!(error = %error, object.key = row.key, since, "could not be scrubbed");
+                }
                 self.tally("unchecked");
                 return Ok(());
             }

@@ -20,6 +20,7 @@ use crate::delivery::{Deliveries, Fate, missing, settle_joint};
 use crate::error::{Class, Result};
 use crate::health::Pulse;
 use crate::metrics::KindLabel;
+use crate::retry::Quiet;
 use crate::store::digests::{self, Chain};
 use crate::store::objects;
 use crate::store::{Tx, findings};
@@ -36,11 +37,12 @@ pub struct Sweep {
     deliveries: Arc<Deliveries>,
     grace: SignedDuration,
     pub pulse: Pulse,
+    quiet: Quiet,
 }
 
 impl Sweep {
     pub fn new(deliveries: Arc<Deliveries>) -> Self {
-        Self { grace: deliveries.grace, deliveries, pulse: Pulse::default() }
+        Self { grace: deliveries.grace, deliveries, pulse: Pulse::default(), quiet: Quiet::default() }
     }
 
     /// Looks at everything once. Objects that cannot be read now are left for the next sweep.
@@ -356,7 +358,9 @@ impl Sweep {
             Ok(value) => Ok(Some(value)),
             Err(error) if error.class == Class::Fatal => Err(error),
             Err(error) => {
-                tracing::warn!(error = %error, error.class = error.class.name(), "could not check");
+                if let Some(since) = self.quiet.say(&error) {
+                    tracing::warn!(error = %error, error.class = error.class.name(), since, "could not check");
+                }
                 Ok(None)
             }
         }
