@@ -112,8 +112,9 @@ async fn lost_notifications_are_repaired_and_many_of_them_are_told() {
     day.ground.drain();
     let (works, config) = day.works().await;
     let before = known(&works).await;
+    // Some of it the sweep has repaired: what a digest lists, and what another digest names.
     let lost = day.keys.len() - before.len();
-    assert!(lost >= 20, "only {lost} notifications were lost");
+    assert!(lost >= 10, "only {lost} notifications were lost");
     complete(&works, &config).await;
     assert_eq!(known(&works).await, day.keys);
     let tally = recent(&works).await.tally;
@@ -143,8 +144,8 @@ async fn what_no_notification_ever_named_is_found_all_accounts_and_regions_of_it
     let (works, config) = day.works().await;
     let forgotten = |key: &&String| name(key).starts_with(&account) || name(key).contains(region);
     let forgotten = day.keys.iter().filter(forgotten).count();
-    assert!(forgotten > 100);
-    assert_eq!(known(&works).await.len(), day.keys.len() - forgotten);
+    let unknown = day.keys.len() - known(&works).await.len();
+    assert!(forgotten > 100 && unknown > 100, "{unknown} of {forgotten} are not known");
     complete(&works, &config).await;
     assert_eq!(known(&works).await, day.keys);
     // Nothing is wrong with what was found: the chains hold.
@@ -278,8 +279,8 @@ async fn slices_keep_to_their_budget_and_another_process_goes_on_where_one_died(
         let before = asked.load(Ordering::Relaxed);
         let ended = reconcile.slice(6, upto).await.expect("a slice");
         let took = asked.load(Ordering::Relaxed) - before;
-        // Finding the roots anew takes a few; a slice that remembers them takes none for it.
-        assert!(took <= 6 + 4, "{took} requests");
+        // Finding the roots and the account's regions anew takes a few; one that goes on remembers them.
+        assert!(took <= 6 + 8, "{took} requests");
         folders.insert(serde_json::to_string(&recent(&works).await).expect("text"));
         slices += 1;
         assert!(slices < 1_000, "it does not come on: {folders:#?}");
@@ -310,12 +311,8 @@ async fn a_slice_that_lives_on_pays_back_what_it_took_too_many() {
     let all = asked.load(Ordering::Relaxed);
     assert!(all <= (slices + 1) * each, "{all} requests in {slices} slices of {each}");
     assert!(all + 2 * each >= slices * each, "{all} requests in {slices} slices of {each}: time was wasted");
-    let found = trailwarden_requests(&works);
-    assert!(found.contains(&format!("trailwarden_reconcile_requests_total {all}\n")), "{found}");
-}
-
-fn trailwarden_requests(works: &Works) -> String {
-    works.metrics.render()
+    let metrics = works.metrics.render();
+    assert!(metrics.contains(&format!("trailwarden_reconcile_requests_total {all}\n")), "{metrics}");
 }
 
 #[tokio::test]
@@ -325,6 +322,7 @@ async fn wherever_the_bucket_fails_the_round_goes_on_and_ends_with_the_same() {
     let (works, config) = day.works().await;
     let upto = announced_upto(&works);
     let gone: Vec<&String> = day.keys.iter().filter(|key| dice(key, 37)).collect();
+    let before = known(&works).await;
     gone.iter().for_each(|key| day.remove(key));
     let mut failures = 0;
     for answers in (1..).step_by(3) {
@@ -343,7 +341,7 @@ async fn wherever_the_bucket_fails_the_round_goes_on_and_ends_with_the_same() {
     assert_eq!(known(&works).await, wanted);
     let told = told(&works).await;
     let removed: Vec<_> = told.iter().filter(|held| held.kind == Kind::EvidenceRemoved).collect();
-    let was_known = gone.iter().filter(|key| !dice(name(key), 6)).count();
+    let was_known = gone.iter().filter(|key| before.contains(**key)).count();
     assert_eq!(removed.len(), was_known);
     assert!(removed.iter().all(|held| held.count == 1));
 }

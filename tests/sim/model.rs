@@ -51,7 +51,7 @@ impl Model {
                 Step::Remove { .. } => {}
             }
         }
-        let mut excused = vec![Kind::QueueStalled, Kind::CredentialsFailing];
+        let mut excused = vec![Kind::QueueStalled, Kind::QueueBacklogged, Kind::CredentialsFailing, Kind::LoopStuck];
         if denied {
             excused.push(Kind::ObjectUnreadable);
         }

@@ -83,6 +83,8 @@ pub struct Place {
     folder: String,
     /// All up to this key is compared.
     after: String,
+    /// The whole folder is.
+    done: bool,
     pub tally: Tally,
 }
 
@@ -213,7 +215,8 @@ impl Walk {
             let known = ahead.known.get(&root).cloned().unwrap_or_default();
             let folders = self.region_folders(bucket, &root, known).await?;
             if self.place.root != root {
-                (self.place.root, self.place.folder, self.place.after) = (root, String::new(), String::new());
+                let (span, began, tally) = (self.place.span.clone(), self.place.began, self.place.tally.clone());
+                self.place = Place { root, tally, ..Place::at(span, began) };
             }
             if let Some(ahead) = &mut self.ahead {
                 ahead.roots.pop_front();
@@ -260,7 +263,8 @@ impl Walk {
         let mut folders: Vec<String> = folders.into_iter().collect();
         folders.sort_by_key(|folder| in_order(folder));
         if self.place.root == root {
-            folders.retain(|folder| in_order(folder) >= in_order(&self.place.folder));
+            let (at, done) = (in_order(&self.place.folder), self.place.done);
+            folders.retain(|folder| if done { in_order(folder) > at } else { in_order(folder) >= at });
         }
         Ok(folders)
     }
@@ -289,7 +293,8 @@ impl Walk {
         let held: HashSet<String> = held.into_iter().collect();
         self.unannounced(listed, &held, heard).await?;
 
-        if upto >= last && let Some(ahead) = &mut self.ahead {
+        self.place.done = upto >= last;
+        if self.place.done && let Some(ahead) = &mut self.ahead {
             ahead.folders.pop_front();
         }
         (self.place.folder, self.place.after) = (folder.to_owned(), upto);
