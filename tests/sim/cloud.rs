@@ -163,7 +163,7 @@ impl Cloud {
                 *state.met.entry(kind).or_default() += 1;
                 state.trace.push(kind as u8);
             }
-            if state.crash_at.is_some_and(|at| state.calls >= at) {
+            if state.crash_at.is_some_and(|at| state.calls >= at) && now < state.faults.until {
                 state.crash_at = None;
                 self.tripped.notify_one();
             }
