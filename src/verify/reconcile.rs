@@ -199,7 +199,8 @@ impl Reconcile {
 fn lost_finding(trail: &Trail, tally: &Tally) -> Finding {
     let mut places: Vec<_> = tally.places.iter().filter(|(_, found)| found.repaired > 0).collect();
     places.sort_by_key(|(_, found)| std::cmp::Reverse(found.repaired));
-    let worst: Vec<String> = places.iter().take(5).map(|(place, found)| format!("{} in {place}", found.repaired)).collect();
+    let worst: Vec<String> =
+        places.iter().take(5).map(|(place, found)| format!("{} in {place}", found.repaired)).collect();
     let detail = format!(
         "{} objects lay in the bucket and were never announced; they are settled now. Most: {}",
         tally.unannounced,

@@ -137,7 +137,8 @@ async fn lost_notifications_are_repaired_and_many_of_them_are_told() {
 #[tokio::test]
 async fn what_no_notification_ever_named_is_found_all_accounts_and_regions_of_it() {
     // A whole account, and one region of the others.
-    let probe = world(22, Scale { accounts: 4, regions: 3, hours: 30, logs_per_hour: (1, 2), records_per_log: (1, 2) }, &[]);
+    let probe =
+        world(22, Scale { accounts: 4, regions: 3, hours: 30, logs_per_hour: (1, 2), records_per_log: (1, 2) }, &[]);
     let (account, region) = (probe.members[1].account.to_string(), "us-east-1");
     let day = Day::of(22, |name| !name.starts_with(&account) && !name.contains(region));
     day.ground.drain();
@@ -280,7 +281,7 @@ async fn slices_keep_to_their_budget_and_another_process_goes_on_where_one_died(
         let ended = reconcile.slice(6, upto).await.expect("a slice");
         let took = asked.load(Ordering::Relaxed) - before;
         // Finding the roots and the account's regions anew takes a few; one that goes on remembers them.
-        assert!(took <= 6 + 8, "{took} requests");
+        assert!(took <= 6 + 12, "{took} requests");
         folders.insert(serde_json::to_string(&recent(&works).await).expect("text"));
         slices += 1;
         assert!(slices < 1_000, "it does not come on: {folders:#?}");

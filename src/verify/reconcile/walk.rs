@@ -294,7 +294,9 @@ impl Walk {
         self.unannounced(listed, &held, heard).await?;
 
         self.place.done = upto >= last;
-        if self.place.done && let Some(ahead) = &mut self.ahead {
+        if self.place.done
+            && let Some(ahead) = &mut self.ahead
+        {
             ahead.folders.pop_front();
         }
         (self.place.folder, self.place.after) = (folder.to_owned(), upto);
@@ -354,15 +356,16 @@ impl Walk {
         let mut known = (all - unknown.len()) as u64;
         let (now, grace) = (self.deliveries.env.now(), self.deliveries.grace);
         let late = |at: Timestamp| at <= heard.upto || at > now + AHEAD;
-        let settling = unknown.into_iter().filter(|object| delivered(&object.key, grace).is_none_or(late)).map(|object| {
-            let (deliveries, trail, pulse) = (self.deliveries.clone(), self.trail.clone(), self.pulse.clone());
-            async move {
-                let notice = Notice::listed(trail.name_or(""), &object.key, object.size, object.etag);
-                let outcome = deliveries.settle(&trail, &notice).await;
-                pulse.beat();
-                (object.key, outcome)
-            }
-        });
+        let settling =
+            unknown.into_iter().filter(|object| delivered(&object.key, grace).is_none_or(late)).map(|object| {
+                let (deliveries, trail, pulse) = (self.deliveries.clone(), self.trail.clone(), self.pulse.clone());
+                async move {
+                    let notice = Notice::listed(trail.name_or(""), &object.key, object.size, object.etag);
+                    let outcome = deliveries.settle(&trail, &notice).await;
+                    pulse.beat();
+                    (object.key, outcome)
+                }
+            });
         let settling: Vec<_> = settling.collect();
         let settled: Vec<_> = futures_util::stream::iter(settling).buffer_unordered(AT_ONCE).collect().await;
         if let Some(error) = all_fail(&settled) {
