@@ -92,10 +92,10 @@ impl Alerts {
             match channel.send(&key, &alert).await {
                 Ok(()) => {
                     self.tally(name, "sent");
-                    let name = name.to_owned();
+                    let (name, others) = (name.to_owned(), self.others(name));
                     let step = move |tx: &Tx<'_>| {
                         outbox::sent(tx, &due)?;
-                        findings::resolve(tx, Kind::ChannelFailing, &name).map(|_| ())
+                        around(tx, &others, |tx| findings::resolve(tx, Kind::ChannelFailing, &name)).map(|_| ())
                     };
                     self.store.write(step).await?;
                     sent += 1;
@@ -213,11 +213,11 @@ impl Alerts {
     }
 }
 
-/// Raises something by the routes, but for the channels that are not among `others`.
+/// Raises or resolves something by the routes, but for the channels that are not among `others`.
 fn around(
     tx: &Tx<'_>,
     others: &[String],
-    raise: impl FnOnce(&Tx<'_>) -> rusqlite::Result<bool>,
+    change: impl FnOnce(&Tx<'_>) -> rusqlite::Result<bool>,
 ) -> rusqlite::Result<bool> {
     let routes: Vec<_> = tx
         .routes
@@ -231,5 +231,5 @@ fn around(
             route
         })
         .collect();
-    raise(&Tx { routes: &routes, ..*tx })
+    change(&Tx { routes: &routes, ..*tx })
 }
