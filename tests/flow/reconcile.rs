@@ -18,6 +18,7 @@ use trailwarden::wiring::Works;
 use trailwarden::world::{Scale, Step};
 
 use crate::acts::{Acts, contains, world};
+use crate::common::warden::verb;
 use crate::directories::Ground;
 
 const BUDGET: u64 = 1_000_000;
@@ -345,4 +346,28 @@ async fn wherever_the_bucket_fails_the_round_goes_on_and_ends_with_the_same() {
     let was_known = gone.iter().filter(|key| before.contains(**key)).count();
     assert_eq!(removed.len(), was_known);
     assert!(removed.iter().all(|held| held.count == 1));
+}
+
+#[test]
+fn the_verb_says_by_its_exit_code_whether_anything_differed() {
+    let day = Day::of(28, |name| !dice(name, 5));
+    day.ground.drain();
+    let compare = || {
+        let output = verb(&day.ground.config, &["reconcile", "--to", "1d", "--json"]);
+        let told: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
+        let number = |name: &str| told[0][name].as_u64().expect("a number");
+        (output.status.code(), number("known"), number("repaired"), number("removed"))
+    };
+    let (code, known, repaired, removed) = compare();
+    assert!(code == Some(4) && known > 0 && repaired > 0 && removed == 0, "{code:?} {known} {repaired} {removed}");
+    assert_eq!(compare(), (Some(0), known + repaired, 0, 0));
+    let oldest =
+        day.keys.iter().filter(|key| key.contains("/CloudTrail/")).min_by_key(|key| name(key).split('_').nth(3));
+    day.remove(oldest.expect("a log"));
+    assert_eq!(compare(), (Some(4), known + repaired - 1, 0, 1));
+    assert_eq!(compare(), (Some(0), known + repaired - 1, 0, 0));
+    let status = verb(&day.ground.config, &["status"]);
+    assert_eq!(status.status.code(), Some(0));
+    let usage = verb(&day.ground.config, &["reconcile", "--from", "1d", "--to", "2d"]);
+    assert_eq!(usage.status.code(), Some(2));
 }
