@@ -41,6 +41,7 @@ pub struct Metrics {
     pub reconcile_requests: Counter,
     pub receive_failures: Counter,
     pub held_messages: Gauge,
+    pub fetches: Gauge,
     pub queue_visible: Gauge,
     pub queue_age: Seconds,
     pub objects_missing: Gauge,
@@ -83,6 +84,11 @@ impl Metrics {
         );
         let mut gauge = |name: &str, help: &str, metric: Gauge| registry.register(name, help, metric);
         gauge("held_messages", "Messages received and not settled yet", self.held_messages.clone());
+        gauge(
+            "fetch_limit",
+            "Objects asked for at once at most; fewer than configured while the bucket asks to slow down",
+            self.fetches.clone(),
+        );
         gauge("queue_visible_messages", "Messages waiting in the queue, as it last said", self.queue_visible.clone());
         gauge(
             "objects_missing",
