@@ -1,20 +1,24 @@
 //! A notification's way: receive, hold, settle every notice of the message, then and only then delete it.
 
+mod backlog;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use self::backlog::Backlog;
 use crate::core::finding::{Finding, Kind};
 use crate::core::notice::{self, Opened};
 use crate::core::printable;
 use crate::delivery::{Deliveries, Fate};
 use crate::error::{Class, Error, Result};
-use crate::retry::{Policy, retry};
+use crate::retry::{Policy, Quiet, retry};
 use crate::seam::Message;
 use crate::store::{findings, lists};
 use crate::trail::Trail;
@@ -56,7 +60,10 @@ pub struct Ingest {
     /// What no message can be settled with any more.
     broken: OnceLock<Error>,
     held: Arc<Mutex<Holding>>,
-    deferred: Arc<AtomicU64>,
+    deferred: AtomicU64,
+    settled: AtomicU64,
+    backlog: Mutex<Backlog>,
+    quiet: Quiet,
     done: mpsc::Sender<String>,
 }
 
@@ -70,7 +77,10 @@ impl Ingest {
             calls: AtomicUsize::new(1),
             broken: OnceLock::new(),
             held: held.clone(),
-            deferred: Arc::default(),
+            deferred: AtomicU64::default(),
+            settled: Default::default(),
+            backlog: Mutex::new(Backlog::new(PERMANENT_DELAY.max(trail.queue.visibility()))),
+            quiet: Quiet::default(),
             done,
             deliveries,
             trail,
@@ -110,7 +120,9 @@ impl Ingest {
         if let (Some(error), true) = (failed, messages.is_empty()) {
             return Err(error);
         }
-        self.deliveries.metrics.last_receive.set(self.deliveries.env.now().as_second() as f64);
+        let now = self.deliveries.env.now();
+        self.deliveries.metrics.last_receive.set(now.as_second() as f64);
+        self.backlog().received(&messages, now);
         Ok(self.take(messages, permits))
     }
 
@@ -130,9 +142,23 @@ impl Ingest {
         received
     }
 
+    /// How long the oldest message has waited that is known to wait; `None` before the queue has answered.
+    pub fn age(&self) -> Option<SignedDuration> {
+        self.backlog().age(self.deliveries.env.now())
+    }
+
+    fn backlog(&self) -> MutexGuard<'_, Backlog> {
+        self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Messages that are received and not settled.
     pub fn in_flight(&self) -> usize {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Messages settled since the start.
+    pub fn settled(&self) -> u64 {
+        self.settled.load(Ordering::Relaxed)
     }
 
     /// Messages that were given back because their objects could not be read.
@@ -146,6 +172,8 @@ impl Ingest {
         match outcome {
             Ok(()) => {
                 self.deliveries.metrics.message("done");
+                self.backlog().settled(&message.id);
+                self.settled.fetch_add(1, Ordering::Relaxed);
                 // The receipt stays held until it is deleted.
                 let _ = self.done.send(receipt).await;
                 return;
@@ -155,8 +183,11 @@ impl Ingest {
                     Class::Permanent => PERMANENT_DELAY,
                     _ => crate::retry::delay_after(&self.deliveries.env, message.deliveries.saturating_sub(1), &error),
                 };
-                tracing::warn!(trail = self.trail.name, message.id, message.deliveries, delay_ms = delay.as_millis() as u64,
-                    error = %error, error.class = error.class.name(), "message deferred");
+                self.backlog().deferred(&message.id, error.class == Class::Permanent);
+                if let Some(since) = self.quiet.say(&error) {
+                    tracing::warn!(trail = self.trail.name, message.id, message.deliveries, delay_ms = delay.as_millis() as u64,
+                        error = %error, error.class = error.class.name(), since, "messages deferred");
+                }
                 self.deliveries.metrics.message("deferred");
                 if error.class == Class::Permanent {
                     self.deferred.fetch_add(1, Ordering::Relaxed);

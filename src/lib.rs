@@ -29,7 +29,7 @@
 //!  5  trail                                           one configured trail: its seams, rules and limits
 //!  4  store · aws · local · notify                    the ledger, and the implementations of the seams
 //!  3  retry · listing
-//!  2  env · seam · config · metrics
+//!  2  env · seam · config · metrics · health
 //!  1  error
 //!  0  core                                            pure: no I/O, no clock, no async; half of all tests live here
 //! ```
@@ -66,6 +66,7 @@ pub mod daemon;
 pub mod delivery;
 pub mod env;
 pub mod error;
+pub mod health;
 pub mod http;
 pub mod ingest;
 pub mod listing;

@@ -7,6 +7,7 @@ pub mod demo;
 pub mod findings;
 pub mod keys;
 pub mod quarantine;
+pub mod reconcile;
 pub mod run;
 pub mod status;
 pub mod verify;

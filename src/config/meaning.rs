@@ -34,6 +34,10 @@ impl Config {
         say("verify.scrub", off_or(verify.scrub));
         say("verify.scrub_limit", format!("{} a second", show_size(verify.scrub_limit)));
         say("verify.unlisted_after", show_duration(verify.unlisted_after));
+        say("verify.reconcile", off_or(verify.reconcile));
+        say("verify.reconcile_window", show_duration(verify.reconcile_window));
+        say("verify.reconcile_history", off_or(verify.reconcile_history));
+        say("verify.reconcile_requests", format!("{} an hour", verify.reconcile_requests));
         for (name, channel) in &self.channels {
             say(&format!("channel.{name}"), tell_channel(channel));
         }
@@ -72,6 +76,7 @@ fn say_trail(trail: &Trail, lines: &mut Lines) {
     say("validation", trail.validation.name().into());
     say("writers", trail.writers.join(", "));
     say("visibility", show_duration(trail.visibility));
+    say("queue_age", show_duration(trail.queue_age));
 }
 
 fn tell_channel(channel: &Channel) -> String {

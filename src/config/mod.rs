@@ -103,6 +103,8 @@ pub struct Trail {
     /// Patterns (`*` stands for anything) of principals that may write.
     pub writers: Vec<String>,
     pub visibility: Duration,
+    /// A message that waits for longer is news.
+    pub queue_age: Duration,
 }
 
 /// Who writes CloudTrail's deliveries, as EventBridge and as S3 name it.
@@ -147,6 +149,14 @@ pub struct Verify {
     pub scrub_limit: u64,
     /// A log that no digest lists for this long is news.
     pub unlisted_after: Duration,
+    /// How often the last days of bucket and ledger are compared; `None` never.
+    pub reconcile: Option<Duration>,
+    /// How many days back.
+    pub reconcile_window: Duration,
+    /// All older days are compared once in this time; `None` never.
+    pub reconcile_history: Option<Duration>,
+    /// Listings and heads an hour, for each trail.
+    pub reconcile_requests: u64,
 }
 
 impl Default for Verify {
@@ -158,6 +168,10 @@ impl Default for Verify {
             scrub: Some(Duration::from_secs(30 * 86_400)),
             scrub_limit: 20 << 20,
             unlisted_after: grace,
+            reconcile: Some(Duration::from_secs(86_400)),
+            reconcile_window: Duration::from_secs(3 * 86_400),
+            reconcile_history: Some(Duration::from_secs(30 * 86_400)),
+            reconcile_requests: 3_600,
         }
     }
 }

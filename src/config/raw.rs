@@ -61,6 +61,7 @@ pub struct Trail {
     pub validation: Text,
     pub writers: Texts,
     pub visibility: Text,
+    pub queue_age: Text,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -71,6 +72,10 @@ pub struct Verify {
     pub scrub: Text,
     pub scrub_limit: Text,
     pub unlisted_after: Text,
+    pub reconcile: Text,
+    pub reconcile_window: Text,
+    pub reconcile_history: Text,
+    pub reconcile_requests: Number,
 }
 
 /// The keys of every kind of channel; which belong together is for the reader to say.

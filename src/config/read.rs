@@ -16,6 +16,7 @@ pub(super) type Read<T> = Result<T, ConfigError>;
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
 pub(super) const YEARS: Duration = Duration::from_secs(100 * 366 * 86_400);
 
 pub(super) fn config(text: &str, origin: &str, places: &Places) -> Read<Config> {
@@ -217,17 +218,21 @@ impl Reader<'_> {
     fn verify(&self, raw: &raw::Verify) -> Read<Verify> {
         let usual = Verify::default();
         let grace = self.duration(&raw.grace, usual.grace, MINUTE, YEARS)?;
-        let scrub = match &raw.scrub {
-            Some(text) if text.get_ref() == "off" => None,
-            // never shorter than it takes to be polite to the bucket
-            text => Some(self.duration(text, usual.scrub.unwrap_or(YEARS), HOUR, YEARS)?),
+        // never shorter than it takes to be polite to the bucket
+        let or_off = |text: &Text, usual: Option<Duration>| match text {
+            Some(text) if text.get_ref() == "off" => Ok(None),
+            text => self.duration(text, usual.unwrap_or(YEARS), HOUR, YEARS).map(Some),
         };
         Ok(Verify {
             grace,
             sweep: self.duration(&raw.sweep, usual.sweep, SECOND, HOUR)?,
-            scrub,
+            scrub: or_off(&raw.scrub, usual.scrub)?,
             scrub_limit: self.size(&raw.scrub_limit, usual.scrub_limit, 1 << 10)?,
             unlisted_after: self.duration(&raw.unlisted_after, grace, MINUTE, YEARS)?,
+            reconcile: or_off(&raw.reconcile, usual.reconcile)?,
+            reconcile_window: self.duration(&raw.reconcile_window, usual.reconcile_window, DAY, YEARS)?,
+            reconcile_history: or_off(&raw.reconcile_history, usual.reconcile_history)?,
+            reconcile_requests: self.number(&raw.reconcile_requests, usual.reconcile_requests, 60, 1_000_000)?,
         })
     }
 

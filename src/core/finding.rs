@@ -207,6 +207,10 @@ kinds! {
         "an object exceeds the size limits"
         "It is larger than `limits.object`, or inflates beyond `limits.inflated` or `limits.ratio`. CloudTrail's own limit is 50 MB before compression."
         "Look at who wrote it; raise the limit only if CloudTrail did."
+    NotificationsLost "notifications_lost" Ingest Medium
+        "deliveries that no notification announced"
+        "Comparing bucket and ledger found ten or more objects that were delivered while the warden watched and never announced. They have been judged like any other; until then nobody looked at them."
+        "Check the bucket's notification configuration, the rules and topics between bucket and queue, the queue's policy and retention, and whether somebody purged it."
     RecordMalformed "record_malformed" Ingest Medium
         "records that are no CloudTrail records"
         "Elements of a log file lack an event time or are no objects. The other records of the file are kept."
@@ -219,6 +223,14 @@ kinds! {
         "the notification queue does not answer"
         "No receive has succeeded for a while. New deliveries are not seen."
         "Check the queue's address, policy and the network."
+    QueueBacklogged "queue_backlogged" Operation High
+        "messages wait too long in the queue"
+        "The oldest message that is known to wait is older than the trail's `queue_age`. Deliveries are judged late, and messages that reach the queue's retention are lost."
+        "See whether objects can be read (bucket, KMS key, network), whether the machine keeps up (CPU, disk, `limits.messages`), and whether many more objects come than before."
+    LoopStuck "loop_stuck" Operation High
+        "a part of the warden does not work"
+        "One of the warden's loops hangs, or has failed each time for longer than it may: what it watches for is not seen."
+        "The detail and the log say what it met. A loop that hangs is ended by systemd's watchdog, which starts the warden again."
     CredentialsFailing "credentials_failing" Operation High
         "AWS refuses the warden's credentials"
         "Calls fail because the credentials expired or are refused."

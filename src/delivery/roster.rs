@@ -50,8 +50,10 @@ impl Roster {
     pub async fn refresh(&self) -> Result<()> {
         let members = retry(&self.env, Policy::STEP, || self.seam.all()).await?;
         self.store.write(move |tx| lists::put_members(tx, &members)).await?;
+        self.recall().await?;
+        // Only now: whoever sees that it was asked a moment ago judges by what it answered.
         *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.env.now());
-        self.recall().await
+        Ok(())
     }
 
     /// Refreshes because of one account, unless that was done a moment ago.

@@ -70,6 +70,7 @@ pub struct Store {
     reading: Arc<Semaphore>,
     routes: Arc<RwLock<Arc<Vec<Route>>>>,
     bell: Arc<Notify>,
+    trouble: Arc<Mutex<Option<String>>>,
     env: Env,
 }
 
@@ -95,7 +96,8 @@ impl Store {
         let routes = Arc::new(RwLock::new(Arc::new(Vec::new())));
         let (bell, reading) = (Arc::<Notify>::default(), Arc::new(Semaphore::new(READERS)));
         tokio::spawn(write_loop(conn, steps, env.clone(), routes.clone(), bell.clone()));
-        Ok(Self { path: path.to_owned(), writer, readers: Arc::default(), reading, routes, bell, env: env.clone() })
+        let (path, readers, trouble) = (path.to_owned(), Arc::default(), Arc::default());
+        Ok(Self { path, writer, readers, reading, routes, bell, trouble, env: env.clone() })
     }
 
     /// Takes the warden's lock beside the ledger. Fatal when another warden holds it.
@@ -145,7 +147,15 @@ impl Store {
         });
         let gone = || Error::fatal("ledger:write", "the ledger's writer has stopped");
         self.writer.send(step).await.map_err(|_| gone())?;
-        answered.await.map_err(|_| gone())?
+        let outcome = answered.await.map_err(|_| gone())?;
+        let trouble = outcome.as_ref().err().filter(|error| error.op != "ledger:write").map(ToString::to_string);
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+        outcome
+    }
+
+    /// Why the last commit did not succeed, if it did not.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A consistent look at the ledger, beside the writer.

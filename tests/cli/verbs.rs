@@ -13,13 +13,14 @@ use trailwarden::world::{Scale, World};
 use crate::common::stub::{Answer, Stub};
 use crate::common::warden::{command, json as read_json, run, stderr, stdout, verb};
 
-const VERBS: [&str; 12] = [
+const VERBS: [&str; 13] = [
     "run",
     "demo",
     "check-config",
     "status",
     "verify",
     "backfill",
+    "reconcile",
     "findings",
     "quarantine",
     "channel",

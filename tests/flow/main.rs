@@ -9,4 +9,6 @@ mod cloud;
 mod directories;
 mod emulated;
 mod expected;
+mod health;
+mod reconcile;
 mod scrub;

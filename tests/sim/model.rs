@@ -51,7 +51,13 @@ impl Model {
                 Step::Remove { .. } => {}
             }
         }
-        let mut excused = vec![Kind::QueueStalled, Kind::CredentialsFailing];
+        let mut excused = vec![
+            Kind::QueueStalled,
+            Kind::QueueBacklogged,
+            Kind::CredentialsFailing,
+            Kind::ChannelFailing,
+            Kind::LoopStuck,
+        ];
         if denied {
             excused.push(Kind::ObjectUnreadable);
         }
@@ -272,7 +278,9 @@ fn counters(conn: &Connection) -> Check {
 fn outbox(conn: &Connection, received: &[Received]) -> Check {
     let unrouted: Option<String> = conn
         .query_row(
-            "SELECT id FROM findings WHERE (SELECT count(DISTINCT channel) FROM outbox WHERE finding = findings.id AND reason = 'first') <> 2",
+            // A channel that fails is told of by the other one.
+            "SELECT id FROM findings WHERE (SELECT count(DISTINCT channel) FROM outbox WHERE finding = findings.id AND reason = 'first')
+             <> iif(kind = 'channel_failing', 1, 2)",
             [],
             |row| row.get(0),
         )
