@@ -6,9 +6,10 @@ use rusqlite::{Connection, OpenFlags, Result};
 use serde::Serialize;
 
 use crate::core::journal::{Head, Noted};
+use crate::env::Env;
 use crate::error::{self, Error};
 use crate::store::journal::{self, STANDING, Whole};
-use crate::store::{MIGRATIONS, blocking, classify, newer, seal, version};
+use crate::store::{MIGRATIONS, classify, newer, seal, version};
 
 /// Faults that are told one by one; of more, only how many.
 const TOLD: usize = 8;
@@ -47,12 +48,13 @@ impl Report {
 }
 
 /// Looks at everything, in one transaction, beside a warden that works. An error means that it could not be looked at.
-pub async fn run(path: &Path, noted: Option<Noted>) -> error::Result<Report> {
+pub async fn run(path: &Path, noted: Option<Noted>, env: &Env) -> error::Result<Report> {
     let path = path.to_owned();
-    blocking(move || now(&path, noted.as_ref())).await
+    env.blocking(move || now(&path, noted.as_ref())).await?
 }
 
-pub(super) fn now(path: &Path, noted: Option<&Noted>) -> error::Result<Report> {
+/// As [`run`], on this thread.
+pub fn now(path: &Path, noted: Option<&Noted>) -> error::Result<Report> {
     if !path.is_file() {
         return Err(Error::permanent("ledger:open", format!("{} is no file", path.display())));
     }

@@ -157,6 +157,20 @@ pub fn acknowledge(tx: &Tx<'_>, id: &str, note: &str) -> Result<bool> {
     Ok(done)
 }
 
+/// What another ledger knew of the same finding: since when it is known, and that somebody is on it. False when it is not here.
+pub fn carry(tx: &Tx<'_>, known: &Held) -> Result<bool> {
+    let here = tx
+        .conn
+        .prepare_cached("UPDATE findings SET first_seen = min(first_seen, ?2) WHERE id = ?1 AND state = 'open'")?
+        .execute(params![known.id, known.first_seen.as_second()])?
+        == 1;
+    if here && known.state == State::Acknowledged {
+        acknowledge(tx, &known.id, known.note.as_deref().unwrap_or_default())?;
+        outbox::forget_due(tx, &known.id)?;
+    }
+    Ok(here)
+}
+
 pub fn is_open(conn: &Connection, kind: Kind, subject: &str) -> Result<bool> {
     conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM findings WHERE id = ?1 AND state <> 'resolved')")?
         .query_row([Fingerprint::of(kind, subject).as_str()], |row| row.get(0))

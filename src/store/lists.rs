@@ -166,6 +166,13 @@ pub fn progress(conn: &Connection, name: &str) -> Result<Option<String>> {
     conn.prepare_cached("SELECT value FROM progress WHERE name = ?1")?.query_row([name], |row| row.get(0)).optional()
 }
 
+/// When a progress was last written.
+pub fn progress_at(conn: &Connection, name: &str) -> Result<Option<Timestamp>> {
+    conn.prepare_cached("SELECT at FROM progress WHERE name = ?1")?
+        .query_row([name], |row| row.get(0).map(time))
+        .optional()
+}
+
 pub fn set_progress(tx: &Tx<'_>, name: &str, value: &str) -> Result<()> {
     tx.conn
         .prepare_cached(

@@ -4,6 +4,7 @@
 //! the message a duplicate, which changes nothing.
 
 pub mod check;
+pub mod copy;
 pub mod digests;
 pub mod findings;
 pub mod journal;
@@ -340,7 +341,8 @@ fn migrate(conn: &Connection, now: Timestamp) -> Result<()> {
     if from > MIGRATIONS.len() {
         return Err(newer(from));
     }
-    let migrated = renew(&Tx { conn, now, routes: &[] }, from).and_then(|()| conn.execute_batch("COMMIT"));
+    let migrated = renew(&Tx { conn, now, routes: &[], rings: &Cell::new(false) }, from)
+        .and_then(|()| conn.execute_batch("COMMIT"));
     if migrated.is_err() {
         let _ = conn.execute_batch("ROLLBACK");
     }
