@@ -14,7 +14,7 @@ use crate::metrics::{Metrics, Sending};
 use crate::retry::delay_after;
 use crate::seam::DynChannel;
 use crate::store::outbox::{self, Due};
-use crate::store::{Store, Tx, findings, lists};
+use crate::store::{Store, Tx, findings, journal, lists};
 
 /// The outbox is looked at this often though nothing rings: other processes write to the ledger, too.
 const LOOK: Duration = Duration::from_secs(15);
@@ -81,14 +81,15 @@ impl Alerts {
                 return Ok(sent);
             };
             let finding = due.finding.clone();
-            let held = self.store.read(move |conn| findings::get(conn, &finding)).await?;
+            let look = move |conn: &rusqlite::Connection| Ok((findings::get(conn, &finding)?, journal::head(conn)?));
+            let (held, head) = self.store.read(look).await?;
             let Some(held) = held.filter(|held| due.reason != Reason::Repeat || held.state == State::Open) else {
                 let id = due.id;
                 self.store.write(move |tx| outbox::cancel(tx, id)).await?;
                 continue;
             };
             let key = format!("{}-{}-{}", due.finding, due.reason, due.id);
-            let alert = Alert::new(due.reason, held, &self.warden);
+            let alert = Alert::new(due.reason, held, &self.warden).ledger(head);
             match channel.send(&key, &alert).await {
                 Ok(()) => {
                     self.tally(name, "sent");
@@ -184,7 +185,10 @@ impl Alerts {
             .write(move |tx| {
                 lists::set_progress(tx, "heartbeat", &tx.now.to_string())?;
                 let head = findings::last_seen(tx.conn)?.map_or_else(|| "nothing yet".into(), |head| head.to_string());
-                let finding = Finding::new(Kind::Heartbeat, warden, format!("{state}; digests verified up to {head}"));
+                let journal = journal::head(tx.conn)?;
+                let detail =
+                    format!("{state}; digests verified up to {head}; the ledger's journal ends with {journal}");
+                let finding = Finding::new(Kind::Heartbeat, warden, detail);
                 // The last beat is closed without a word; this one is the news.
                 tx.conn.execute(
                     "UPDATE findings SET state = 'resolved' WHERE id = ?1",

@@ -80,6 +80,8 @@ pub enum Verb {
     Channel(cmd::channel::Args),
     /// Digest-signing keys: save them for offline verification
     Keys(cmd::keys::Args),
+    /// The ledger itself: check it, copy it, bring it back
+    Ledger(cmd::ledger::Args),
     /// Print the manual page
     #[command(hide = true)]
     Man,
@@ -121,6 +123,7 @@ pub async fn run(cli: Cli) -> u8 {
         Verb::Quarantine(args) => cmd::quarantine::run(&context, args).await,
         Verb::Channel(args) => cmd::channel::run(&context, args).await,
         Verb::Keys(args) => cmd::keys::run(&context, args).await,
+        Verb::Ledger(args) => cmd::ledger::run(&context, args).await,
         Verb::Man => man(),
         Verb::Completions { shell } => completions(shell),
     };

@@ -13,14 +13,15 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::alert::Alerts;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::core::finding::{Finding, Kind};
 use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::health::{Health, Pulse};
 use crate::http;
 use crate::ingest::Ingest;
-use crate::store::{Store, findings};
+use crate::snapshot;
+use crate::store::{Store, findings, journal};
 use crate::trail::Trail;
 use crate::verify::{Reconcile, Scrub, Sweep};
 use crate::wiring::{self, Works};
@@ -83,7 +84,8 @@ pub async fn watch(config: Config, path: &Path, works: Works, told: mpsc::Receiv
     let mut loops = daemon.start(&stopping);
     daemon.serve(&mut loops).await?;
     let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status("watching")]);
-    tracing::info!(warden = daemon.config.name, trails = daemon.works.trails.len(), "started");
+    let journal = daemon.journal_head().await;
+    tracing::info!(warden = daemon.config.name, trails = daemon.works.trails.len(), journal, "started");
     let outcome = daemon.wait(&mut loops, told).await;
     daemon.health.stop();
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
@@ -93,7 +95,8 @@ pub async fn watch(config: Config, path: &Path, works: Works, told: mpsc::Receiv
         daemon.current_alerts().pump().await?;
     }
     loops.abort_all();
-    tracing::info!("stopped");
+    let journal = daemon.journal_head().await;
+    tracing::info!(journal, "stopped");
     outcome
 }
 
@@ -196,6 +199,10 @@ impl Daemon {
             self.health.worked(&name);
         }
         loops.spawn(async move { this.watch_health().await });
+        if let Some(to) = self.config.snapshot.clone() {
+            let this = self.clone();
+            loops.spawn(async move { this.copy_ledger(&to).await });
+        }
         for (trail, ingest) in self.works.trails.iter().zip(&self.ingests) {
             let (this, trail, ingest, stopping) = (self.clone(), trail.clone(), ingest.clone(), stopping.clone());
             self.health.expect_within(&format!("queue {}", trail.name), STALLED, 2 * POLL);
@@ -450,6 +457,27 @@ impl Daemon {
             };
             self.health.pulse("members").rest(pause).await;
         }
+    }
+
+    /// Nothing that goes wrong with a copy stops the warden: it is told.
+    async fn copy_ledger(&self, to: &config::Snapshot) -> Result<()> {
+        /// A copy that failed is tried again after this.
+        const AGAIN: Duration = Duration::from_secs(15 * 60);
+        let (store, name) = (&self.works.store, self.config.name.as_str());
+        snapshot::clear(&self.config.state);
+        loop {
+            tokio::time::sleep(snapshot::wait(store, to.every).await?).await;
+            let taken = async { wiring::snapshots(name, to, Some(to.keep), store).await?.take().await };
+            if let Err(error) = taken.await {
+                snapshot::tell(store, name, &error).await?;
+                tokio::time::sleep(AGAIN.min(to.every)).await;
+            }
+        }
+    }
+
+    /// Where the journal stands, for the log: whoever keeps the log can hold the ledger against it.
+    async fn journal_head(&self) -> String {
+        self.works.store.read(journal::head).await.map_or_else(|error| error.to_string(), |head| head.to_string())
     }
 
     async fn send_alerts(&self) -> Result<()> {

@@ -24,7 +24,8 @@
 //! 10  cmd                                             one file per verb, glue only
 //!  9  daemon                                          starts and supervises the loops
 //!  8  wiring · http                                   configuration to running parts; metrics and health
-//!  7  ingest · verify · alert · backfill · world      the flows, and the made-up organization they are tried on
+//!  7  ingest · verify · alert · backfill · snapshot · world
+//!                                                     the flows, and the made-up organization they are tried on
 //!  6  delivery                                        the one step that every flow settles a notice with
 //!  5  trail                                           one configured trail: its seams, rules and limits
 //!  4  store · aws · local · notify                    the ledger, and the implementations of the seams
@@ -75,6 +76,7 @@ pub mod metrics;
 pub mod notify;
 pub mod retry;
 pub mod seam;
+pub mod snapshot;
 pub mod store;
 pub mod trail;
 pub mod verify;

@@ -6,6 +6,7 @@ pub mod check_config;
 pub mod demo;
 pub mod findings;
 pub mod keys;
+pub mod ledger;
 pub mod quarantine;
 pub mod reconcile;
 pub mod run;

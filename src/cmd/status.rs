@@ -9,8 +9,9 @@ use serde::Serialize;
 use crate::cmd::{Context, Exit, Outcome, grouped, print, print_json, style};
 use crate::core::chain::overdue_hours;
 use crate::core::finding::{Kind, Severity};
+use crate::core::journal::Head;
 use crate::env::Env;
-use crate::store::{self, digests, findings, lists, outbox};
+use crate::store::{self, digests, findings, journal, lists, outbox};
 use crate::verify::{Place, last_rounds};
 
 #[derive(Debug, clap::Args)]
@@ -34,6 +35,8 @@ pub struct Status {
     pub lag_seconds: Option<i64>,
     /// The newest moment up to which every chain that is not overdue is proven.
     pub horizon: Option<Timestamp>,
+    /// Where the journal stands; null in a ledger from before there was one.
+    pub ledger: Option<Head>,
 }
 
 #[derive(Debug, Serialize)]
@@ -124,6 +127,7 @@ pub fn look(conn: &Connection, now: Timestamp, grace: jiff::SignedDuration) -> r
         findings: FindingCounts { open },
         lag_seconds: horizon.map(|horizon| now.duration_since(horizon).as_secs()),
         horizon,
+        ledger: journal::head(&tx).ok(),
     })
 }
 
@@ -259,6 +263,7 @@ fn draw(context: &Context, status: &Status) -> String {
         "findings",
         if open.is_empty() { context.paint(style::GOOD, "none open") } else { format!("{} open", open.join(", ")) },
     );
+    line("journal", status.ledger.as_ref().map_or_else(|| "none".into(), |head| format!("ends with {head}")));
     text
 }
 

@@ -38,6 +38,8 @@ pub struct Config {
     pub heartbeat: Option<Duration>,
     /// The ledger's file.
     pub state: PathBuf,
+    /// Where copies of the ledger are kept, if anywhere.
+    pub snapshot: Option<Snapshot>,
     /// Where metrics, health and the console are served, if at all.
     pub listen: Option<SocketAddr>,
     pub limits: Limits,
@@ -237,6 +239,20 @@ impl Default for Limits {
     fn default() -> Self {
         Self { messages: 64, bytes: 64 << 20, object: 64 << 20, inflated: 128 << 20, ratio: 400 }
     }
+}
+
+/// Copies of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// No trail's bucket.
+    pub to: Place,
+    /// Before the copies' names: empty, or ending in `/`.
+    pub prefix: String,
+    pub every: Duration,
+    /// How many are kept in a directory; in a bucket a lifecycle rule decides.
+    pub keep: usize,
+    /// Known if the place is on AWS.
+    pub region: Option<Region>,
 }
 
 const STATE: &str = "/var/lib/trailwarden/state.db";

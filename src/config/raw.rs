@@ -122,6 +122,16 @@ pub struct Alert {
 #[serde(deny_unknown_fields, default)]
 pub struct State {
     pub path: Text,
+    pub snapshot: Option<At<Snapshot>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Snapshot {
+    pub to: Text,
+    pub every: Text,
+    pub keep: Number,
+    pub region: Text,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
 use crate::core::id::{AccountId, Region, Sha256};
+use crate::core::journal::Head;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Class {
@@ -239,6 +240,10 @@ kinds! {
         "the clock disagrees with the ledger or with AWS"
         "Wall time went backwards, or deliveries come from the future."
         "Check time synchronization on the host."
+    SnapshotFailing "snapshot_failing" Operation High
+        "the ledger's snapshot fails"
+        "No copy of the ledger was made, or the copy is not what the warden wrote. Should the ledger be lost now, what was learned since the last copy is lost with it."
+        "Read the detail: a full disk, a place that refuses, or a ledger that does not check. `trailwarden ledger check` says what is wrong with it."
     Heartbeat "heartbeat" Operation Info
         "the warden is alive"
         "Sent on schedule, so that silence is visible."
@@ -421,12 +426,29 @@ pub struct Alert {
     pub action: &'static str,
     /// Name of the warden that says it.
     pub warden: String,
+    /// Where the ledger's journal stood when this was said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<Head>,
 }
 
 impl Alert {
     pub fn new(reason: Reason, finding: Held, warden: &str) -> Self {
         let kind = finding.kind;
-        Self { reason, finding, title: kind.title(), means: kind.means(), action: kind.action(), warden: warden.into() }
+        Self {
+            reason,
+            finding,
+            title: kind.title(),
+            means: kind.means(),
+            action: kind.action(),
+            warden: warden.into(),
+            ledger: None,
+        }
+    }
+
+    #[must_use]
+    pub fn ledger(mut self, head: Head) -> Self {
+        self.ledger = Some(head);
+        self
     }
 
     /// One line: `critical digest_missing 111122223333 eu-west-1: …`.

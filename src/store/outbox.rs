@@ -120,6 +120,11 @@ pub fn cancel(tx: &Tx<'_>, id: i64) -> Result<()> {
     tx.conn.prepare_cached("DELETE FROM outbox WHERE id = ?1")?.execute([id]).map(|_| ())
 }
 
+/// Forgets what is still to be said of a finding.
+pub fn forget_due(tx: &Tx<'_>, finding: &str) -> Result<()> {
+    tx.conn.prepare_cached("DELETE FROM outbox WHERE finding = ?1 AND state = 'due'")?.execute([finding]).map(|_| ())
+}
+
 /// Rows that are due now, and since when the oldest waits that is due or was put off.
 pub fn backlog(conn: &Connection, now: Timestamp) -> Result<(i64, Option<Timestamp>)> {
     conn.query_row(

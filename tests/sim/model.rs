@@ -11,7 +11,7 @@ use trailwarden::core::gzip::{Caps, inflate};
 use trailwarden::core::id::Sha256;
 use trailwarden::core::key::{self, ObjectKey};
 use trailwarden::core::notice::{self, Event, Notice, Opened};
-use trailwarden::store::findings;
+use trailwarden::store::{check, findings};
 use trailwarden::world::{GRACE, Planted, Step};
 
 use crate::cloud::{Cloud, Received};
@@ -109,6 +109,8 @@ impl Model {
             return Err(violation.clone());
         }
         sound(&conn)?;
+        let report = check::now(&self.ledger, None).map_err(|error| error.to_string())?;
+        report.fault().map_or(Ok(()), Err)?;
         self.objects(&conn)?;
         counters(&conn)?;
         for held in findings::list(&conn, true).expect("findings") {
