@@ -3,10 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-mod acts;
 mod bad_input;
-mod cloud;
 mod directories;
 mod emulated;
-mod expected;
 mod scrub;
