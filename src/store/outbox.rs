@@ -28,6 +28,7 @@ pub fn add(
     repeat: Option<Duration>,
     due: Timestamp,
 ) -> Result<()> {
+    tx.rings.set(true);
     tx.conn
         .prepare_cached(
             "INSERT INTO outbox (finding, channel, reason, repeat, due, state, created) VALUES (?1, ?2, ?3, ?4, ?5, 'due', ?6)",
@@ -43,11 +44,16 @@ pub fn add(
         .map(|_| ())
 }
 
-/// The oldest due row of a channel.
+/// The oldest due row of a channel, but for those whose finding has an earlier one that was put off: nothing is told as
+/// resolved before it was told at all.
 pub fn next(conn: &Connection, channel: &str, now: Timestamp) -> Result<Option<Due>> {
     conn.prepare_cached(
         "SELECT id, finding, channel, reason, attempts, repeat, created FROM outbox
-         WHERE state = 'due' AND channel = ?1 AND due <= ?2 ORDER BY due, id LIMIT 1",
+         WHERE state = 'due' AND channel = ?1 AND due <= ?2
+           AND NOT EXISTS (SELECT 1 FROM outbox AS earlier
+                           WHERE earlier.finding = outbox.finding AND earlier.channel = ?1 AND earlier.state = 'due'
+                             AND earlier.reason <> 'repeat' AND earlier.id < outbox.id)
+         ORDER BY due, id LIMIT 1",
     )?
     .query_row(params![channel, now.as_second()], |row| {
         Ok(Due {
@@ -61,6 +67,13 @@ pub fn next(conn: &Connection, channel: &str, now: Timestamp) -> Result<Option<D
         })
     })
     .optional()
+}
+
+/// When the next row of a channel becomes due, or became due.
+pub fn next_due(conn: &Connection, channel: &str) -> Result<Option<Timestamp>> {
+    conn.prepare_cached("SELECT min(due) FROM outbox WHERE state = 'due' AND channel = ?1")?
+        .query_row([channel], |row| row.get::<_, Option<i64>>(0))
+        .map(|second| second.map(time))
 }
 
 /// Stamps a row as sent, and plans the repeat that follows it.
