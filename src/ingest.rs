@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::Instant;
 
 use crate::core::finding::{Finding, Kind};
@@ -37,6 +37,7 @@ pub struct Ingest {
     held: Arc<Mutex<BTreeMap<String, Instant>>>,
     deferred: Arc<std::sync::atomic::AtomicU64>,
     done: mpsc::Sender<String>,
+    failure: watch::Sender<Option<Error>>,
 }
 
 impl Ingest {
@@ -49,6 +50,7 @@ impl Ingest {
             held: held.clone(),
             deferred: Arc::default(),
             done,
+            failure: watch::Sender::new(None),
             deliveries,
             trail,
         });
@@ -57,8 +59,18 @@ impl Ingest {
         this
     }
 
-    /// One long poll; what it brings is settled in the background. Answers how many messages came.
+    /// One long poll; what it brings is settled in the background. Answers how many messages came, or why no message can be
+    /// settled any more: none is taken then, for each would use up one of its deliveries.
     pub async fn receive(self: &Arc<Self>, wait: Duration) -> Result<usize> {
+        let mut failure = self.failure.subscribe();
+        tokio::select! {
+            biased;
+            Ok(failure) = failure.wait_for(Option::is_some) => failure.clone().map_or(Ok(0), Err),
+            received = self.poll(wait) => received,
+        }
+    }
+
+    async fn poll(self: &Arc<Self>, wait: Duration) -> Result<usize> {
         let Ok(first) = self.permits.clone().acquire_owned().await else { return Ok(0) };
         let mut permits = vec![first];
         while permits.len() < 10
@@ -106,6 +118,9 @@ impl Ingest {
                 // The receipt stays held until it is deleted.
                 let _ = self.done.send(receipt).await;
                 return;
+            }
+            Err(error) if error.is_fatal() => {
+                self.failure.send_replace(Some(error));
             }
             Err(error) => {
                 let delay = match error.class {
