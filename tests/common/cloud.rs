@@ -77,7 +77,7 @@ impl Cloud {
             emulator,
         };
         cloud.through(&cloud.emulator.endpoint.clone());
-        cloud.configure("90m");
+        cloud.configure("90m", "5s");
         Some(cloud)
     }
 
@@ -90,7 +90,7 @@ impl Cloud {
     }
 
     /// Writes the configuration.
-    pub fn configure(&self, grace: &str) {
+    pub fn configure(&self, grace: &str, sweep: &str) {
         let text = format!(
             r#"
 [organization]
@@ -108,7 +108,7 @@ visibility = "30s"
 
 [verify]
 grace = "{grace}"
-sweep = "5s"
+sweep = "{sweep}"
 {hook}
 [channel.topic]
 kind = "sns"

@@ -114,7 +114,7 @@ listen = "127.0.0.1:0"
         self.hook.told()
     }
 
-    async fn bury(&self) {}
+    async fn bury(&self, _: bool) {}
 
     fn weather(&self, _: bool, _: &mut fastrand::Rng) {}
 }
@@ -137,7 +137,7 @@ async fn ordeal(scale: Scale, hardship: Hardship, title: &str) -> (usize, usize)
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kills_on_directories_lose_nothing_and_repeat_nothing() {
     let scale = Scale { accounts: 8, regions: 3, hours: 9, logs_per_hour: (0, 2), records_per_log: (1, 3) };
-    let hardship = Hardship { kills: (10, 4), life: Duration::from_millis(600), reach: 150 };
+    let hardship = Hardship { kills: (10, 4), life: Duration::from_millis(600), reach: 400 };
     let (kills, _) = ordeal(scale, hardship, "on directories").await;
     assert!(kills >= 10);
 }
@@ -146,7 +146,7 @@ async fn kills_on_directories_lose_nothing_and_repeat_nothing() {
 #[ignore = "minutes; needs a release build"]
 async fn a_hundred_kills_over_a_large_day_on_directories() {
     let scale = Scale { accounts: 26, regions: 6, hours: 24, logs_per_hour: (1, 3), records_per_log: (1, 3) };
-    let hardship = Hardship { kills: (95, 10), life: Duration::from_millis(1_500), reach: 300 };
+    let hardship = Hardship { kills: (95, 10), life: Duration::from_millis(1_500), reach: 700 };
     let (kills, objects) = ordeal(scale, hardship, "a large day on directories").await;
     assert!(kills >= 100 && objects >= 20_000, "{kills} kills over {objects} objects");
 }

@@ -18,7 +18,7 @@ async fn messages_of_slow_objects_are_handed_out_once() {
     let scale = Scale { accounts: 1, regions: 1, hours: 2, logs_per_hour: (3, 5), records_per_log: (1, 2) };
     let acts = Acts::of(world(7, scale, &[]));
     let Some(ground) = Emulated::of(&acts, Hook::ready(), 7).await else { return };
-    ground.cloud.configure("48h");
+    ground.cloud.configure("48h", "1h");
     ground.proxy.set_slowness(Duration::from_secs(42));
     ground.proxy.set(vec![(Fault::SlowBody, 1.0)]);
     ground.cloud.change(&acts.first).await;

@@ -15,7 +15,7 @@ use trailwarden::world::Happening;
 use crate::common::acts::Acts;
 use crate::common::expected;
 use crate::common::hook::Told;
-use crate::common::warden::{Warden, get, json, pause};
+use crate::common::warden::{Warden, get, json};
 
 /// Hours are played faster than they pass: while they are, a digest may be this late.
 const PLAYING: &str = "48h";
@@ -34,8 +34,8 @@ pub trait Ground: Send + Sync + 'static {
     fn waiting(&self) -> impl Future<Output = u64> + Send;
     /// What the webhook was told.
     fn told(&self) -> Told;
-    /// Frees what those that were killed still hold.
-    fn bury(&self) -> impl Future<Output = ()> + Send;
+    /// Frees what the dead still hold: what was sent after them and, unless a warden lives, `all` that they had.
+    fn bury(&self, all: bool) -> impl Future<Output = ()> + Send;
     /// The weather of the warden's next life.
     fn weather(&self, foul: bool, rng: &mut fastrand::Rng);
 }
@@ -82,20 +82,12 @@ pub struct Ordeal<G: Ground> {
     pub toll: Toll,
     hardship: Hardship,
     rng: fastrand::Rng,
-    begun: Instant,
 }
 
 impl<G: Ground> Ordeal<G> {
     pub fn new(ground: G, acts: Acts, hardship: Hardship, rng: fastrand::Rng) -> Self {
         ground.configure(PLAYING);
-        Self {
-            ground: Arc::new(ground),
-            acts: Arc::new(acts),
-            toll: Toll::default(),
-            hardship,
-            rng,
-            begun: Instant::now(),
-        }
+        Self { ground: Arc::new(ground), acts: Arc::new(acts), toll: Toll::default(), hardship, rng }
     }
 
     /// The whole day, and all that is to be said of it in the end. `also`: kinds of findings that the ground itself causes
@@ -163,32 +155,31 @@ impl<G: Ground> Ordeal<G> {
     /// A life in fair weather until nothing is left to do; with `swept`, until two sweeps have found nothing more.
     async fn calm(&mut self, swept: bool) {
         self.ground.weather(false, &mut self.rng);
-        self.ground.bury().await;
+        self.ground.bury(true).await;
         let mut warden = self.start();
         let mut quiet = 0;
         let begun = Instant::now();
-        eprintln!("calm at {:?}", self.begun.elapsed());
         while quiet < 4 {
             quiet = if self.ground.waiting().await == 0 { quiet + 1 } else { 0 };
+            self.ground.bury(false).await;
             tokio::time::sleep(Duration::from_millis(250)).await;
             assert!(warden.is_running(), "it ended by itself:\n{}", warden.log());
             assert!(begun.elapsed() < Duration::from_secs(400), "{} messages stay", self.ground.waiting().await);
         }
         tokio::task::block_in_place(|| {
-            eprintln!("quiet at {:?}", self.begun.elapsed());
             if swept {
                 let address = warden.address();
                 let enough = sweeps(&address) + 2;
                 warden.until("two sweeps", |_| sweeps(&address) >= enough);
             }
-            let config = self.ground.config();
+            let state = self.ground.state();
             warden.until("all alerts sent", |_| {
-                pause(Duration::from_millis(200));
-                let alerts = json(config, &["status"])["alerts"].clone();
-                alerts["due"] == 0
+                let ledger = Connection::open(state).expect("the ledger opens");
+                ledger.busy_timeout(Duration::from_secs(10)).expect("a time");
+                let unsent = "SELECT count(*) FROM outbox WHERE state = 'due'";
+                ledger.query_row(unsent, [], |row| row.get::<_, i64>(0)).expect("a number") == 0
             });
             assert_eq!(warden.stop(), Some(0), "{}", warden.log());
-            eprintln!("done at {:?}", self.begun.elapsed());
         });
     }
 

@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
 
 /// What can happen to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,7 +56,8 @@ struct Sky {
     hits: Mutex<BTreeMap<Fault, u64>>,
     requests: Mutex<u64>,
     handed_out: Mutex<BTreeMap<String, u64>>,
-    receipts: Mutex<Vec<String>>,
+    /// Of deliveries that reached the warden, and of those that nobody waited for.
+    receipts: Mutex<(Vec<String>, Vec<String>)>,
 }
 
 /// Runs on a runtime of its own; ends when dropped.
@@ -110,9 +112,14 @@ impl Proxy {
         *self.sky.requests.lock().expect("nobody panics with it")
     }
 
-    /// The receipts of all deliveries since this was last asked, also of those that were lost on their way.
-    pub fn take_receipts(&self) -> Vec<String> {
-        std::mem::take(&mut *self.sky.receipts.lock().expect("nobody panics with it"))
+    /// The receipts of deliveries that nobody holds any more: those that nobody waited for and, with `all`, all others so far.
+    pub fn take_receipts(&self, all: bool) -> Vec<String> {
+        let mut receipts = self.sky.receipts.lock().expect("nobody panics with it");
+        let mut taken = std::mem::take(&mut receipts.1);
+        if all {
+            taken.append(&mut receipts.0);
+        }
+        taken
     }
 
     /// How often the queue handed out each message.
@@ -133,19 +140,19 @@ impl Sky {
     /// What happens to this request, counted.
     fn choose(&self, request: &Whole) -> Option<Fault> {
         *self.requests.lock().expect("nobody panics with it") += 1;
-        let mut roll = self.die.lock().expect("nobody panics with the die").f64();
+        let mut roll = self.share();
         let weather = self.weather.lock().expect("nobody panics with it").clone();
+        let mut hits = self.hits.lock().expect("nobody panics with it");
         for (fault, share) in weather {
-            if roll < share {
-                let meant = match fault {
-                    Fault::Denied => request.is_queue(),
-                    Fault::SlowBody => request.starts_with("GET "),
-                    _ => true,
-                };
-                if meant {
-                    *self.hits.lock().expect("nobody panics with it").entry(fault).or_default() += 1;
-                }
-                return meant.then_some(fault);
+            let meant = match fault {
+                Fault::Denied => request.is_queue(),
+                Fault::SlowBody => request.starts_with("GET "),
+                _ => true,
+            };
+            // What has never happened does not wait for chance.
+            if meant && (roll < share || !hits.contains_key(&fault)) {
+                *hits.entry(fault).or_default() += 1;
+                return Some(fault);
             }
             roll -= share;
         }
@@ -156,19 +163,20 @@ impl Sky {
         self.die.lock().expect("nobody panics with the die").f64()
     }
 
-    /// Remembers what a ReceiveMessage brought.
-    fn note(&self, request: &Whole, answer: &Whole) {
+    /// Remembers what a ReceiveMessage brought; answers the receipts.
+    fn note(&self, request: &Whole, answer: &Whole) -> Vec<String> {
         if !request.names("AmazonSQS.ReceiveMessage") {
-            return;
+            return Vec::new();
         }
         let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         let text = |message: &Value, field: &str| message[field].as_str().unwrap_or_default().to_owned();
         let mut handed_out = self.handed_out.lock().expect("nobody panics with it");
-        let mut receipts = self.receipts.lock().expect("nobody panics with it");
-        for message in body["Messages"].as_array().into_iter().flatten() {
+        let messages = body["Messages"].as_array().into_iter().flatten();
+        let receipts = messages.map(|message| {
             *handed_out.entry(text(message, "MessageId")).or_default() += 1;
-            receipts.push(text(message, "ReceiptHandle"));
-        }
+            text(message, "ReceiptHandle")
+        });
+        receipts.collect()
     }
 }
 
@@ -257,7 +265,7 @@ impl Whole {
     }
 }
 
-async fn serve(client: TcpStream, sky: &Sky) -> io::Result<()> {
+async fn serve(client: TcpStream, sky: &Arc<Sky>) -> io::Result<()> {
     client.set_nodelay(true)?;
     let mut client = BufReader::new(client);
     let mut server: Option<BufReader<TcpStream>> = None;
@@ -286,16 +294,17 @@ async fn serve(client: TcpStream, sky: &Sky) -> io::Result<()> {
             Some(Fault::Latency) => tokio::time::sleep(Duration::from_secs_f64(0.02 + 0.4 * sky.share())).await,
             Some(Fault::ResetAfter | Fault::Truncated | Fault::SlowBody) | None => {}
         }
-        let mut upstream = match server.take() {
+        let upstream = match server.take() {
             Some(open) => open,
             None => BufReader::new(TcpStream::connect(&sky.upstream).await?),
         };
-        let answer = tokio::select! {
-            answer = exchange(&mut upstream, &request) => answer?,
-            // A client that is gone takes its long poll with it.
+        // It has its effect whether or not the client waits for it.
+        let (tell, told) = oneshot::channel();
+        tokio::spawn(exchange(upstream, request, Arc::clone(sky), tell));
+        let (upstream, answer) = tokio::select! {
+            answered = told => answered.map_err(io::Error::other)?,
             ended = gone(&mut client) => return ended,
         };
-        sky.note(&request, &answer);
         let head = answer.head.as_bytes();
         match fault {
             Some(Fault::ResetAfter) => return client.get_ref().set_zero_linger(),
@@ -320,11 +329,24 @@ async fn serve(client: TcpStream, sky: &Sky) -> io::Result<()> {
     Ok(())
 }
 
-async fn exchange(upstream: &mut BufReader<TcpStream>, request: &Whole) -> io::Result<Whole> {
+async fn exchange(
+    mut upstream: BufReader<TcpStream>,
+    request: Whole,
+    sky: Arc<Sky>,
+    tell: oneshot::Sender<(BufReader<TcpStream>, Whole)>,
+) -> io::Result<()> {
     upstream.write_all(&[request.head.as_bytes(), &request.body].concat()).await?;
-    let is_bodiless = request.starts_with("HEAD ");
-    let answer = Whole::read(upstream, is_bodiless).await?;
-    answer.ok_or_else(|| io::Error::other("the emulator hung up"))
+    let answer = Whole::read(&mut upstream, request.starts_with("HEAD ")).await?;
+    let answer = answer.ok_or_else(|| io::Error::other("the emulator hung up"))?;
+    let mut receipts = sky.note(&request, &answer);
+    let reached = tell.send((upstream, answer)).is_ok();
+    let mut all = sky.receipts.lock().expect("nobody panics with it");
+    if reached {
+        all.0.append(&mut receipts)
+    } else {
+        all.1.append(&mut receipts)
+    }
+    Ok(())
 }
 
 /// Until the client has hung up.
