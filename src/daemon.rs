@@ -301,13 +301,16 @@ impl Daemon {
     async fn receive(&self, trail: &Trail, ingest: &Arc<Ingest>, stopping: watch::Receiver<bool>) -> Result<()> {
         let name = format!("queue {}", trail.name);
         let mut failing: Option<tokio::time::Instant> = None;
+        // An earlier life may have left a finding that ends with the first answer.
+        let mut doubted = true;
         let mut attempts = 0;
         while !*stopping.borrow() {
             match self.receive_some(&name, ingest).await {
                 Ok(_) => {
                     self.health.worked(&name);
                     attempts = 0;
-                    if failing.take().is_some() {
+                    failing = None;
+                    if std::mem::take(&mut doubted) {
                         self.queue_answers(trail).await?;
                     }
                 }
@@ -315,6 +318,7 @@ impl Daemon {
                 Err(error) => {
                     self.works.metrics.receive_failures.inc();
                     self.health.failed(&name, &error);
+                    doubted = true;
                     let since = *failing.get_or_insert_with(tokio::time::Instant::now);
                     let delay =
                         crate::retry::delay_after(&self.works.env, attempts, &error).min(Duration::from_secs(60));

@@ -18,7 +18,7 @@ use trailwarden::store::{Store, findings};
 use trailwarden::wiring::Works;
 use trailwarden::world::Scale;
 
-use crate::acts::{Acts, world};
+use crate::common::acts::{Acts, world};
 use crate::common::emulator::env_of;
 use crate::common::stub::{Answer, Stub};
 use crate::common::warden::{Warden, get, json};

@@ -17,7 +17,7 @@ use trailwarden::verify::{Reconcile, Sweep, last_rounds};
 use trailwarden::wiring::Works;
 use trailwarden::world::{Scale, Step};
 
-use crate::acts::{Acts, contains, world};
+use crate::common::acts::{Acts, contains, world};
 use crate::common::warden::verb;
 use crate::directories::Ground;
 
