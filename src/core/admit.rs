@@ -139,7 +139,8 @@ pub fn judge(
     match membership(account) {
         Membership::Member => {}
         Membership::Departed(last) if evidence.time() <= last + rules.departed_grace => {}
-        Membership::Unknown if !final_answer => return Verdict::Unsure(account),
+        // It may have joined, or come back.
+        _ if !final_answer => return Verdict::Unsure(account),
         Membership::Unknown => return Verdict::Refuse(foreign(notice, account, "is not a member of the organization")),
         Membership::Departed(last) => {
             return Verdict::Refuse(foreign(notice, account, &format!("left the organization about {last}")));
@@ -307,6 +308,13 @@ mod tests {
         let verdict = judge(&notice(LOG), &rules(), |_| Membership::Unknown, false);
         assert_eq!(verdict, Verdict::Unsure(AccountId::parse("111122223333").unwrap()));
         assert_eq!(kind_of(&notice(LOG), Membership::Unknown), Some(Kind::AccountForeign));
+    }
+
+    #[test]
+    fn a_departed_account_may_have_come_back() {
+        let departed = |_| Membership::Departed("2026-02-20T00:00:00Z".parse().unwrap());
+        let verdict = judge(&notice(LOG), &rules(), departed, false);
+        assert_eq!(verdict, Verdict::Unsure(AccountId::parse("111122223333").unwrap()));
     }
 
     #[test]

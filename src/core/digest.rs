@@ -10,7 +10,7 @@ use crate::core::finding::Kind;
 use crate::core::gzip::{self, BadGzip, Caps};
 use crate::core::id::{AccountId, Sha256};
 use crate::core::key::DigestKey;
-use crate::core::printable;
+use crate::core::{is_plausible, printable};
 
 /// The only signature algorithm that CloudTrail documents.
 pub const SIGNATURE_ALGORITHM: &str = "SHA256withRSA";
@@ -106,8 +106,9 @@ impl Digest {
     pub fn parse(bytes: &[u8]) -> Result<Self, BadDigest> {
         let written: Written =
             serde_json::from_slice(bytes).map_err(|error| BadDigest::Json(printable(&error.to_string(), 200)))?;
-        let time = |field, text: &str| {
-            text.parse::<Timestamp>().map_err(|_| BadDigest::Field { field, problem: "not a time" })
+        let time = |field, text: &str| -> Result<Timestamp, BadDigest> {
+            let time = text.parse().ok().filter(|time| is_plausible(*time));
+            time.ok_or(BadDigest::Field { field, problem: "not a time of this age" })
         };
         let start = time("digestStartTime", &written.digest_start_time)?;
         let end = time("digestEndTime", &written.digest_end_time)?;
@@ -297,6 +298,9 @@ impl Examined {
         }
         if place.parsed.backfill {
             match metadata.get(metadata::BACKFILL_GENERATION).and_then(|text| text.parse().ok()) {
+                Some(time) if !is_plausible(time) => self
+                    .faults
+                    .push((Kind::DigestMalformed, "a backfill digest generated in no year of CloudTrail's".into())),
                 Some(time) => self.key_time = time,
                 None => self
                     .faults
@@ -372,6 +376,17 @@ mod tests {
         let starting = Digest::parse(digest_json("\"previousDigestSignature\":null,").as_bytes()).unwrap();
         assert_eq!(starting.previous, None);
         assert!(Digest::parse(digest_json("").as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_time_that_bears_no_arithmetic_is_no_digests() {
+        let good = digest_json("\"previousDigestSignature\":null,");
+        for (time, far) in
+            [("2026-03-01T22:07:13Z", "-009999-01-02T01:59:59Z"), ("2026-03-01T23:07:13Z", "9999-12-30T21:59:59Z")]
+        {
+            let error = Digest::parse(good.replace(time, far).as_bytes()).unwrap_err();
+            assert!(matches!(error, BadDigest::Field { problem: "not a time of this age", .. }), "{far}: {error}");
+        }
     }
 
     #[test]

@@ -359,14 +359,15 @@ impl Finding {
     }
 }
 
-/// What makes two raisings the same finding: the kind and the subject. Twelve hexadecimal digits.
+/// What makes two raisings the same finding: the kind and the subject. 32 hexadecimal digits: whoever chooses a subject
+/// finds none that is taken for another's.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Fingerprint(String);
 
 impl Fingerprint {
     pub fn of(kind: Kind, subject: &str) -> Self {
         let hash = Sha256::of(format!("{}\n{subject}", kind.name()).as_bytes());
-        Self(hex::encode(&hash.0[..6]))
+        Self(hex::encode(&hash.0[..16]))
     }
 
     pub fn as_str(&self) -> &str {
@@ -378,6 +379,11 @@ impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// As much of an id as people are shown: the beginning of one is enough to ask for it.
+pub fn short(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
 }
 
 /// A finding as the ledger holds it, and as `findings list --json` prints it.
@@ -487,5 +493,7 @@ mod tests {
         let again = Finding::of_object(Kind::LogModified, "b", "k", "another detail");
         assert_eq!(one.fingerprint(), again.fingerprint());
         assert_ne!(one.fingerprint(), Finding::of_object(Kind::LogMissing, "b", "k", "x").fingerprint());
+        // 128 bits of SHA-256("log_modified\nb/k").
+        assert_eq!(one.fingerprint().as_str(), "7fb90462c0cbbe9cda33be7082b1bb99");
     }
 }
