@@ -1,7 +1,7 @@
 //! The daemon: starts the loops, supervises them, speaks to systemd, stops in order.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -16,7 +16,7 @@ use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::http::{self, Health};
 use crate::ingest::Ingest;
-use crate::store::{Store, findings};
+use crate::store::{Store, Tx, findings};
 use crate::trail::Trail;
 use crate::verify::{Scrub, Sweep};
 use crate::wiring::{self, Works};
@@ -29,6 +29,12 @@ const STALLED: Duration = Duration::from_secs(120);
 const STOP: Duration = Duration::from_secs(25);
 
 /// What a drain left behind.
+/// And how long for channels to take what is due.
+const LAST_ALERTS: Duration = Duration::from_secs(15);
+/// The longest that a channel may take for one alert; a webhook's own limit is five minutes.
+const SENDING: Duration = Duration::from_secs(600);
+/// How often heartbeat and backlog are looked at.
+const TENDING: Duration = Duration::from_secs(15);
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Drained {
     /// Messages given back because their objects could not be read.
@@ -45,7 +51,7 @@ struct Daemon {
     ingests: Vec<Arc<Ingest>>,
     sweep: Sweep,
     /// Replaced as a whole by a reload.
-    alerts: Mutex<Arc<Alerts>>,
+    alerts: watch::Sender<Arc<Alerts>>,
 }
 
 /// What a running warden is told from outside.
@@ -76,9 +82,11 @@ pub async fn watch(config: Config, path: &Path, works: Works, told: mpsc::Receiv
     let _ = stop.send(true);
     if outcome.is_ok() {
         daemon.settle_in_flight().await;
-        daemon.current_alerts().pump().await?;
     }
-    loops.abort_all();
+    loops.shutdown().await;
+    if outcome.is_ok() {
+        daemon.last_alerts().await?;
+    }
     tracing::info!("stopped");
     outcome
 }
@@ -113,9 +121,10 @@ pub async fn drain(config: Config, path: &Path, env: &Env) -> Result<Drained> {
         daemon.sweep.run(trail).await?;
     }
     let alerts = daemon.current_alerts();
-    while alerts.pump().await? > 0 {}
+    while alerts.pump().await? {}
+    alerts.forget().await?;
     let now = env.now();
-    let (unsent, _) = daemon.works.store.read(move |conn| crate::store::outbox::pending(conn, now)).await?;
+    let unsent = daemon.works.store.read(move |conn| crate::store::outbox::pending(conn, now)).await?;
     Ok(Drained { deferred: daemon.ingests.iter().map(|ingest| ingest.deferred()).sum(), unsent })
 }
 
@@ -159,7 +168,7 @@ impl Daemon {
     }
 
     fn current_alerts(&self) -> Arc<Alerts> {
-        self.alerts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.alerts.borrow().clone()
     }
 
     /// Every loop ends with the reason why the warden must stop; none of them ever ends well.
@@ -229,7 +238,6 @@ impl Daemon {
         };
         match wiring::alerts(&config, &self.works.store, &self.works.metrics).await {
             Ok(alerts) => {
-                *self.alerts.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(alerts);
                 self.works.store.set_routes(config.routes.clone());
                 let rest =
                     Config { routes: self.config.routes.clone(), channels: self.config.channels.clone(), ..config };
@@ -243,6 +251,7 @@ impl Daemon {
 
     async fn settle_in_flight(&self) {
         let settled = async {
+                self.alerts.send_replace(Arc::new(alerts));
             while self.ingests.iter().any(|ingest| ingest.in_flight() > 0) {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
@@ -366,15 +375,80 @@ impl Daemon {
         }
     }
 
-    async fn send_alerts(&self) -> Result<()> {
+    /// One loop for each channel, so that none keeps another waiting; all anew after a reload.
+    async fn send_alerts(self: Arc<Self>) -> Result<()> {
+        let mut current = self.alerts.subscribe();
         loop {
-            let alerts = self.current_alerts();
-            match alerts.pump().await {
-                Ok(_) => self.health.worked("alerts"),
+            let alerts = current.borrow_and_update().clone();
+            let mut channels = JoinSet::new();
+            for name in alerts.names() {
+                self.health.expect(&format!("channel {name}"), SENDING);
+                let (this, alerts, name) = (self.clone(), alerts.clone(), name.clone());
+                channels.spawn(async move { this.send_to(&alerts, &name).await });
+            }
+            let ended = tokio::select! {
+                Ok(()) = current.changed() => None,
+                ended = self.tend_alerts(&alerts) => Some(ended),
+                Some(ended) = channels.join_next() => {
+                    Some(ended.unwrap_or_else(|error| Err(Error::fatal("daemon", error))))
+                }
+            };
+            if let Some(ended) = ended {
+                return ended;
+            }
+            channels.shutdown().await;
+            alerts.names().for_each(|name| self.health.forget(&format!("channel {name}")));
+        }
+    }
+
+    async fn send_to(&self, alerts: &Alerts, name: &str) -> Result<()> {
+        let Some(mut outlet) = alerts.outlet(name) else { return std::future::pending().await };
+        let name = format!("channel {name}");
+        loop {
+            let more = match outlet.turn().await {
+                Ok(more) => {
+                    self.health.worked(&name);
+                    more
+                }
+                Err(error) if error.is_fatal() => return Err(error),
+                Err(error) => {
+                    self.health.failed(&name, &error);
+                    false
+                }
+            };
+            if !more {
+                outlet.wait().await;
+            }
+        }
+    }
+
+    async fn tend_alerts(&self, alerts: &Alerts) -> Result<()> {
+        const DAY: Duration = Duration::from_secs(86_400);
+        let mut forgot: Option<tokio::time::Instant> = None;
+        loop {
+            let mut tended = alerts.tend().await;
+            if tended.is_ok() && forgot.is_none_or(|at| at.elapsed() >= DAY) {
+                tended = alerts.forget().await;
+                forgot = Some(tokio::time::Instant::now());
+            }
+            match tended {
+                Ok(()) => self.health.worked("alerts"),
                 Err(error) if error.is_fatal() => return Err(error),
                 Err(error) => self.health.failed("alerts", &error),
             }
-            alerts.wait().await;
+            tokio::time::sleep(TENDING).await;
+        }
+    }
+
+    /// What became due until the end; whatever no channel takes shortly is the next start's.
+    async fn last_alerts(&self) -> Result<()> {
+        let alerts = self.current_alerts();
+        match tokio::time::timeout(LAST_ALERTS, alerts.pump()).await {
+            Ok(sent) => sent.map(|_| ()),
+            Err(_) => {
+                tracing::warn!("some alerts were not taken in time; they are sent after the next start");
+                Ok(())
+            }
         }
     }
 }

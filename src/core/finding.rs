@@ -213,7 +213,7 @@ kinds! {
         "Look at the file; a digest tells whether CloudTrail wrote it."
     ChannelFailing "channel_failing" Operation High
         "an alert channel refuses alerts"
-        "A channel failed permanently. Its alerts are told through the other channels."
+        "A channel refused an alert. What it refuses is told through the other channels, and tried again for a week."
         "Fix its address or credentials, then `trailwarden channel test NAME`."
     QueueStalled "queue_stalled" Operation High
         "the notification queue does not answer"
@@ -413,11 +413,33 @@ pub struct Alert {
 
 impl Alert {
     pub fn new(reason: Reason, finding: Held, warden: &str) -> Self {
+    /// In a flood: what is told with it, and not on its own.
+    pub more: Option<More>,
+}
+
+/// Findings of one kind that one alert tells of besides its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct More {
+    pub count: u64,
+    /// Of which accounts, most of them first, as far as they are named.
+    pub accounts: Vec<AccountId>,
+}
+
+impl More {
+    pub const NAMED: usize = 20;
         let kind = finding.kind;
-        Self { reason, finding, title: kind.title(), means: kind.means(), action: kind.action(), warden: warden.into() }
+        Self {
+            reason,
+            finding,
+            title: kind.title(),
+            means: kind.means(),
+            action: kind.action(),
+            warden: warden.into(),
+            more: None,
+        }
     }
 
-    /// One line: `critical digest_missing 111122223333 eu-west-1: …`.
+    /// One line: `critical digest_missing 111122223333 eu-west-1: …`; in a flood with `(and 12 more, of 111122223333)`.
     pub fn headline(&self) -> String {
         let finding = &self.finding;
         let mut line = format!("{} {}", finding.severity, finding.kind);
@@ -431,6 +453,11 @@ impl Alert {
     }
 }
 
+        if let Some(more) = &self.more {
+            let accounts: Vec<&str> = more.accounts.iter().map(AccountId::as_str).collect();
+            let of = if accounts.is_empty() { String::new() } else { format!(", of {}", accounts.join(", ")) };
+            line.push_str(&format!(" (and {} more{of})", more.count));
+        }
 #[cfg(test)]
 mod tests {
     use super::*;

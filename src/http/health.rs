@@ -32,6 +32,11 @@ impl Health {
         self.loops.lock().unwrap_or_else(PoisonError::into_inner).insert(name.into(), beat);
     }
 
+    /// A loop that is no more is not waited for.
+    pub fn forget(&self, name: &str) {
+        self.loops.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+
     pub fn worked(&self, name: &str) {
         self.update(name, |beat| {
             beat.worked = Some(Instant::now());

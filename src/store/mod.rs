@@ -16,14 +16,14 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
-use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::core::route::Route;
 use crate::env::Env;
 use crate::error::{Class, Error, Result};
 
 /// Forward only: the number of the last one is the file's version.
-const MIGRATIONS: &[&str] = &[include_str!("schema/001.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema/001.sql"), include_str!("schema/004.sql")];
 /// Steps that share one fsync, at most.
 const GROUP: usize = 256;
 /// Readers at a time; each has a connection, and a connection has a cache.
@@ -69,7 +69,7 @@ pub struct Store {
     readers: Arc<Mutex<Vec<Connection>>>,
     reading: Arc<Semaphore>,
     routes: Arc<RwLock<Arc<Vec<Route>>>>,
-    bell: Arc<Notify>,
+    bell: watch::Sender<()>,
     env: Env,
 }
 
@@ -93,7 +93,7 @@ impl Store {
         let conn = env.blocking(open).await??;
         let (writer, steps) = mpsc::channel(4 * GROUP);
         let routes = Arc::new(RwLock::new(Arc::new(Vec::new())));
-        let (bell, reading) = (Arc::<Notify>::default(), Arc::new(Semaphore::new(READERS)));
+        let (bell, reading) = (watch::Sender::default(), Arc::new(Semaphore::new(READERS)));
         tokio::spawn(write_loop(conn, steps, env.clone(), routes.clone(), bell.clone()));
         Ok(Self { path: path.to_owned(), writer, readers: Arc::default(), reading, routes, bell, env: env.clone() })
     }
@@ -166,9 +166,9 @@ impl Store {
         self.env.blocking(read).await?
     }
 
-    /// Returns when a commit since the last call has left an alert to be sent.
-    pub async fn rung(&self) {
-        self.bell.notified().await;
+    /// Changes with each commit that leaves an alert to be sent.
+    pub fn bell(&self) -> watch::Receiver<()> {
+        self.bell.subscribe()
     }
 
     pub fn env(&self) -> &Env {
@@ -222,7 +222,7 @@ async fn write_loop(
     mut steps: mpsc::Receiver<Step>,
     env: Env,
     routes: Arc<RwLock<Arc<Vec<Route>>>>,
-    bell: Arc<Notify>,
+    bell: watch::Sender<()>,
 ) {
     let mut group = Vec::with_capacity(GROUP);
     while steps.recv_many(&mut group, GROUP).await > 0 {
@@ -235,7 +235,7 @@ async fn write_loop(
         let Ok((back, rings)) = done.await else { return };
         conn = back;
         if rings {
-            bell.notify_one();
+            bell.send_replace(());
         }
     }
 }
