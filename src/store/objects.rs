@@ -83,6 +83,13 @@ pub struct Known {
 
 const KNOWN: &str = "key, version, kind, state, listed, sha, etag, size, delivered, removed IS NOT NULL";
 
+impl Known {
+    /// As far as size and ETag tell.
+    pub fn is_same(&self, size: u64, etag: Option<&str>) -> bool {
+        self.size == size && (self.etag.is_none() || self.etag.as_deref() == etag)
+    }
+}
+
 fn known(row: &Row<'_>) -> Result<Known> {
     Ok(Known {
         key: row.get(0)?,
