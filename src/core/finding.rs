@@ -139,6 +139,10 @@ kinds! {
         "a log file that no digest lists"
         "The hour's digests have arrived and none names this file: CloudTrail did not deliver it, or a trail without validation shares the place."
         "Treat its records as forged. If a trail without validation delivers here, declare it (`validation = \"some\"`)."
+    LogUnproven "log_unproven" Integrity High
+        "log files that no digest will ever list"
+        "Logs lie at a place and time for which there is no chain of digests, or whose digests never came. Whoever may write to the bucket may have put them there: they are neither proven nor refuted."
+        "Prove the day with `trailwarden verify`; take older history in with `trailwarden backfill`. If no trail with validation delivers there, treat the records as forged."
     LogMalformed "log_malformed" Integrity High
         "a log file cannot be read"
         "Truncated or damaged gzip, no JSON, or no `Records`. CloudTrail does not write such files."
@@ -409,10 +413,6 @@ pub struct Alert {
     pub action: &'static str,
     /// Name of the warden that says it.
     pub warden: String,
-}
-
-impl Alert {
-    pub fn new(reason: Reason, finding: Held, warden: &str) -> Self {
     /// In a flood: what is told with it, and not on its own.
     pub more: Option<More>,
 }
@@ -427,6 +427,10 @@ pub struct More {
 
 impl More {
     pub const NAMED: usize = 20;
+}
+
+impl Alert {
+    pub fn new(reason: Reason, finding: Held, warden: &str) -> Self {
         let kind = finding.kind;
         Self {
             reason,
@@ -449,15 +453,15 @@ impl More {
         if let Some(region) = &finding.region {
             line.push_str(&format!(" {region}"));
         }
-        format!("{line}: {}", finding.detail)
-    }
-}
-
         if let Some(more) = &self.more {
             let accounts: Vec<&str> = more.accounts.iter().map(AccountId::as_str).collect();
             let of = if accounts.is_empty() { String::new() } else { format!(", of {}", accounts.join(", ")) };
             line.push_str(&format!(" (and {} more{of})", more.count));
         }
+        format!("{line}: {}", finding.detail)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

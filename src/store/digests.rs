@@ -276,15 +276,24 @@ pub fn waiting_for(
     .collect()
 }
 
-/// How many standard chains a root and region have, and how many of them have a good digest for the moment `at`.
-pub fn coverage(conn: &Connection, source: i64, root: &str, region: &Region, at: Timestamp) -> Result<(usize, usize)> {
+/// How many standard chains a root and region have at the moment `at`, and how many of them have a good digest for it. A chain
+/// that was last heard of before `at` is waited for until it was silent since `alive`.
+pub fn coverage(
+    conn: &Connection,
+    source: i64,
+    root: &str,
+    region: &Region,
+    at: Timestamp,
+    alive: Timestamp,
+) -> Result<(usize, usize)> {
     conn.prepare_cached(
         "SELECT count(*), count(d) FROM (
            SELECT (SELECT 1 FROM digests WHERE chain = chains.id AND verdict = 1 AND disowned = 0
                     AND start <= ?4 AND end > ?4 AND end <= ?4 + 90000 LIMIT 1) AS d
-           FROM chains WHERE source = ?1 AND root = ?2 AND region = ?3 AND backfill = 0 AND head IS NOT NULL)",
+           FROM chains WHERE source = ?1 AND root = ?2 AND region = ?3 AND backfill = 0
+             AND first <= ?4 AND (head > ?4 OR head > ?5))",
     )?
-    .query_row(params![source, root, region.as_str(), at.as_second()], |row| {
+    .query_row(params![source, root, region.as_str(), at.as_second(), alive.as_second()], |row| {
         Ok((row.get::<_, i64>(0)?.unsigned_abs() as usize, row.get::<_, i64>(1)?.unsigned_abs() as usize))
     })
 }
