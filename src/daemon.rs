@@ -25,16 +25,18 @@ use crate::wiring::{self, Works};
 const POLL: Duration = Duration::from_secs(20);
 /// A queue that has not answered for this long is stalled.
 const STALLED: Duration = Duration::from_secs(120);
+/// A receive may wait for as long as a bucket that accepts and does not answer holds all that is in work.
+const RECEIVING: Duration = Duration::from_secs(420);
 /// How long a stop waits for messages in flight; well inside systemd's TimeoutStopSec.
 const STOP: Duration = Duration::from_secs(25);
-
-/// What a drain left behind.
 /// And how long for channels to take what is due.
 const LAST_ALERTS: Duration = Duration::from_secs(15);
 /// The longest that a channel may take for one alert; a webhook's own limit is five minutes.
 const SENDING: Duration = Duration::from_secs(600);
 /// How often heartbeat and backlog are looked at.
 const TENDING: Duration = Duration::from_secs(15);
+
+/// What a drain left behind.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Drained {
     /// Messages given back because their objects could not be read.
@@ -49,7 +51,6 @@ struct Daemon {
     path: PathBuf,
     health: Arc<Health>,
     ingests: Vec<Arc<Ingest>>,
-    sweep: Sweep,
     /// Replaced as a whole by a reload.
     alerts: watch::Sender<Arc<Alerts>>,
 }
@@ -117,8 +118,9 @@ pub async fn drain(config: Config, path: &Path, env: &Env) -> Result<Drained> {
     }
     for trail in &daemon.works.trails {
         // What the first sweep repairs may be what another chain waited for.
-        daemon.sweep.run(trail).await?;
-        daemon.sweep.run(trail).await?;
+        let sweep = Sweep::new(daemon.works.deliveries.clone());
+        sweep.run(trail).await?;
+        sweep.run(trail).await?;
     }
     let alerts = daemon.current_alerts();
     while alerts.pump().await? {}
@@ -126,6 +128,17 @@ pub async fn drain(config: Config, path: &Path, env: &Env) -> Result<Drained> {
     let now = env.now();
     let unsent = daemon.works.store.read(move |conn| crate::store::outbox::pending(conn, now)).await?;
     Ok(Drained { deferred: daemon.ingests.iter().map(|ingest| ingest.deferred()).sum(), unsent })
+}
+
+/// A loop goes on when the ledger was busy.
+fn unless_fatal(outcome: Result<()>) -> Result<()> {
+    outcome.or_else(|error| {
+        if error.is_fatal() {
+            return Err(error);
+        }
+        tracing::warn!(error = %error, "not written");
+        Ok(())
+    })
 }
 
 /// Receives until the queue has nothing more to give.
@@ -157,8 +170,7 @@ impl Daemon {
             .map(|trail| Ingest::new(works.deliveries.clone(), trail.clone(), config.limits.messages))
             .collect();
         Self {
-            alerts: Mutex::new(works.alerts.clone()),
-            sweep: Sweep::new(works.deliveries.clone()),
+            alerts: watch::Sender::new(works.alerts.clone()),
             health: Arc::default(),
             path: path.to_owned(),
             works,
@@ -182,7 +194,7 @@ impl Daemon {
         loops.spawn(async move { this.send_alerts().await });
         for (trail, ingest) in self.works.trails.iter().zip(&self.ingests) {
             let (this, trail, ingest, stopping) = (self.clone(), trail.clone(), ingest.clone(), stopping.clone());
-            self.health.expect(&format!("queue {}", trail.name), STALLED);
+            self.health.expect(&format!("queue {}", trail.name), RECEIVING);
             let (sweeper, swept) = (self.clone(), trail.clone());
             loops.spawn(async move { this.receive(&trail, &ingest, stopping).await });
             self.health
@@ -239,6 +251,7 @@ impl Daemon {
         match wiring::alerts(&config, &self.works.store, &self.works.metrics).await {
             Ok(alerts) => {
                 self.works.store.set_routes(config.routes.clone());
+                self.alerts.send_replace(Arc::new(alerts));
                 let rest =
                     Config { routes: self.config.routes.clone(), channels: self.config.channels.clone(), ..config };
                 let restart = rest != Config { warnings: rest.warnings.clone(), ..self.config.clone() };
@@ -251,7 +264,6 @@ impl Daemon {
 
     async fn settle_in_flight(&self) {
         let settled = async {
-                self.alerts.send_replace(Arc::new(alerts));
             while self.ingests.iter().any(|ingest| ingest.in_flight() > 0) {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
@@ -306,24 +318,23 @@ impl Daemon {
         let refused = error.code.as_deref().is_some_and(|code| CREDENTIALS.contains(&code));
         let kind = if refused { Kind::CredentialsFailing } else { Kind::QueueStalled };
         let finding = Finding::new(kind, trail.name.clone(), format!("trail {}: {error}", trail.name));
-        self.works.store.write(move |tx| findings::hold(tx, &finding)).await.map(|_| ())
+        unless_fatal(self.works.store.write(move |tx| findings::hold(tx, &finding)).await.map(|_| ()))
     }
 
     async fn queue_answers(&self, trail: &Trail) -> Result<()> {
         let name = trail.name.clone();
-        self.works
-            .store
-            .write(move |tx| {
-                findings::resolve(tx, Kind::QueueStalled, &name)?;
-                findings::resolve(tx, Kind::CredentialsFailing, &name).map(|_| ())
-            })
-            .await
+        let answers = move |tx: &Tx<'_>| {
+            findings::resolve(tx, Kind::QueueStalled, &name)?;
+            findings::resolve(tx, Kind::CredentialsFailing, &name).map(|_| ())
+        };
+        unless_fatal(self.works.store.write(answers).await)
     }
 
     async fn sweep(&self, trail: &Trail) -> Result<()> {
         let name = format!("sweep {}", trail.name);
+        let sweep = Sweep::new(self.works.deliveries.clone());
         loop {
-            match self.sweep.run(trail).await {
+            match self.watched(&name, &sweep, trail).await {
                 Ok(()) => self.health.worked(&name),
                 Err(error) if error.is_fatal() => return Err(error),
                 Err(error) => {
@@ -338,6 +349,21 @@ impl Daemon {
         }
     }
 
+    /// A sweep may take as long as it gets answers.
+    async fn watched(&self, name: &str, sweep: &Sweep, trail: &Trail) -> Result<()> {
+        const LOOK: Duration = Duration::from_secs(60);
+        let mut run = std::pin::pin!(sweep.run(trail));
+        let mut steps = sweep.steps();
+        loop {
+            if let Ok(ended) = tokio::time::timeout(LOOK, &mut run).await {
+                return ended;
+            }
+            if std::mem::replace(&mut steps, sweep.steps()) != sweep.steps() {
+                self.health.turned(name);
+            }
+        }
+    }
+
     /// A slice a minute: small enough to disturb nothing, large enough to come round in `every`.
     async fn scrub(&self, trail: &Trail, every: Duration) -> Result<()> {
         const SLICE: Duration = Duration::from_secs(60);
@@ -345,9 +371,17 @@ impl Daemon {
         loop {
             tokio::time::sleep(SLICE).await;
             let source = trail.id;
-            let stored = self.works.store.read(move |conn| crate::store::objects::stored_bytes(conn, source)).await?;
+            let stored = self.works.store.read(move |conn| crate::store::objects::stored_bytes(conn, source)).await;
+            let stored = match stored {
+                Ok(stored) => stored,
+                Err(error) if error.is_fatal() => return Err(error),
+                Err(error) => {
+                    tracing::warn!(trail = trail.name, error = %error, "scrub put off");
+                    continue;
+                }
+            };
             let fair = stored.saturating_mul(SLICE.as_secs()) / every.as_secs().max(1);
-            let budget = fair.clamp(1 << 16, self.config.verify.scrub_limit.saturating_mul(SLICE.as_secs()));
+            let budget = fair.max(1 << 16).min(self.config.verify.scrub_limit.saturating_mul(SLICE.as_secs()));
             match scrub.run(trail, budget).await {
                 Ok(_) => {}
                 Err(error) if error.is_fatal() => return Err(error),

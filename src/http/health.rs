@@ -44,6 +44,11 @@ impl Health {
         });
     }
 
+    /// It is still at it.
+    pub fn turned(&self, name: &str) {
+        self.update(name, |_| {});
+    }
+
     pub fn failed(&self, name: &str, why: impl ToString) {
         self.update(name, |beat| beat.trouble = Some(why.to_string()));
     }

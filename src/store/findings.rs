@@ -161,6 +161,20 @@ pub fn open_of(conn: &Connection, kind: Kind) -> Result<Vec<(String, String)>> {
         .collect()
 }
 
+/// The objects in a bucket of which something is open.
+pub fn open_objects(conn: &Connection, kinds: &[Kind], bucket: &str) -> Result<Vec<String>> {
+    let mut objects = Vec::new();
+    for kind in kinds {
+        let mut query = conn.prepare_cached(
+            "SELECT object FROM findings WHERE kind = ?1 AND state <> 'resolved' AND object IS NOT NULL AND bucket = ?2",
+        )?;
+        for object in query.query_map(params![kind.name(), bucket], |row| row.get(0))? {
+            objects.push(object?);
+        }
+    }
+    Ok(objects)
+}
+
 /// How many are open, by severity.
 pub fn open_by_severity(conn: &Connection) -> Result<Vec<(String, i64)>> {
     conn.prepare_cached("SELECT severity, count(*) FROM findings WHERE state <> 'resolved' GROUP BY severity")?
@@ -174,6 +188,8 @@ fn tell(tx: &Tx<'_>, id: &str, reason: Reason) -> Result<()> {
     if reason == Reason::Resolved && !route.resolved {
         return Ok(());
     }
+    // A heartbeat has a rhythm of its own.
+    let repeat = route.repeat.filter(|_| held.kind != Kind::Heartbeat);
     for channel in &route.to {
         outbox::add(tx, id, channel, reason, repeat, tx.now)?;
     }
@@ -195,5 +211,3 @@ pub fn last_seen(conn: &Connection) -> Result<Option<Timestamp>> {
     conn.query_row("SELECT max(head) FROM chains", [], |row| row.get::<_, Option<i64>>(0))
         .map(|second| second.map(time))
 }
-    // A heartbeat has a rhythm of its own.
-    let repeat = route.repeat.filter(|_| held.kind != Kind::Heartbeat);

@@ -7,3 +7,6 @@ mod sweep;
 pub use range::{ChainReport, Counts, LogCounts, Progress, Range, Report, Verdict, verify};
 pub use scrub::Scrub;
 pub use sweep::Sweep;
+
+#[cfg(test)]
+mod tests;
