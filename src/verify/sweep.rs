@@ -288,15 +288,13 @@ impl Sweep {
     async fn overdue(&self, trail: &Trail, now: Timestamp) -> Result<HashSet<AccountId>> {
         let behind = |chain: &Chain| chain.head.is_some_and(|head| now.duration_since(head) >= HOUR + self.grace);
         let mut lying = HashMap::new();
-        let mut unsure = HashSet::new();
         let mut all = self.chains(trail).await?;
         all.retain(|chain| !chain.chain.backfill && behind(chain));
         let ask = |chain: Chain| async move { (chain.id, self.ask(trail, &chain, now).await) };
         let mut asked = futures_util::stream::iter(all).map(ask).buffer_unordered(ABREAST);
         while let Some((id, answer)) = asked.next().await {
-            match answer? {
-                Some(ends) => _ = lying.insert(id, ends),
-                None => _ = unsure.insert(id),
+            if let Some(ends) = answer? {
+                lying.insert(id, ends);
             }
         }
         drop(asked);
@@ -306,20 +304,23 @@ impl Sweep {
             .into_iter()
             .filter(|chain| !chain.chain.backfill && chain.head.is_some())
             .collect();
-        // An hour whose digest has come and proves nothing is told on its own.
+        // Of a late chain that was not asked about, or came up only now, nothing can be said.
+        let unsure = |chain: &Chain| behind(chain) && !lying.contains_key(&chain.id);
         let mut owed = HashMap::new();
         for chain in chains.iter().filter(|chain| behind(chain)) {
-            let hours = self.owed(chain, now, lying.get(&chain.id)).await?;
-            if !hours.is_empty() {
+            if let Some(lying) = lying.get(&chain.id)
+                && let hours = self.owed(chain, now, lying).await?
+                && !hours.is_empty()
+            {
                 owed.insert(chain.id, hours);
             }
         }
         let late = |chain: &Chain| owed.contains_key(&chain.id);
-        let silence = Silence::find(&chains, |chain| late(chain) && !unsure.contains(&chain.id));
+        let silence = Silence::find(&chains, late);
         for finding in silence.findings(trail, &chains) {
             self.hold(finding).await?;
         }
-        for chain in chains.iter().filter(|chain| !unsure.contains(&chain.id)) {
+        for chain in &chains {
             if let Some(hours) = owed.get(&chain.id)
                 && !silence.covers(chain)
                 && silence.is_certain(chain)
@@ -327,18 +328,19 @@ impl Sweep {
                 self.tell_overdue(trail, chain, hours.clone()).await?;
             }
         }
-        self.end_silence(trail, &silence, chains.iter().filter(|chain| unsure.contains(&chain.id))).await?;
-        Ok(chains.iter().filter(|chain| !late(chain)).map(|chain| chain.chain.account()).collect())
+        self.end_silence(trail, &silence, chains.iter().filter(|chain| unsure(chain))).await?;
+        Ok(chains.iter().filter(|chain| !late(chain) && !unsure(chain)).map(|chain| chain.chain.account()).collect())
     }
 
-    /// Hours of which no digest is there, not even one that proves nothing or, of `lying`, cannot be read.
-    async fn owed(&self, chain: &Chain, now: Timestamp, lying: Option<&BTreeSet<Timestamp>>) -> Result<Vec<Timestamp>> {
+    /// Hours of which no digest is there, not even one that proves nothing or, of `lying`, cannot be read: both are told on
+    /// their own.
+    async fn owed(&self, chain: &Chain, now: Timestamp, lying: &BTreeSet<Timestamp>) -> Result<Vec<Timestamp>> {
         let Some(head) = chain.head else { return Ok(vec![]) };
         let mut hours = chain::overdue_hours(head, now, self.grace);
         let id = chain.id;
         let slots = self.deliveries.store.read(move |conn| digests::slots(conn, id, head, now)).await?;
         let slots: HashSet<Timestamp> = slots.iter().map(|slot| slot.end).collect();
-        hours.retain(|hour| !slots.contains(hour) && !lying.is_some_and(|ends| ends.contains(hour)));
+        hours.retain(|hour| !slots.contains(hour) && !lying.contains(hour));
         Ok(hours)
     }
 

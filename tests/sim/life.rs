@@ -117,13 +117,17 @@ impl Life<'_> {
     /// Until something is to be done to it.
     fn due(&self) -> Duration {
         match self.end {
-            Some(End::Stop(after) | End::DiskFull(after)) => after.min(self.rest()),
+            Some(End::Stop(after) | End::DiskFull(after)) => after.min(self.until(self.script.end)),
             _ => self.rest(),
         }
     }
 
     fn rest(&self) -> Duration {
-        Duration::try_from(self.finish.duration_since(self.cloud.now())).unwrap_or_default()
+        self.until(self.finish)
+    }
+
+    fn until(&self, at: Timestamp) -> Duration {
+        Duration::try_from(at.duration_since(self.cloud.now())).unwrap_or_default()
     }
 
     fn seams(&self) -> Seams {

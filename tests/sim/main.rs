@@ -54,6 +54,14 @@ fn play_all(seeds: std::ops::Range<u64>) -> Outcome {
     total.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// `TRAILWARDEN_LOG=debug` shows what the warden logs.
+fn log() {
+    if let Ok(filter) = std::env::var("TRAILWARDEN_LOG") {
+        let _ =
+            tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().try_init();
+    }
+}
+
 fn replay(seed: u64, wrong: &str) -> String {
     format!(
         "seed {seed}: {wrong}\n\nplay it again: TRAILWARDEN_SEED={seed} cargo test --test sim standard -- --nocapture"
@@ -62,6 +70,7 @@ fn replay(seed: u64, wrong: &str) -> String {
 
 #[test]
 fn standard_seeds_hold() {
+    log();
     let seeds = number("TRAILWARDEN_SEED").map_or(0..STANDARD, |seed| seed..seed + 1);
     let outcome = play_all(seeds);
     println!("{outcome}");
@@ -96,4 +105,26 @@ fn every_kind_of_fault_is_met() {
     }
     let unmet: Vec<_> = faults::Kind::ALL.iter().filter(|kind| !met.faults.contains_key(kind)).collect();
     assert!(unmet.is_empty(), "never met: {unmet:?}; {met}");
+}
+
+#[test]
+#[ignore = "debug"]
+fn debug_script() {
+    let script = script::Script::of(number("TRAILWARDEN_SEED").unwrap_or(0));
+    for planted in &script.planted {
+        println!("{planted:?}");
+    }
+    let want = std::env::var("WANT").unwrap_or_default();
+    for happening in &script.happenings {
+        match &happening.step {
+            trailwarden::world::Step::Put { key, .. } if key.contains(&want) => println!("{} put {key}", happening.at),
+            trailwarden::world::Step::Message { body } if String::from_utf8_lossy(body).contains(&want) => {
+                println!("{} message", happening.at)
+            }
+            trailwarden::world::Step::Remove { key } if key.contains(&want) => {
+                println!("{} remove {key}", happening.at)
+            }
+            _ => {}
+        }
+    }
 }

@@ -96,7 +96,8 @@ pub fn play(seed: u64) -> Result<Outcome, String> {
             model.check_the_end(&cloud).map_err(about)?;
             return Ok(outcome(&model, &cloud, at, lives as u64));
         }
-        now = at + planned.map_or(SignedDuration::from_secs(5), |(_, dead)| dead);
+        let soon = at + SignedDuration::from_secs(5);
+        now = planned.map_or(soon, |(_, dead)| (at + dead).min(soon.max(script.end)));
     }
 }
 
