@@ -86,7 +86,7 @@ impl Backfill {
         let bucket = self.trail.bucket.as_ref();
         let days = listing::dates(scope.from, scope.to);
         let mut places = Vec::new();
-        for root in listing::roots(bucket).await? {
+        for root in listing::roots(bucket, &self.trail.rules.layout).await? {
             if scope.account.is_some_and(|account| account != root.account) {
                 continue;
             }

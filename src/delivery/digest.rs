@@ -230,7 +230,7 @@ impl Step {
 
     /// A digest that arrives ends the wait for it.
     fn settle_overdue(&self, tx: &Tx<'_>, chain: &Chain) -> rusqlite::Result<()> {
-        let subject = chain.chain.to_string();
+        let subject = chain.subject();
         if !findings::is_open(tx.conn, Kind::DigestOverdue, &subject)? {
             return Ok(());
         }
@@ -312,7 +312,7 @@ pub fn missing(about: &Finding, link: &Link, hours: Vec<Timestamp>) -> Finding {
 fn standard_joint(tx: &Tx<'_>, chain: &Chain, link: &Link) -> rusqlite::Result<Joint> {
     let before = digests::before(tx.conn, chain.id, link.end, &link.key)?;
     let from = before.as_ref().map_or(link.start - HOUR * 48, |before| before.end);
-    let slots = digests::slots(tx.conn, chain.id, from)?;
+    let slots = digests::slots(tx.conn, chain.id, from, link.end)?;
     Ok(chain::join(before.as_ref(), link, &slots))
 }
 

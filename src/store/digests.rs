@@ -20,6 +20,13 @@ pub struct Chain {
     pub head: Option<Timestamp>,
 }
 
+impl Chain {
+    /// What a finding about a chain is about: buckets that hold copies of it each have their own.
+    pub fn subject(&self) -> String {
+        format!("{}/{}", self.source, self.chain)
+    }
+}
+
 /// A digest as it is written.
 #[derive(Debug, Clone)]
 pub struct NewDigest {
@@ -196,10 +203,12 @@ pub fn following(conn: &Connection, chain: i64, end: Timestamp) -> Result<Option
     .optional()
 }
 
-/// Digest objects of a chain after `from` that prove nothing.
-pub fn slots(conn: &Connection, chain: i64, from: Timestamp) -> Result<Vec<Slot>> {
-    conn.prepare_cached("SELECT key, end FROM digests WHERE chain = ?1 AND end > ?2 AND verdict <> 1")?
-        .query_map(params![chain, from.as_second()], |row| Ok(Slot { key: row.get(0)?, end: time(row.get(1)?) }))?
+/// Digest objects of a chain after `from` and up to `to` that prove nothing.
+pub fn slots(conn: &Connection, chain: i64, from: Timestamp, to: Timestamp) -> Result<Vec<Slot>> {
+    conn.prepare_cached("SELECT key, end FROM digests WHERE chain = ?1 AND end > ?2 AND end <= ?3 AND verdict <> 1")?
+        .query_map(params![chain, from.as_second(), to.as_second()], |row| {
+            Ok(Slot { key: row.get(0)?, end: time(row.get(1)?) })
+        })?
         .collect()
 }
 
@@ -248,12 +257,16 @@ pub struct LackedKey {
     pub at: Timestamp,
 }
 
-pub fn lacked_keys(conn: &Connection, source: i64, limit: usize) -> Result<Vec<LackedKey>> {
+/// In an order of their own, those after another one first.
+pub fn lacked_keys(conn: &Connection, source: i64, after: Option<&LackedKey>, limit: usize) -> Result<Vec<LackedKey>> {
+    let (fingerprint, region) = after.map_or(("", ""), |key| (key.fingerprint.as_str(), key.region.as_str()));
     let mut query = conn.prepare_cached(
-        "SELECT region, fingerprint, max(key_time) FROM digests JOIN chains ON chains.id = chain
-         WHERE digests.source = ?1 AND verdict = 0 AND fingerprint IS NOT NULL GROUP BY region, fingerprint LIMIT ?2",
+        "SELECT region, fingerprint, max(key_time) FROM digests INDEXED BY digests_unchecked JOIN chains ON chains.id = chain
+         WHERE digests.source = ?1 AND verdict = 0 AND fingerprint IS NOT NULL GROUP BY fingerprint, region
+         ORDER BY (fingerprint, region) > (?3, ?4) DESC, fingerprint, region LIMIT ?2",
     )?;
-    let mut rows = query.query(params![source, i64::try_from(limit).unwrap_or(i64::MAX)])?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut rows = query.query(params![source, limit, fingerprint, region])?;
     let mut keys = Vec::new();
     while let Some(row) = rows.next()? {
         let Ok(region) = Region::parse(&row.get::<_, String>(0)?) else { continue };
@@ -270,7 +283,8 @@ pub fn waiting_for(
     limit: usize,
 ) -> Result<Vec<(String, Timestamp, bool)>> {
     conn.prepare_cached(
-        "SELECT key, end, joined FROM digests WHERE source = ?1 AND verdict = 0 AND fingerprint = ?2 LIMIT ?3",
+        "SELECT key, end, joined FROM digests INDEXED BY digests_unchecked
+         WHERE source = ?1 AND verdict = 0 AND fingerprint = ?2 LIMIT ?3",
     )?
     .query_map(params![source, fingerprint, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
         Ok((row.get(0)?, time(row.get(1)?), row.get(2)?))
@@ -278,15 +292,24 @@ pub fn waiting_for(
     .collect()
 }
 
-/// How many standard chains a root and region have, and how many of them have a good digest for the moment `at`.
-pub fn coverage(conn: &Connection, source: i64, root: &str, region: &Region, at: Timestamp) -> Result<(usize, usize)> {
+/// How many standard chains a root and region have at the moment `at`, and how many of them have a good digest for it. A chain
+/// that was last heard of before `at` is waited for until it was silent since `alive`.
+pub fn coverage(
+    conn: &Connection,
+    source: i64,
+    root: &str,
+    region: &Region,
+    at: Timestamp,
+    alive: Timestamp,
+) -> Result<(usize, usize)> {
     conn.prepare_cached(
         "SELECT count(*), count(d) FROM (
            SELECT (SELECT 1 FROM digests WHERE chain = chains.id AND verdict = 1 AND disowned = 0
                     AND start <= ?4 AND end > ?4 AND end <= ?4 + 90000 LIMIT 1) AS d
-           FROM chains WHERE source = ?1 AND root = ?2 AND region = ?3 AND backfill = 0 AND head IS NOT NULL)",
+           FROM chains WHERE source = ?1 AND root = ?2 AND region = ?3 AND backfill = 0
+             AND first <= ?4 AND (head > ?4 OR head > ?5))",
     )?
-    .query_row(params![source, root, region.as_str(), at.as_second()], |row| {
+    .query_row(params![source, root, region.as_str(), at.as_second(), alive.as_second()], |row| {
         Ok((row.get::<_, i64>(0)?.unsigned_abs() as usize, row.get::<_, i64>(1)?.unsigned_abs() as usize))
     })
 }

@@ -45,6 +45,8 @@ pub enum Listing {
     Differs = 2,
     Told = 3,
     NotExpected = 4,
+    /// No digest came that could have listed it.
+    Unproven = 5,
 }
 
 /// A row as it is written.
@@ -79,6 +81,13 @@ pub struct Known {
     pub size: u64,
     pub delivered: Timestamp,
     pub removed: bool,
+}
+
+impl Known {
+    /// As far as size and ETag tell.
+    pub fn is_same(&self, size: u64, etag: Option<&str>) -> bool {
+        self.size == size && (self.etag.is_none() || self.etag.as_deref() == etag)
+    }
 }
 
 const KNOWN: &str = "key, version, kind, state, listed, sha, etag, size, delivered, removed IS NOT NULL";
@@ -181,35 +190,57 @@ pub fn set_removed(tx: &Tx<'_>, source: i64, key: &str, version: Option<&str>) -
 }
 
 /// A log that waits to be listed.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unlisted {
     pub key: String,
     pub account: String,
     pub region: String,
     pub delivered: Timestamp,
+    pub seen: Timestamp,
 }
 
-/// Admitted event logs that no digest has listed, delivered before a time and seen since another; not those that a digest without proof lists.
+/// Admitted event logs that no digest has listed and that were delivered outside of a time; not those that a digest without
+/// proof lists. Page by page, each after the last log of the one before.
 pub fn unlisted(
     conn: &Connection,
     source: i64,
-    before: Timestamp,
-    since: Timestamp,
+    outside: (Timestamp, Timestamp),
+    after: Option<&Unlisted>,
     limit: usize,
 ) -> Result<Vec<Unlisted>> {
+    let place = after.map_or(("", "", i64::MIN, ""), |log| {
+        (log.account.as_str(), log.region.as_str(), log.delivered.as_second(), log.key.as_str())
+    });
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     conn.prepare_cached(
-        "SELECT key, account, region, delivered FROM objects INDEXED BY objects_unlisted
-         WHERE source = ?1 AND listed = 0 AND kind = 0 AND state = 0 AND delivered < ?2 AND seen >= ?4
+        "SELECT key, account, region, delivered, seen FROM objects INDEXED BY objects_unlisted
+         WHERE source = ?1 AND listed = 0 AND kind = 0 AND state = 0 AND (delivered < ?2 OR delivered > ?3)
+           AND (account, region, delivered, key) > (?4, ?5, ?6, ?7)
            AND NOT EXISTS (SELECT 1 FROM claimed WHERE claimed.source = ?1 AND claimed.key = objects.key)
-         LIMIT ?3",
+         ORDER BY account, region, delivered, key LIMIT ?8",
     )?
     .query_map(
-        params![source, before.as_second(), i64::try_from(limit).unwrap_or(i64::MAX), since.as_second()],
+        params![source, outside.0.as_second(), outside.1.as_second(), place.0, place.1, place.2, place.3, limit],
         |row| {
-            Ok(Unlisted { key: row.get(0)?, account: row.get(1)?, region: row.get(2)?, delivered: time(row.get(3)?) })
+            Ok(Unlisted {
+                key: row.get(0)?,
+                account: row.get(1)?,
+                region: row.get(2)?,
+                delivered: time(row.get(3)?),
+                seen: time(row.get(4)?),
+            })
         },
     )?
     .collect()
+}
+
+/// Whether no digest lists a log, not even one without proof.
+pub fn is_unlisted(conn: &Connection, source: i64, key: &str) -> Result<bool> {
+    conn.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM objects WHERE source = ?1 AND key = ?2 AND listed = 0)
+            AND NOT EXISTS (SELECT 1 FROM claimed WHERE source = ?1 AND key = ?2)",
+    )?
+    .query_row(params![source, key], |row| row.get(0))
 }
 
 /// Rows after a place in key order, for scrubbing.

@@ -24,3 +24,5 @@ fn about(mut finding: Finding, object: &str) -> Finding {
     }
     finding
 }
+#[cfg(test)]
+mod tests;
