@@ -135,8 +135,7 @@ impl Step {
     fn apply(mut self, tx: &Tx<'_>) -> rusqlite::Result<(bool, Vec<Kind>)> {
         let chain = digests::chain(tx, self.row.source, &ChainId::of(&self.key))?;
         let signed = self.examined.is_signed();
-        let claims = self.examined.claims().iter().map(|log| log.key.as_str());
-        objects::set_claims(tx, self.row.source, &self.row.key, claims)?;
+        objects::set_claims(tx, self.row.source, &self.row.key, self.examined.claims(&self.key))?;
         let digest = self.examined.digest.take();
         let start = digest.as_ref().map_or(self.key.end - HOUR, |digest| digest.start);
         let lacks = (self.examined.verdict == Verdict::Unchecked)
