@@ -223,9 +223,9 @@ pub fn after(conn: &Connection, source: i64, key: &str, version: &str, limit: us
     .collect()
 }
 
-/// Accounts of which anything was seen.
+/// Accounts of which a good digest was seen.
 pub fn accounts_seen(conn: &Connection) -> Result<Vec<String>> {
-    conn.prepare_cached("SELECT DISTINCT account FROM chains")?.query_map([], |row| row.get(0))?.collect()
+    conn.prepare_cached("SELECT DISTINCT account FROM chains WHERE head IS NOT NULL")?.query_map([], |row| row.get(0))?.collect()
 }
 
 /// A log that a digest promised.
