@@ -1,18 +1,24 @@
 //! A notification's way: receive, hold, settle every notice of the message, then and only then delete it.
 
+mod backlog;
+
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc};
+use jiff::SignedDuration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use self::backlog::Backlog;
 use crate::core::finding::{Finding, Kind};
 use crate::core::notice::{self, Opened};
 use crate::core::printable;
 use crate::delivery::{Deliveries, Fate};
 use crate::error::{Class, Error, Result};
-use crate::retry::{Policy, retry};
+use crate::retry::{Policy, Quiet, retry};
 use crate::seam::Message;
 use crate::store::{findings, lists};
 use crate::trail::Trail;
@@ -22,6 +28,11 @@ const PERMANENT_DELAY: Duration = Duration::from_secs(900);
 /// Receipts deleted in one call, at most.
 const DONE_BATCH: usize = 100;
 
+/// Messages of one answer, at most.
+const ANSWER: usize = 10;
+/// Receives under way at once while the queue is full.
+const CALLS: usize = 8;
+
 /// What happened to a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Settled {
@@ -30,12 +41,29 @@ pub enum Settled {
     Deferred,
 }
 
+/// A message in work.
+struct Held {
+    /// When its visibility was last set.
+    since: Instant,
+    work: AbortHandle,
+}
+
+/// By receipt.
+type Holding = BTreeMap<String, Held>;
+
 pub struct Ingest {
     deliveries: Arc<Deliveries>,
     trail: Arc<Trail>,
     permits: Arc<Semaphore>,
-    held: Arc<Mutex<BTreeMap<String, Instant>>>,
-    deferred: Arc<std::sync::atomic::AtomicU64>,
+    /// How many receives the next round makes at once.
+    calls: AtomicUsize,
+    /// What no message can be settled with any more.
+    broken: OnceLock<Error>,
+    held: Arc<Mutex<Holding>>,
+    deferred: AtomicU64,
+    settled: AtomicU64,
+    backlog: Mutex<Backlog>,
+    quiet: Quiet,
     done: mpsc::Sender<String>,
 }
 
@@ -43,11 +71,16 @@ impl Ingest {
     /// `messages` is how many messages may be held at once.
     pub fn new(deliveries: Arc<Deliveries>, trail: Arc<Trail>, messages: usize) -> Arc<Self> {
         let (done, receipts) = mpsc::channel(4 * DONE_BATCH);
-        let held = Arc::<Mutex<BTreeMap<String, Instant>>>::default();
+        let held = Arc::<Mutex<Holding>>::default();
         let this = Arc::new(Self {
             permits: Arc::new(Semaphore::new(messages.max(1))),
+            calls: AtomicUsize::new(1),
+            broken: OnceLock::new(),
             held: held.clone(),
-            deferred: Arc::default(),
+            deferred: AtomicU64::default(),
+            settled: Default::default(),
+            backlog: Mutex::new(Backlog::new(PERMANENT_DELAY.max(trail.queue.visibility()))),
+            quiet: Quiet::default(),
             done,
             deliveries,
             trail,
@@ -57,34 +90,65 @@ impl Ingest {
         this
     }
 
-    /// One long poll; what it brings is settled in the background. Answers how many messages came.
+    /// One long poll, or several short ones at once while the queue has more than one answer holds; what they bring is settled
+    /// in the background. Answers how many messages came; an error that is fatal may be that of an earlier message.
     pub async fn receive(self: &Arc<Self>, wait: Duration) -> Result<usize> {
         let Ok(first) = self.permits.clone().acquire_owned().await else { return Ok(0) };
+        if let Some(error) = self.broken.get() {
+            return Err(error.clone());
+        }
+        let calls = self.calls.load(Ordering::Relaxed);
         let mut permits = vec![first];
-        while permits.len() < 10
+        while permits.len() < calls * ANSWER
             && let Ok(another) = self.permits.clone().try_acquire_owned()
         {
             permits.push(another);
         }
-        let messages = self.trail.queue.receive(permits.len(), wait).await?;
-        let metrics = &self.deliveries.metrics;
-        metrics.last_receive.set(self.deliveries.env.now().as_second() as f64);
-        let received = messages.len();
-        // Every message is held, and its visibility extended, from here on: also those that still wait for a thread.
-        let now = Instant::now();
-        {
-            let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-            held.extend(messages.iter().map(|message| (message.receipt.clone(), now)));
-            metrics.held_messages.set(held.len() as i64);
+        // What a short poll brought must not wait for a long one.
+        let wait = if permits.len() > ANSWER { Duration::ZERO } else { wait };
+        let asked = permits.chunks(ANSWER).map(|permits| self.trail.queue.receive(permits.len(), wait));
+        let answers = futures_util::future::join_all(asked).await;
+        let full = answers.iter().all(|answer| answer.as_ref().is_ok_and(|messages| messages.len() == ANSWER));
+        self.calls.store(if full { (calls * 2).min(CALLS) } else { 1 }, Ordering::Relaxed);
+        let (mut messages, mut failed) = (Vec::new(), None);
+        for answer in answers {
+            match answer {
+                Ok(more) => messages.extend(more),
+                Err(error) => failed = Some(error),
+            }
         }
+        if let (Some(error), true) = (failed, messages.is_empty()) {
+            return Err(error);
+        }
+        let now = self.deliveries.env.now();
+        self.deliveries.metrics.last_receive.set(now.as_second() as f64);
+        self.backlog().received(&messages, now);
+        Ok(self.take(messages, permits))
+    }
+
+    /// Every message is held, and its visibility extended, from here on: also those that still wait for a thread.
+    fn take(self: &Arc<Self>, messages: Vec<Message>, permits: Vec<OwnedSemaphorePermit>) -> usize {
+        let (received, since) = (messages.len(), Instant::now());
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         for (message, permit) in messages.into_iter().zip(permits) {
-            let this = self.clone();
-            tokio::spawn(async move {
+            let (this, receipt) = (self.clone(), message.receipt.clone());
+            let work = tokio::spawn(async move {
                 this.finish(message).await;
                 drop(permit);
             });
+            held.insert(receipt, Held { since, work: work.abort_handle() });
         }
-        Ok(received)
+        self.deliveries.metrics.held_messages.set(held.len() as i64);
+        received
+    }
+
+    /// How long the oldest message has waited that is known to wait; `None` before the queue has answered.
+    pub fn age(&self) -> Option<SignedDuration> {
+        self.backlog().age(self.deliveries.env.now())
+    }
+
+    fn backlog(&self) -> MutexGuard<'_, Backlog> {
+        self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Messages that are received and not settled.
@@ -92,9 +156,14 @@ impl Ingest {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
+    /// Messages settled since the start.
+    pub fn settled(&self) -> u64 {
+        self.settled.load(Ordering::Relaxed)
+    }
+
     /// Messages that were given back because their objects could not be read.
     pub fn deferred(&self) -> u64 {
-        self.deferred.load(std::sync::atomic::Ordering::Relaxed)
+        self.deferred.load(Ordering::Relaxed)
     }
 
     async fn finish(&self, message: Message) {
@@ -103,6 +172,8 @@ impl Ingest {
         match outcome {
             Ok(()) => {
                 self.deliveries.metrics.message("done");
+                self.backlog().settled(&message.id);
+                self.settled.fetch_add(1, Ordering::Relaxed);
                 // The receipt stays held until it is deleted.
                 let _ = self.done.send(receipt).await;
                 return;
@@ -112,11 +183,17 @@ impl Ingest {
                     Class::Permanent => PERMANENT_DELAY,
                     _ => crate::retry::delay_after(&self.deliveries.env, message.deliveries.saturating_sub(1), &error),
                 };
-                tracing::warn!(trail = self.trail.name, message.id, message.deliveries, delay_ms = delay.as_millis() as u64,
-                    error = %error, error.class = error.class.name(), "message deferred");
+                self.backlog().deferred(&message.id, error.class == Class::Permanent);
+                if let Some(since) = self.quiet.say(&error) {
+                    tracing::warn!(trail = self.trail.name, message.id, message.deliveries, delay_ms = delay.as_millis() as u64,
+                        error = %error, error.class = error.class.name(), since, "messages deferred");
+                }
                 self.deliveries.metrics.message("deferred");
                 if error.class == Class::Permanent {
-                    self.deferred.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    self.deferred.fetch_add(1, Ordering::Relaxed);
+                }
+                if error.is_fatal() {
+                    let _ = self.broken.set(error);
                 }
                 if let Err(error) = self.trail.queue.later(&receipt, delay).await {
                     tracing::debug!(error = %error, "the message comes back by itself when its visibility ends");
@@ -188,7 +265,7 @@ async fn quarantine(deliveries: &Deliveries, trail: &Trail, id: &str, body: &[u8
 async fn delete(
     deliveries: Arc<Deliveries>,
     trail: Arc<Trail>,
-    held: Arc<Mutex<BTreeMap<String, Instant>>>,
+    held: Arc<Mutex<Holding>>,
     mut receipts: mpsc::Receiver<String>,
 ) {
     let mut batch = Vec::with_capacity(DONE_BATCH);
@@ -213,7 +290,7 @@ async fn delete(
 }
 
 /// Extends every held message when half of its visibility has passed.
-async fn heartbeat(trail: Arc<Trail>, held: std::sync::Weak<Mutex<BTreeMap<String, Instant>>>) {
+async fn heartbeat(trail: Arc<Trail>, held: std::sync::Weak<Mutex<Holding>>) {
     let visibility = trail.queue.visibility();
     let tick = (visibility / 4).max(Duration::from_millis(250));
     loop {
@@ -222,7 +299,7 @@ async fn heartbeat(trail: Arc<Trail>, held: std::sync::Weak<Mutex<BTreeMap<Strin
         let due: Vec<String> = {
             let held = held.lock().unwrap_or_else(PoisonError::into_inner);
             held.iter()
-                .filter(|(_, since)| since.elapsed() >= visibility / 2)
+                .filter(|(_, held)| held.since.elapsed() >= visibility / 2)
                 .map(|(receipt, _)| receipt.clone())
                 .collect()
         };
@@ -235,10 +312,13 @@ async fn heartbeat(trail: Arc<Trail>, held: std::sync::Weak<Mutex<BTreeMap<Strin
                 let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
                 for receipt in due {
                     if lost.contains(&receipt) {
-                        // Another delivery will repeat the work; whichever commits second changes nothing.
-                        held.remove(&receipt);
-                    } else if let Some(since) = held.get_mut(&receipt) {
-                        *since = now;
+                        // Another delivery does the work anew; should both commit, the second changes nothing.
+                        if let Some(lost) = held.remove(&receipt) {
+                            lost.work.abort();
+                            tracing::info!(trail = trail.name, "a held message was lost to another delivery");
+                        }
+                    } else if let Some(held) = held.get_mut(&receipt) {
+                        held.since = now;
                     }
                 }
             }

@@ -12,7 +12,7 @@ use crate::config::{self, Channel, Config, KeysFrom, MembersFrom, Place};
 use crate::core::admit::{Layout, Rules};
 use crate::core::gzip::Caps;
 use crate::core::id::Region;
-use crate::delivery::{Deliveries, Memory, Roster};
+use crate::delivery::{Deliveries, Memory, Pace, Roster};
 use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::local::dir::Dir;
@@ -23,6 +23,7 @@ use crate::local::stdout::Stdout;
 use crate::metrics::Metrics;
 use crate::notify::webhook::Webhook;
 use crate::seam::{DynBucket, DynChannel, DynKeys, DynMembers, DynQueue};
+use crate::snapshot::Snapshots;
 use crate::store::{Store, objects};
 use crate::trail::Trail;
 
@@ -83,6 +84,7 @@ impl Works {
         let mut deliveries = Deliveries::new(store.clone(), metrics.clone(), roster, grace);
         deliveries.unlisted_after = signed(config.verify.unlisted_after);
         deliveries.memory = Memory::new(config.limits.bytes, env.clone());
+        deliveries.pace = Pace::new(config.limits.messages, metrics.fetches.clone());
         let deliveries = Arc::new(deliveries);
         let mut trails = Vec::new();
         for (trail, seams) in config.trails.iter().zip(seams.trails) {
@@ -111,6 +113,15 @@ async fn channels(config: &Config, env: &Env) -> Result<BTreeMap<String, DynChan
         channels.insert(name.clone(), self::channel(channel, env).await?);
     }
     Ok(channels)
+}
+
+/// The place of the ledger's copies. `keep` is for a directory: how many stay there.
+pub async fn snapshots(warden: &str, to: &config::Snapshot, keep: Option<usize>, store: &Store) -> Result<Snapshots> {
+    let (bucket, keep): (DynBucket, _) = match &to.to {
+        Place::Dir(path) => (Arc::new(Dir::create(path)?), keep.map(|keep| (path.clone(), keep))),
+        Place::Aws(name) => (Arc::new(connect(to.region.as_ref(), None).await.bucket(name.clone(), None)), None),
+    };
+    Ok(Snapshots { store: store.clone(), warden: warden.into(), bucket, prefix: to.prefix.clone(), keep })
 }
 
 pub async fn channel(channel: &Channel, env: &Env) -> Result<DynChannel> {

@@ -56,12 +56,23 @@ impl Roster {
 
     /// Asks for the whole organization. The last list stays in force when that fails.
     pub async fn refresh(&self) -> Result<()> {
-        let answer = retry(&self.env, Policy::STEP, || self.seam.all()).await;
-        let asked = Asked { at: self.env.now(), answered: answer.is_ok() };
-        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked);
-        let members = answer?;
+        let members = match retry(&self.env, Policy::STEP, || self.seam.all()).await {
+            Ok(members) => members,
+            Err(error) => {
+                self.remember(false);
+                return Err(error);
+            }
+        };
         self.store.write(move |tx| welcome(tx, &members)).await?;
-        self.recall().await
+        self.recall().await?;
+        // Only now: whoever sees that it was asked a moment ago judges by what it answered.
+        self.remember(true);
+        Ok(())
+    }
+
+    fn remember(&self, answered: bool) {
+        let asked = Asked { at: self.env.now(), answered };
+        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked);
     }
 
     /// Refreshes because of one account, unless that was done a moment ago. Whoever comes while somebody asks does not wait:

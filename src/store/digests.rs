@@ -8,7 +8,7 @@ use crate::core::chain::{ChainId, Link, Slot};
 use crate::core::digest::{Previous, Verdict};
 use crate::core::id::{AccountId, OrgId, Region, Sha256};
 use crate::core::key::Root;
-use crate::store::{Tx, time};
+use crate::store::{Tx, journal, time};
 
 /// A chain as the ledger knows it.
 #[derive(Debug, Clone)]
@@ -118,6 +118,7 @@ pub fn extend_chain(tx: &Tx<'_>, chain: i64, start: Timestamp, end: Timestamp) -
 /// Writes or replaces (a digest that could not be checked before is looked at again).
 pub fn put(tx: &Tx<'_>, digest: &NewDigest) -> Result<()> {
     let previous = digest.previous.as_ref();
+    let stood = journal::standing(tx.conn, digest.source, &digest.key)?;
     tx.conn
         .prepare_cached(
             "INSERT INTO digests
@@ -147,8 +148,8 @@ pub fn put(tx: &Tx<'_>, digest: &NewDigest) -> Result<()> {
             digest.lacks.as_ref().map(|(_, time)| time.as_second()),
             tx.seconds(),
             digest.faulty,
-        ])
-        .map(|_| ())
+        ])?;
+    journal::tell_standing(tx, digest.source, &digest.key, stood.as_deref())
 }
 
 const LINK: &str = "key, start, end, sha, signature, prev_bucket, prev_key, prev_sha, prev_signature";
@@ -212,10 +213,11 @@ pub fn set_joined(tx: &Tx<'_>, source: i64, key: &str, joined: bool) -> Result<(
 
 /// Another digest was signed into the chain in its place: what it lists is not all of its hour.
 pub fn disown(tx: &Tx<'_>, source: i64, key: &str) -> Result<()> {
+    let stood = journal::standing(tx.conn, source, key)?;
     tx.conn
         .prepare_cached("UPDATE digests SET disowned = 1 WHERE source = ?1 AND key = ?2")?
-        .execute(params![source, key])
-        .map(|_| ())
+        .execute(params![source, key])?;
+    journal::tell_standing(tx, source, key, stood.as_deref())
 }
 
 /// A digest whose joint to its predecessor is not settled.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
 use crate::core::id::{AccountId, Region, Sha256};
-use crate::core::key::LogKind;
+use crate::core::key::{self, LogKind, ObjectKey, Root};
 use crate::store::{Tx, time};
 
 pub const DIGEST_KIND: i64 = 9;
@@ -254,6 +254,39 @@ pub fn after(conn: &Connection, source: i64, key: &str, version: &str, limit: us
     ))?
     .query_map(params![source, key, version, i64::try_from(limit).unwrap_or(i64::MAX)], known)?
     .collect()
+}
+
+/// Keys of evidence that should still lie in the bucket, after one key and up to another, in key order.
+pub fn evidence(conn: &Connection, source: i64, after: &str, upto: &str, limit: usize) -> Result<Vec<String>> {
+    conn.prepare_cached(
+        "SELECT DISTINCT key FROM objects
+         WHERE source = ?1 AND key > ?2 AND key <= ?3 AND state IN (0, 3) AND removed IS NULL ORDER BY key LIMIT ?4",
+    )?
+    .query_map(params![source, after, upto, i64::try_from(limit).unwrap_or(i64::MAX)], |row| row.get(0))?
+    .collect()
+}
+
+/// The region folders that evidence was seen in, with the roots they belong to: one look each, however much lies there.
+pub fn region_folders(conn: &Connection, source: i64) -> Result<Vec<(Root, String)>> {
+    let mut next = conn.prepare_cached(
+        "SELECT key FROM objects WHERE source = ?1 AND key > ?2 AND state IN (0, 3) ORDER BY key LIMIT 1",
+    )?;
+    let (mut folders, mut after) = (Vec::new(), String::new());
+    while let Some(key) = next.query_row(params![source, after], |row| row.get::<_, String>(0)).optional()? {
+        let (root, folder) = match key::parse(&key) {
+            ObjectKey::Log(log) => (log.root.clone(), log.root.region_folder(log.kind.folder(), &log.region)),
+            ObjectKey::Digest(digest) => {
+                (digest.root.clone(), digest.root.region_folder(key::DIGEST_FOLDER, &digest.region))
+            }
+            _ => {
+                after = key;
+                continue;
+            }
+        };
+        after = format!("{folder}{}", char::MAX);
+        folders.push((root, folder));
+    }
+    Ok(folders)
 }
 
 /// Accounts of which a good digest was seen.

@@ -18,7 +18,9 @@ use crate::core::key::{self, DigestKey, ObjectKey};
 use crate::core::notice::Notice;
 use crate::delivery::{Deliveries, Fate, missing, settle_joint};
 use crate::error::{Class, Result};
+use crate::health::Pulse;
 use crate::metrics::KindLabel;
+use crate::retry::Quiet;
 use crate::store::digests::{self, Chain};
 use crate::store::objects;
 use crate::store::{Tx, findings};
@@ -34,11 +36,13 @@ const KEYS: usize = 200;
 pub struct Sweep {
     deliveries: Arc<Deliveries>,
     grace: SignedDuration,
+    pub pulse: Pulse,
+    quiet: Quiet,
 }
 
 impl Sweep {
     pub fn new(deliveries: Arc<Deliveries>) -> Self {
-        Self { grace: deliveries.grace, deliveries }
+        Self { grace: deliveries.grace, deliveries, pulse: Pulse::default(), quiet: Quiet::default() }
     }
 
     /// Looks at everything once. Objects that cannot be read now are left for the next sweep.
@@ -218,11 +222,9 @@ impl Sweep {
     async fn overdue(&self, trail: &Trail, now: Timestamp) -> Result<HashSet<AccountId>> {
         let late = |chain: &Chain| chain.head.is_some_and(|head| head + HOUR + self.grace <= now);
         let mut lying = HashMap::new();
-        let mut unsure = HashSet::new();
         for chain in self.chains(trail).await?.iter().filter(|chain| !chain.chain.backfill && late(chain)) {
-            match self.catch_up(trail, chain, now).await? {
-                Some(ends) => _ = lying.insert(chain.id, ends),
-                None => _ = unsure.insert(chain.id),
+            if let Some(ends) = self.catch_up(trail, chain, now).await? {
+                lying.insert(chain.id, ends);
             }
         }
         let chains: Vec<Chain> = self
@@ -231,17 +233,19 @@ impl Sweep {
             .into_iter()
             .filter(|chain| !chain.chain.backfill && chain.head.is_some())
             .collect();
-        let silence = Silence::find(&chains, |chain| late(chain) && !unsure.contains(&chain.id));
+        // Of a late chain that was not asked about, or came up only now, nothing can be said.
+        let sure = |chain: &Chain| lying.contains_key(&chain.id);
+        let silence = Silence::find(&chains, |chain| late(chain) && sure(chain));
         for (subject, finding) in silence.findings(trail.name_or(""), &chains) {
             tracing::debug!(subject, "silent");
             self.hold(finding).await?;
         }
-        for chain in chains.iter().filter(|chain| late(chain) && !unsure.contains(&chain.id)) {
-            if !silence.covers(chain) && silence.is_certain(chain) {
-                self.tell_overdue(trail, chain, now, lying.get(&chain.id)).await?;
+        for chain in chains.iter().filter(|chain| late(chain) && !silence.covers(chain) && silence.is_certain(chain)) {
+            if let Some(lying) = lying.get(&chain.id) {
+                self.tell_overdue(trail, chain, now, lying).await?;
             }
         }
-        self.end_silence(&silence, chains.iter().filter(|chain| unsure.contains(&chain.id))).await?;
+        self.end_silence(&silence, chains.iter().filter(|chain| late(chain) && !sure(chain))).await?;
         Ok(chains.iter().filter(|chain| !late(chain)).map(|chain| chain.chain.account()).collect())
     }
 
@@ -251,15 +255,13 @@ impl Sweep {
         trail: &Trail,
         chain: &Chain,
         now: Timestamp,
-        lying: Option<&BTreeSet<Timestamp>>,
+        lying: &BTreeSet<Timestamp>,
     ) -> Result<()> {
         let Some(head) = chain.head else { return Ok(()) };
         let mut hours = chain::overdue_hours(head, now, self.grace);
         let id = chain.id;
         let slots = self.deliveries.store.read(move |conn| digests::slots(conn, id, head)).await?;
-        hours.retain(|hour| {
-            !slots.iter().any(|slot| slot.end == *hour) && !lying.is_some_and(|ends| ends.contains(hour))
-        });
+        hours.retain(|hour| !slots.iter().any(|slot| slot.end == *hour) && !lying.contains(hour));
         if hours.is_empty() {
             return Ok(());
         }
@@ -349,11 +351,14 @@ impl Sweep {
 
     /// What one object refuses must not stop the sweep: `None` means that it could not be told now.
     fn tolerate<T>(&self, outcome: Result<T>) -> Result<Option<T>> {
+        self.pulse.beat();
         match outcome {
             Ok(value) => Ok(Some(value)),
             Err(error) if error.class == Class::Fatal => Err(error),
             Err(error) => {
-                tracing::warn!(error = %error, error.class = error.class.name(), "could not check");
+                if let Some(since) = self.quiet.say(&error) {
+                    tracing::warn!(error = %error, error.class = error.class.name(), since, "could not check");
+                }
                 Ok(None)
             }
         }

@@ -3,10 +3,9 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-mod acts;
 mod bad_input;
-mod cloud;
 mod directories;
 mod emulated;
-mod expected;
+mod health;
+mod reconcile;
 mod scrub;

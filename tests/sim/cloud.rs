@@ -40,6 +40,9 @@ pub struct Posted {
     receipt: Option<String>,
     deliveries: u32,
     pub deleted: bool,
+    /// The life that holds it, and the queue's trouble when its visibility was last set: without more of it, the holder has
+    /// no excuse to lose it.
+    held: Option<(u64, u64)>,
 }
 
 /// An alert as a channel received it.
@@ -58,6 +61,9 @@ pub struct State {
     pub messages: Vec<Posted>,
     pub received: Vec<Received>,
     receipts: u64,
+    life: u64,
+    /// Calls of the queue that failed or took long.
+    trouble: u64,
     pub calls: u64,
     crash_at: Option<u64>,
     pub trace: Vec<u8>,
@@ -87,6 +93,8 @@ impl Cloud {
             messages: Vec::new(),
             received: Vec::new(),
             receipts: 0,
+            life: 0,
+            trouble: 0,
             calls: 0,
             crash_at: None,
             trace: Vec::new(),
@@ -112,6 +120,7 @@ impl Cloud {
     pub fn enter(&self, clock: Env, crash_after: Option<u64>) {
         *self.clock.lock().unwrap_or_else(PoisonError::into_inner) = clock;
         let mut state = self.state();
+        state.life += 1;
         state.crash_at = crash_after.map(|calls| state.calls + calls);
     }
 
@@ -143,6 +152,7 @@ impl Cloud {
                     receipt: None,
                     deliveries: 0,
                     deleted: false,
+                    held: None,
                 });
                 self.posted.notify_one();
             }
@@ -162,6 +172,7 @@ impl Cloud {
             if let Some(kind) = turn.kind {
                 *state.met.entry(kind).or_default() += 1;
                 state.trace.push(kind as u8);
+                state.trouble += u64::from(op.starts_with("sqs:"));
             }
             if state.crash_at.is_some_and(|at| state.calls >= at) && now < state.faults.until {
                 state.crash_at = None;
@@ -187,6 +198,7 @@ impl Cloud {
         let hit = state.die.u32(..1_000) < rate;
         if hit {
             *state.met.entry(kind).or_default() += 1;
+            state.trouble += 1;
         }
         hit
     }
@@ -203,8 +215,12 @@ impl Cloud {
         for index in waiting {
             let twice = self.chance(&mut state, now, Kind::Duplicate);
             state.receipts += 1;
-            let receipt = format!("{index}/{}", state.receipts);
+            let (receipt, holder) = (format!("{index}/{}", state.receipts), (state.life, state.trouble));
             let Some(posted) = state.messages.get_mut(index) else { continue };
+            let dropped = posted.held.replace(holder) == Some(holder);
+            if twice {
+                posted.held = None;
+            }
             posted.deliveries += 1;
             posted.receipt = Some(receipt.clone());
             posted.visible = if twice { now } else { now + signed(VISIBILITY) };
@@ -215,8 +231,21 @@ impl Cloud {
                 deliveries: posted.deliveries,
                 sent: Some(posted.sent),
             });
+            if dropped {
+                state.violations.push(format!("m-{index} was held, and not extended by {now}"));
+            }
         }
         messages
+    }
+
+    /// An answer with messages was lost: nobody holds them.
+    fn let_go(&self, messages: &[Message]) {
+        let mut state = self.state();
+        for message in messages {
+            if let Some(posted) = held(&mut state, &message.receipt) {
+                posted.held = None;
+            }
+        }
     }
 
     /// The next time at which something becomes visible.
@@ -253,17 +282,22 @@ impl Queue for SimQueue {
             let pause = left.min(next.max(Duration::from_millis(1)));
             let _ = tokio::time::timeout(pause, self.0.posted.notified()).await;
         };
+        if lost.is_some() {
+            self.0.let_go(&messages);
+        }
         lost.map_or(Ok(messages), Err)
     }
 
     async fn extend(&self, receipts: &[String], by: Duration) -> Result<Vec<String>> {
         let receipts = receipts.to_vec();
         let extend = |state: &mut State, now: Timestamp| {
+            let holder = (state.life, state.trouble);
             receipts
                 .into_iter()
                 .filter(|receipt| match held(state, receipt) {
                     Some(posted) => {
                         posted.visible = now + signed(by);
+                        posted.held = Some(holder);
                         false
                     }
                     None => true,
@@ -291,6 +325,7 @@ impl Queue for SimQueue {
                 if posted.receipt.as_deref() == Some(&receipt) {
                     posted.deleted = !undead;
                     posted.visible = now + SignedDuration::from_secs(90);
+                    posted.held = None;
                 }
                 if let Err(why) = durable {
                     state.violations.push(format!("m-{index} was deleted at {now}: {why}"));
@@ -302,14 +337,19 @@ impl Queue for SimQueue {
     }
 
     async fn later(&self, receipt: &str, delay: Duration) -> Result<()> {
-        let receipt = receipt.to_owned();
         let later = |state: &mut State, now: Timestamp| {
-            if let Some(posted) = held(state, &receipt) {
+            if let Some(posted) = held(state, receipt) {
                 posted.visible = now + signed(delay);
                 posted.receipt = None;
+                posted.held = None;
             }
         };
-        self.0.call("sqs:ChangeMessageVisibility", later).await
+        let outcome = self.0.call("sqs:ChangeMessageVisibility", later).await;
+        if let (Err(_), Some(posted)) = (&outcome, held(&mut self.0.state(), receipt)) {
+            // It comes back by itself: the warden may leave it at that.
+            posted.held = None;
+        }
+        outcome
     }
 
     async fn depth(&self) -> Result<Depth> {
