@@ -194,7 +194,7 @@ kinds! {
         "Check the trail's regions, an AWS outage in the region, and the service control policies."
     AccountUncovered "account_uncovered" Delivery High
         "a member account that never delivered"
-        "The organization lists an active account of which no log or digest has been seen."
+        "The organization lists an active account of which no proven digest has been seen."
         "Check that the organization trail covers it, and that it is not excluded by an opt-in home region."
     MessageUnintelligible "message_unintelligible" Ingest Medium
         "a message that could not be understood"

@@ -99,10 +99,6 @@ impl Roster {
         known.get(&account).is_some_and(|remembered| remembered.membership == Membership::Member)
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).is_empty()
-    }
-
     /// Runs a judgement over the members as they are known now.
     pub fn look<T>(&self, judge: impl FnOnce(&dyn Fn(AccountId) -> Membership) -> T) -> T {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);

@@ -28,6 +28,8 @@ pub enum State {
 }
 
 impl State {
+    const ALL: [Self; 4] = [Self::Admitted, Self::Refused, Self::Absent, Self::Unusable];
+
     fn counter(self) -> &'static str {
         match self {
             Self::Admitted => "objects.admitted",
@@ -87,6 +89,10 @@ impl Known {
     /// As far as size and ETag tell.
     pub fn is_same(&self, size: u64, etag: Option<&str>) -> bool {
         self.size == size && (self.etag.is_none() || self.etag.as_deref() == etag)
+    }
+
+    pub fn is_admitted(&self) -> bool {
+        self.state == State::Admitted as i64
     }
 }
 
@@ -166,19 +172,44 @@ pub fn set_listed(tx: &Tx<'_>, source: i64, key: &str, listed: Listing) -> Resul
         .map(|_| ())
 }
 
-/// Forgets the rows of a key that say nothing of its content: absent when the object turns up after all, refused when a
-/// signed digest lists it.
+pub fn set_version_listed(tx: &Tx<'_>, source: i64, key: &str, version: &str, listed: Listing) -> Result<()> {
+    tx.conn
+        .prepare_cached("UPDATE objects SET listed = ?4 WHERE source = ?1 AND key = ?2 AND version = ?3")?
+        .execute(params![source, key, version, listed as i64])
+        .map(|_| ())
+}
+
+/// Forgets the rows of a key in a state that is known better by now: absent when the object turns up after all, refused when
+/// it is not refused any more, unusable when it can be read.
 pub fn forget(tx: &Tx<'_>, source: i64, key: &str, state: State) -> Result<bool> {
-    let gone = tx
-        .conn
-        .prepare_cached("DELETE FROM objects WHERE source = ?1 AND key = ?2 AND state = ?3")?
-        .execute(params![source, key, state as i64])?;
-    let gone = i64::try_from(gone).unwrap_or(0);
-    if gone > 0 {
-        tx.count("objects.seen", -gone)?;
-        tx.count(state.counter(), -gone)?;
+    forget_where(tx, "source = ?1 AND key = ?2 AND state = ?3", params![source, key, state as i64])
+}
+
+/// Forgets one writing of a key, whose place a proven one takes.
+pub fn forget_version(tx: &Tx<'_>, source: i64, key: &str, version: &str) -> Result<bool> {
+    forget_where(tx, "source = ?1 AND key = ?2 AND version = ?3", params![source, key, version])
+}
+
+fn forget_where(tx: &Tx<'_>, which: &str, params: &[&dyn rusqlite::ToSql]) -> Result<bool> {
+    let mut gone = tx.conn.prepare_cached(&format!(
+        "DELETE FROM objects WHERE {which} RETURNING state, source, iif(sha IS NULL, 0, size), records, rejects"
+    ))?;
+    let mut gone = gone.query(params)?;
+    let mut any = false;
+    while let Some(row) = gone.next()? {
+        any = true;
+        tx.count("objects.seen", -1)?;
+        let state: i64 = row.get(0)?;
+        if let Some(state) = State::ALL.into_iter().find(|known| *known as i64 == state) {
+            tx.count(state.counter(), -1)?;
+        }
+        for (counter, column) in
+            [(format!("bytes/{}", row.get::<_, i64>(1)?), 2), ("records".into(), 3), ("rejects".into(), 4)]
+        {
+            tx.count(&counter, -row.get::<_, i64>(column)?)?;
+        }
     }
-    Ok(gone > 0)
+    Ok(any)
 }
 
 pub fn set_removed(tx: &Tx<'_>, source: i64, key: &str, version: Option<&str>) -> Result<usize> {
@@ -287,9 +318,11 @@ pub fn region_folders(conn: &Connection, source: i64) -> Result<Vec<(Root, Strin
     Ok(folders)
 }
 
-/// Accounts of which anything was seen.
+/// Accounts of which a good digest was seen.
 pub fn accounts_seen(conn: &Connection) -> Result<Vec<String>> {
-    conn.prepare_cached("SELECT DISTINCT account FROM chains")?.query_map([], |row| row.get(0))?.collect()
+    conn.prepare_cached("SELECT DISTINCT account FROM chains WHERE head IS NOT NULL")?
+        .query_map([], |row| row.get(0))?
+        .collect()
 }
 
 /// A log that a digest promised.
