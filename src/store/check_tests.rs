@@ -355,7 +355,8 @@ fn every_way_to_write_keeps_the_seals() {
 fn a_ledger_from_before_there_were_seals_is_sealed_as_it_is() {
     let ground = Ground::new();
     let hand = ground.hand();
-    let back = "DROP TABLE seals; DROP TABLE journal; DROP INDEX outbox_told_by; ALTER TABLE outbox DROP COLUMN told_by;
+    let back =
+        "DROP TABLE seals; DROP TABLE journal; DROP INDEX outbox_told_by; ALTER TABLE outbox DROP COLUMN told_by;
                 PRAGMA user_version = 1";
     hand.execute_batch(back).expect("an older ledger");
     drop(hand);
