@@ -18,7 +18,7 @@ use crate::http::{self, Health};
 use crate::ingest::Ingest;
 use crate::store::{Store, findings};
 use crate::trail::Trail;
-use crate::verify::{Scrub, Sweep};
+use crate::verify::{Fold, Scrub, Sweep};
 use crate::wiring::{self, Works};
 
 /// One long poll; the longest that SQS allows.
@@ -287,8 +287,13 @@ impl Daemon {
 
     async fn sweep(&self, trail: &Trail) -> Result<()> {
         let name = format!("sweep {}", trail.name);
+        let fold = self.config.fold.map(|after| Fold::new(self.works.store.clone(), after));
         loop {
-            match self.sweep.run(trail).await {
+            let mut swept = self.sweep.run(trail).await;
+            if let (Ok(()), Some(fold)) = (&swept, &fold) {
+                swept = fold.run(trail.id).await.map(|_| ());
+            }
+            match swept {
                 Ok(()) => self.health.worked(&name),
                 Err(error) if error.is_fatal() => return Err(error),
                 Err(error) => {

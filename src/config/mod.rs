@@ -38,6 +38,8 @@ pub struct Config {
     pub heartbeat: Option<Duration>,
     /// The ledger's file.
     pub state: PathBuf,
+    /// Days of keys that ended this long ago are folded in the ledger; `None` never.
+    pub fold: Option<Duration>,
     /// Where metrics, health and the console are served, if at all.
     pub listen: Option<SocketAddr>,
     pub limits: Limits,
@@ -226,6 +228,8 @@ impl Default for Limits {
 }
 
 const STATE: &str = "/var/lib/trailwarden/state.db";
+/// As long as the sweep waits for the digest of a log, and as long as a queue keeps a message.
+const FOLD: Duration = Duration::from_secs(14 * 86_400);
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9417);
 
 impl Config {

@@ -117,6 +117,7 @@ pub struct Alert {
 #[serde(deny_unknown_fields, default)]
 pub struct State {
     pub path: Text,
+    pub fold: Text,
 }
 
 #[derive(Debug, Default, Deserialize)]

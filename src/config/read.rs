@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use super::raw::{self, At, Number, Text, Texts};
 use super::secret::Places;
-use super::{Config, ConfigError, LISTEN, Limits, MembersFrom, Organization, Place, Role, STATE, Verify, place, units};
+use super::{
+    Config, ConfigError, FOLD, LISTEN, Limits, MembersFrom, Organization, Place, Role, STATE, Verify, place, units,
+};
 use crate::core::id::OrgId;
 use crate::core::printable;
 
@@ -38,6 +40,7 @@ pub(super) fn config(text: &str, origin: &str, places: &Places) -> Read<Config> 
         routes,
         heartbeat,
         state: file.state.path.as_ref().map_or_else(|| STATE.into(), |path| reader.path(path)),
+        fold: reader.fold(&file.state)?,
         listen: reader.listen(&file.http)?,
         limits: reader.limits(&file.limits)?,
         warnings: Vec::new(),
@@ -229,6 +232,13 @@ impl Reader<'_> {
             scrub_limit: self.size(&raw.scrub_limit, usual.scrub_limit, 1 << 10)?,
             unlisted_after: self.duration(&raw.unlisted_after, grace, MINUTE, YEARS)?,
         })
+    }
+
+    fn fold(&self, raw: &raw::State) -> Read<Option<Duration>> {
+        match &raw.fold {
+            Some(text) if text.get_ref() == "never" => Ok(None),
+            text => self.duration(text, FOLD, FOLD, YEARS).map(Some),
+        }
     }
 
     fn limits(&self, raw: &raw::Limits) -> Read<Limits> {

@@ -11,7 +11,7 @@ use crate::core::notice::Notice;
 use crate::delivery::{Deliveries, Fate, Fetched, arrived, overwritten, raise};
 use crate::error::Result;
 use crate::metrics::Outcome;
-use crate::store::digests::{self, Chain, NewDigest};
+use crate::store::digests::{self, Chain, Folded, NewDigest};
 use crate::store::objects::{self, Listing, NewObject, State};
 use crate::store::{Tx, findings};
 use crate::trail::Trail;
@@ -198,7 +198,7 @@ impl Step {
         let source = self.row.source;
         let rows = objects::versions(tx.conn, source, &log.key)?;
         let subject = format!("{}/{}", self.bucket, log.key);
-        if rows.iter().any(|row| row.sha == Some(log.sha)) {
+        if rows.iter().any(|row| row.sha.is_some_and(|sha| sha.fits(&log.sha))) {
             objects::set_listed(tx, source, &log.key, Listing::Fits)?;
             findings::resolve(tx, Kind::LogUnlisted, &subject)?;
             return Ok(vec![]);
@@ -310,19 +310,33 @@ pub fn missing(about: &Finding, link: &Link, hours: Vec<Timestamp>) -> Finding {
 }
 
 fn standard_joint(tx: &Tx<'_>, chain: &Chain, link: &Link) -> rusqlite::Result<Joint> {
-    let before = digests::before(tx.conn, chain.id, link.end, &link.key)?;
+    match digests::folded_beside(tx.conn, chain.id, link)? {
+        Some(Folded::Follows) => return Ok(Joint::Linked),
+        Some(Folded::Intrudes) => {
+            let why = "the chain is proven without it for the time that it claims".to_owned();
+            return Ok(Joint::Broken { suspect: link.key.clone(), why });
+        }
+        None => {}
+    }
+    let before = digests::before(tx.conn, chain.id, link.end)?;
     let from = before.as_ref().map_or(link.start - HOUR * 48, |before| before.end);
     let slots = digests::slots(tx.conn, chain.id, from)?;
     Ok(chain::join(before.as_ref(), link, &slots))
 }
 
-/// What a backfill digest names may be of either chain or of none; only hash and signature are compared.
+/// What a backfill digest names may be of either chain or of none; only hash and signature are compared, and of a folded one
+/// the hash.
 fn backfill_joint(tx: &Tx<'_>, chain: &Chain, link: &Link) -> rusqlite::Result<Joint> {
     let Some(previous) = &link.previous else { return Ok(Joint::Start) };
-    let named = digests::link(tx.conn, chain.source, &previous.key)?;
-    Ok(match named.map(|named| chain::differences(previous, &named)) {
-        Some(Some(why)) => Joint::Broken { suspect: previous.key.clone(), why },
-        Some(None) => Joint::Linked,
+    let suspect = previous.key.clone();
+    if let Some(named) = digests::link(tx.conn, chain.source, &previous.key)? {
+        let why = chain::differences(previous, &named);
+        return Ok(why.map_or(Joint::Linked, |why| Joint::Broken { suspect, why }));
+    }
+    let known = objects::versions(tx.conn, chain.source, &previous.key)?;
+    Ok(match known.into_iter().filter(|row| row.folded).find_map(|row| row.sha) {
+        Some(sha) if sha.fits(&previous.sha) => Joint::Linked,
+        Some(_) => Joint::Broken { suspect, why: "the hash is not the one that its successor names".into() },
         None => Joint::Unjudged,
     })
 }

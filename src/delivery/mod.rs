@@ -19,7 +19,7 @@ pub use roster::Roster;
 
 use crate::core::admit::{self, Evidence, Verdict};
 use crate::core::finding::{Finding, Kind};
-use crate::core::id::Region;
+use crate::core::id::{Region, Sha256};
 use crate::core::notice::{Envelope, Notice};
 use crate::core::printable;
 use crate::env::Env;
@@ -189,8 +189,6 @@ impl Deliveries {
             key: printable(&notice.key, 1024),
             version: notice.version.clone(),
             kind: 0,
-            account: finding.account,
-            region: finding.region.clone(),
             delivered: notice.time.unwrap_or_else(|| self.env.now()),
             state: State::Refused,
             listed: Listing::NotExpected,
@@ -343,8 +341,6 @@ impl Deliveries {
             key: notice.key.clone(),
             version: notice.version.clone(),
             kind,
-            account: Some(evidence.root().account),
-            region: Some(evidence.region().clone()),
             delivered: evidence.time(),
             state,
             listed: if state == State::Admitted { Listing::None } else { Listing::NotExpected },
@@ -439,16 +435,21 @@ fn is_repeat(known: &[Known], notice: &Notice) -> bool {
     }
 }
 
-/// Whether the fetched object is a second writing of a key that was seen before, and what to say of it.
-fn overwritten(fetched: &Fetched, sha: Option<crate::core::id::Sha256>) -> Option<String> {
+/// Whether the fetched object is a second writing of a key that was seen before, and what to say of it. A folded one has no
+/// version any more: the same content is a repeat.
+fn overwritten(fetched: &Fetched, sha: Option<Sha256>) -> Option<String> {
     let version = fetched.object.head.version.as_deref().unwrap_or("");
+    let fits = |row: &Known| row.sha.zip(sha).is_some_and(|(known, sha)| known.fits(&sha));
     let earlier = fetched.known.iter().find(|row| {
-        row.state == State::Admitted as i64 && row.sha.is_some() && !(row.version == version && row.sha == sha)
+        row.state == State::Admitted as i64
+            && row.sha.is_some()
+            && !((row.version == version || row.folded) && fits(row))
     })?;
     let both_versioned = !version.is_empty() && !earlier.version.is_empty() && earlier.version != version;
-    if earlier.sha == sha && !both_versioned {
+    if fits(earlier) && !both_versioned {
         return None;
     }
-    let hash = |sha: Option<crate::core::id::Sha256>| sha.map_or_else(|| "unreadable".into(), |sha| sha.to_string());
-    Some(format!("the key was written again: first SHA-256 {}, now {}", hash(earlier.sha), hash(sha)))
+    let first = earlier.sha.map_or_else(|| "unreadable".into(), |sha| sha.to_string());
+    let now = sha.map_or_else(|| "unreadable".into(), |sha| sha.to_string());
+    Some(format!("the key was written again: first SHA-256 {first}, now {now}"))
 }

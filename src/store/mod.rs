@@ -3,11 +3,14 @@
 //! Every effect is in the transaction that records its cause. A crash before the commit did nothing; a crash after it makes
 //! the message a duplicate, which changes nothing.
 
+pub mod days;
 pub mod digests;
 pub mod findings;
+pub mod fold;
 pub mod lists;
 pub mod objects;
 pub mod outbox;
+pub mod places;
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
@@ -22,7 +25,7 @@ use crate::env::Env;
 use crate::error::{Class, Error, Result};
 
 /// Forward only: the number of the last one is the file's version.
-const MIGRATIONS: &[&str] = &[include_str!("schema/001.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema/001.sql"), include_str!("schema/002.sql")];
 /// Steps that share one fsync, at most.
 const GROUP: usize = 256;
 /// Readers at a time; each has a connection, and a connection has a cache.
@@ -313,6 +316,7 @@ fn migrate(conn: &Connection) -> Result<()> {
     if from > MIGRATIONS.len() {
         return Err(newer(from));
     }
+    places::teach(conn).map_err(|error| classify("ledger:migrate", &error))?;
     for (number, script) in MIGRATIONS.iter().enumerate().skip(from) {
         let script = format!("BEGIN IMMEDIATE; {script}; PRAGMA user_version = {}; COMMIT;", number + 1);
         conn.execute_batch(&script).map_err(|error| classify("ledger:migrate", &error))?;

@@ -3,8 +3,10 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
-use crate::core::id::{AccountId, Region, Sha256};
+use crate::core::id::Sha256;
 use crate::core::key::LogKind;
+use crate::store::days::{self, Hash};
+use crate::store::places::{self, Short};
 use crate::store::{Tx, time};
 
 pub const DIGEST_KIND: i64 = 9;
@@ -54,8 +56,6 @@ pub struct NewObject {
     pub key: String,
     pub version: Option<String>,
     pub kind: i64,
-    pub account: Option<AccountId>,
-    pub region: Option<Region>,
     pub delivered: Timestamp,
     pub state: State,
     pub listed: Listing,
@@ -66,36 +66,44 @@ pub struct NewObject {
     pub rejects: u64,
 }
 
-/// What is asked of a row.
+/// What is asked of a row, or of what is left of it.
 #[derive(Debug, Clone)]
 pub struct Known {
     pub key: String,
     pub version: String,
-    pub kind: i64,
     pub state: i64,
-    pub listed: i64,
-    pub sha: Option<Sha256>,
+    pub sha: Option<Hash>,
     pub etag: Option<String>,
     pub size: u64,
-    pub delivered: Timestamp,
-    pub removed: bool,
+    /// Its day is closed, and only half of its hash is left.
+    pub folded: bool,
 }
 
-const KNOWN: &str = "key, version, kind, state, listed, sha, etag, size, delivered, removed IS NOT NULL";
+/// The whole key of a row of `deliveries`.
+pub(super) const KEY: &str = "(SELECT key FROM objects AS whole
+   WHERE whole.place = deliveries.place AND whole.name = deliveries.name AND whole.version = deliveries.version)";
+const KNOWN: &str = "version, state, sha, CASE typeof(etag) WHEN 'blob' THEN lower(hex(etag)) ELSE etag END, size";
 
 fn known(row: &Row<'_>) -> Result<Known> {
+    let sha = row.get::<_, Option<Vec<u8>>>(3)?;
     Ok(Known {
         key: row.get(0)?,
         version: row.get(1)?,
-        kind: row.get(2)?,
-        state: row.get(3)?,
-        listed: row.get(4)?,
-        sha: row.get::<_, Option<Vec<u8>>>(5)?.and_then(|bytes| Sha256::from_slice(&bytes)),
-        etag: row.get(6)?,
-        size: row.get::<_, i64>(7)?.unsigned_abs(),
-        delivered: time(row.get(8)?),
-        removed: row.get(9)?,
+        state: row.get(2)?,
+        sha: sha.and_then(|bytes| Sha256::from_slice(&bytes)).map(Hash::Whole),
+        etag: row.get(4)?,
+        size: row.get::<_, i64>(5)?.unsigned_abs(),
+        folded: false,
     })
+}
+
+/// An MD5 is kept as bytes; anything else that calls itself an ETag as it is.
+fn etag(text: Option<&str>) -> rusqlite::types::Value {
+    let is_md5 = |text: &str| text.len() == 32 && !text.bytes().any(|byte| byte.is_ascii_uppercase());
+    match text.filter(|text| is_md5(text)).and_then(|text| hex::decode(text).ok()) {
+        Some(bytes) => bytes.into(),
+        None => text.map(str::to_owned).into(),
+    }
 }
 
 /// The number of a source, made at first sight.
@@ -106,26 +114,29 @@ pub fn source_id(tx: &Tx<'_>, name: &str) -> Result<i64> {
 
 /// Writes a row unless it is there. True when it is new: only then do its effects follow.
 pub fn insert(tx: &Tx<'_>, object: &NewObject) -> Result<bool> {
+    let short = Short::of(&object.key);
+    let place = places::make(tx, object.source, &short)?;
+    if is_folded(tx.conn, place, &short, object)? {
+        return Ok(false);
+    }
     let fresh = tx
         .conn
         .prepare_cached(
-            "INSERT OR IGNORE INTO objects
-             (source, key, version, kind, account, region, delivered, state, listed, sha, size, etag, records, rejects, seen)
-             VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15)",
+            "INSERT OR IGNORE INTO deliveries
+             (place, name, version, kind, delivered, state, listed, sha, size, etag, records, rejects, seen)
+             VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13)",
         )?
         .execute(params![
-            object.source,
-            object.key,
+            place,
+            short.name,
             object.version.as_deref().unwrap_or(""),
             object.kind,
-            object.account.as_ref().map(AccountId::as_str),
-            object.region.as_ref().map(Region::as_str),
             object.delivered.as_second(),
             object.state as i64,
             object.listed as i64,
             object.sha.as_ref().map(|sha| &sha.0[..]),
             i64::try_from(object.size).unwrap_or(i64::MAX),
-            object.etag,
+            etag(object.etag.as_deref()),
             i64::try_from(object.records).unwrap_or(i64::MAX),
             i64::try_from(object.rejects).unwrap_or(i64::MAX),
             tx.seconds(),
@@ -143,27 +154,52 @@ pub fn insert(tx: &Tx<'_>, object: &NewObject) -> Result<bool> {
     Ok(fresh)
 }
 
+/// Whether a row that has been folded away stands in the way of this one, as it did when it was whole: its version is not
+/// known any more, so another version is what has other content.
+fn is_folded(conn: &Connection, place: i64, short: &Short, object: &NewObject) -> Result<bool> {
+    let Some(hash) = days::find(conn, place, short, &object.key)? else { return Ok(false) };
+    let same = object.sha.is_some_and(|sha| hash.fits(&sha));
+    Ok(same || object.state == State::Absent || object.version.as_deref().unwrap_or("").is_empty())
+}
+
 /// All versions of a key, the first seen first.
 pub fn versions(conn: &Connection, source: i64, key: &str) -> Result<Vec<Known>> {
-    conn.prepare_cached(&format!("SELECT {KNOWN} FROM objects WHERE source = ?1 AND key = ?2 ORDER BY seen, version"))?
-        .query_map(params![source, key], known)?
-        .collect()
+    let short = Short::of(key);
+    let Some(place) = places::find(conn, source, &short)? else { return Ok(vec![]) };
+    let folded = days::find(conn, place, &short, key)?.map(|hash| Known {
+        key: key.to_owned(),
+        version: String::new(),
+        state: State::Admitted as i64,
+        sha: Some(hash),
+        etag: None,
+        size: 0,
+        folded: true,
+    });
+    let mut query = conn.prepare_cached(&format!(
+        "SELECT ?3, {KNOWN} FROM deliveries WHERE place = ?1 AND name = ?2 ORDER BY seen, version"
+    ))?;
+    let rows = query.query_map(params![place, short.name, key], known)?;
+    folded.into_iter().map(Ok).chain(rows).collect()
 }
 
 pub fn set_listed(tx: &Tx<'_>, source: i64, key: &str, listed: Listing) -> Result<()> {
+    let short = Short::of(key);
+    let Some(place) = places::find(tx.conn, source, &short)? else { return Ok(()) };
     tx.conn
-        .prepare_cached("UPDATE objects SET listed = ?3 WHERE source = ?1 AND key = ?2")?
-        .execute(params![source, key, listed as i64])
+        .prepare_cached("UPDATE deliveries SET listed = ?3 WHERE place = ?1 AND name = ?2")?
+        .execute(params![place, short.name, listed as i64])
         .map(|_| ())
 }
 
 /// Forgets the rows of a key that say nothing of its content: absent when the object turns up after all, refused when a
 /// signed digest lists it.
 pub fn forget(tx: &Tx<'_>, source: i64, key: &str, state: State) -> Result<bool> {
+    let short = Short::of(key);
+    let Some(place) = places::find(tx.conn, source, &short)? else { return Ok(false) };
     let gone = tx
         .conn
-        .prepare_cached("DELETE FROM objects WHERE source = ?1 AND key = ?2 AND state = ?3")?
-        .execute(params![source, key, state as i64])?;
+        .prepare_cached("DELETE FROM deliveries WHERE place = ?1 AND name = ?2 AND state = ?3")?
+        .execute(params![place, short.name, state as i64])?;
     let gone = i64::try_from(gone).unwrap_or(0);
     if gone > 0 {
         tx.count("objects.seen", -gone)?;
@@ -173,11 +209,14 @@ pub fn forget(tx: &Tx<'_>, source: i64, key: &str, state: State) -> Result<bool>
 }
 
 pub fn set_removed(tx: &Tx<'_>, source: i64, key: &str, version: Option<&str>) -> Result<usize> {
+    let short = Short::of(key);
+    let Some(place) = places::find(tx.conn, source, &short)? else { return Ok(0) };
     tx.conn
         .prepare_cached(
-            "UPDATE objects SET removed = ?4 WHERE source = ?1 AND key = ?2 AND (?3 IS NULL OR version IN ('', ?3)) AND removed IS NULL",
+            "UPDATE deliveries SET removed = ?4
+             WHERE place = ?1 AND name = ?2 AND (?3 IS NULL OR version IN ('', ?3)) AND removed IS NULL",
         )?
-        .execute(params![source, key, version, tx.seconds()])
+        .execute(params![place, short.name, version, tx.seconds()])
 }
 
 /// A log that waits to be listed.
@@ -197,12 +236,14 @@ pub fn unlisted(
     since: Timestamp,
     limit: usize,
 ) -> Result<Vec<Unlisted>> {
-    conn.prepare_cached(
-        "SELECT key, account, region, delivered FROM objects INDEXED BY objects_unlisted
-         WHERE source = ?1 AND listed = 0 AND kind = 0 AND state = 0 AND delivered < ?2 AND seen >= ?4
-           AND NOT EXISTS (SELECT 1 FROM claimed WHERE claimed.source = ?1 AND claimed.key = objects.key)
-         LIMIT ?3",
-    )?
+    conn.prepare_cached(&format!(
+        "SELECT * FROM (
+           SELECT {KEY} AS key, substr(root, -13, 12), region, delivered
+           FROM deliveries INDEXED BY deliveries_unlisted CROSS JOIN places ON places.id = place
+           WHERE source = ?1 AND listed = 0 AND kind = 0 AND state = 0 AND delivered < ?2 AND seen >= ?4) AS log
+         WHERE NOT EXISTS (SELECT 1 FROM claimed WHERE claimed.source = ?1 AND claimed.key = log.key)
+         LIMIT ?3"
+    ))?
     .query_map(
         params![source, before.as_second(), i64::try_from(limit).unwrap_or(i64::MAX), since.as_second()],
         |row| {
@@ -212,14 +253,19 @@ pub fn unlisted(
     .collect()
 }
 
-/// Rows after a place in key order, for scrubbing.
+/// Rows after one of them, by place and day, for scrubbing.
 pub fn after(conn: &Connection, source: i64, key: &str, version: &str, limit: usize) -> Result<Vec<Known>> {
+    let short = Short::of(key);
+    let place = if key.is_empty() { Some(0) } else { places::find(conn, source, &short)? };
     conn.prepare_cached(&format!(
-        "SELECT {KNOWN} FROM objects
-         WHERE source = ?1 AND (key, version) > (?2, ?3) AND sha IS NOT NULL AND removed IS NULL
-         ORDER BY key, version LIMIT ?4"
+        "SELECT {KEY}, {KNOWN} FROM deliveries CROSS JOIN places ON places.id = place
+         WHERE source = ?1 AND (place, name, version) > (?2, ?3, ?4) AND sha IS NOT NULL AND removed IS NULL
+         ORDER BY place, name, version LIMIT ?5"
     ))?
-    .query_map(params![source, key, version, i64::try_from(limit).unwrap_or(i64::MAX)], known)?
+    .query_map(
+        params![source, place.unwrap_or(0), short.name, version, i64::try_from(limit).unwrap_or(i64::MAX)],
+        known,
+    )?
     .collect()
 }
 

@@ -12,6 +12,7 @@ use crate::core::key::{self, DIGEST_FOLDER, ObjectKey};
 use crate::core::notice::Notice;
 use crate::error::Result;
 use crate::listing;
+use crate::store::fold::LOOKBACK;
 use crate::store::objects::{self, Listing, Unlisted};
 use crate::store::{digests, findings};
 use crate::trail::{Trail, Validation};
@@ -19,9 +20,6 @@ use crate::trail::{Trail, Validation};
 /// A log's file name gives its delivery to the minute; its digest may be the next one's if it came close to the end.
 const EDGE: SignedDuration = SignedDuration::from_mins(10);
 
-/// Logs of unproven hours wait for their digests this long after they were seen; then they must not keep newer ones from
-/// being looked at. Their hours are told as missing digests.
-const LOOKBACK: SignedDuration = SignedDuration::from_hours(14 * 24);
 /// Unlisted logs that one sweep looks at: those of unproven hours wait among them.
 const SUSPECTS: usize = 50_000;
 
@@ -55,6 +53,8 @@ impl Sweep {
     }
 
     async fn suspects(&self, source: i64, before: Timestamp) -> Result<Vec<Unlisted>> {
+        // Logs of unproven hours wait so long for their digests after they were seen; then they must not keep newer ones from
+        // being looked at. Their hours are told as missing digests.
         let since = self.deliveries.env.now() - LOOKBACK;
         let look = move |conn: &rusqlite::Connection| {
             let mut suspects = objects::unlisted(conn, source, before, since, SUSPECTS)?;

@@ -1,0 +1,144 @@
+//! Where an object lies, and what its key says beyond that: the short form in which keys are kept.
+
+use rusqlite::functions::FunctionFlags;
+use rusqlite::{Connection, OptionalExtension, Result, params};
+
+use crate::core::id::Sha256;
+use crate::core::key::{self, LogKind, ObjectKey, Root};
+use crate::store::Tx;
+
+/// A key in short. The view `objects` puts it together again.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Short {
+    /// With [`Short::region`], the place; both are empty for what no trail would deliver.
+    pub root: String,
+    pub region: String,
+    pub name: String,
+}
+
+impl Short {
+    pub fn of(key: &str) -> Self {
+        match key::parse(key) {
+            ObjectKey::Log(log) if log.format() == key => {
+                let letter = letter(log.kind);
+                let date = log.date.strftime("%Y%m%d");
+                let name = if log.odd_name {
+                    format!("{date}{}{}", letter.to_ascii_uppercase(), log.unique)
+                } else {
+                    format!("{date}{letter}{}{}", log.delivered.strftime("%H%M"), log.unique)
+                };
+                Self { root: log.root.path(), region: log.region.into(), name }
+            }
+            ObjectKey::Digest(digest) if digest.format() == key => {
+                let letter = if digest.backfill { 'b' } else { 'd' };
+                let (date, time) = (digest.end.strftime("%Y%m%d"), digest.end.strftime("%H%M%S"));
+                let name = format!("{date}{letter}{time}{}_{}", digest.trail, digest.home);
+                Self { root: digest.root.path(), region: digest.region.into(), name }
+            }
+            _ => Self { name: key.to_owned(), ..Self::default() },
+        }
+    }
+
+    /// The day of the key's folder, as yyyymmdd; `None` for what no trail would deliver.
+    pub fn day(&self) -> Option<i64> {
+        if self.root.is_empty() { None } else { day(&self.name) }
+    }
+}
+
+/// The day at the front of a short name.
+pub fn day(name: &str) -> Option<i64> {
+    name.get(..8)?.parse().ok()
+}
+
+fn letter(kind: LogKind) -> char {
+    match kind {
+        LogKind::Events => 'e',
+        LogKind::Insight => 'i',
+        LogKind::NetworkActivity => 'n',
+        LogKind::Aggregated => 'a',
+    }
+}
+
+/// A root and region of a source.
+#[derive(Debug, Clone)]
+pub struct Place {
+    pub id: i64,
+    pub root: Root,
+    pub region: crate::core::id::Region,
+}
+
+/// The number of a key's place, if anything was ever seen there.
+pub fn find(conn: &Connection, source: i64, short: &Short) -> Result<Option<i64>> {
+    conn.prepare_cached("SELECT id FROM places WHERE source = ?1 AND root = ?2 AND region = ?3")?
+        .query_row(params![source, short.root, short.region], |row| row.get(0))
+        .optional()
+}
+
+/// The number of a key's place, made at first sight.
+pub fn make(tx: &Tx<'_>, source: i64, short: &Short) -> Result<i64> {
+    if let Some(id) = find(tx.conn, source, short)? {
+        return Ok(id);
+    }
+    tx.conn.prepare_cached("INSERT INTO places (source, root, region) VALUES (?1, ?2, ?3)")?.execute(params![
+        source,
+        short.root,
+        short.region
+    ])?;
+    Ok(tx.conn.last_insert_rowid())
+}
+
+/// Those of a source that trails deliver to, from a number on.
+pub fn from(conn: &Connection, source: i64, id: i64) -> Result<Vec<Place>> {
+    let mut query = conn.prepare_cached(
+        "SELECT id, root, region FROM places WHERE source = ?1 AND id >= ?2 AND root <> '' ORDER BY id",
+    )?;
+    let mut rows = query.query(params![source, id])?;
+    let mut places = Vec::new();
+    while let Some(row) = rows.next()? {
+        let region: String = row.get(2)?;
+        if let (Some(root), Ok(region)) = (Root::parse(&row.get::<_, String>(1)?), region.parse()) {
+            places.push(Place { id: row.get(0)?, root, region });
+        }
+    }
+    Ok(places)
+}
+
+pub fn get(conn: &Connection, id: i64) -> Result<Option<Place>> {
+    let source: Option<i64> =
+        conn.prepare_cached("SELECT source FROM places WHERE id = ?1")?.query_row([id], |row| row.get(0)).optional()?;
+    let Some(source) = source else { return Ok(None) };
+    Ok(from(conn, source, id)?.into_iter().next().filter(|place| place.id == id))
+}
+
+/// What the second migration asks of the program.
+pub fn teach(conn: &Connection) -> Result<()> {
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+    type Part = fn(Short) -> String;
+    let parts: [(&str, Part); 3] =
+        [("root", |short| short.root), ("region", |short| short.region), ("name", |short| short.name)];
+    for (name, part) in parts {
+        conn.create_scalar_function(name, 1, flags, move |call| Ok(part(Short::of(&call.get::<String>(0)?))))?;
+    }
+    conn.create_scalar_function("sha256", 1, flags, |call| {
+        Ok(call.get::<Option<Vec<u8>>>(0)?.map(|bytes| Sha256::of(&bytes).0.to_vec()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLACE: &str = "AWSLogs/o-a1b2c3d4e5/111122223333/";
+
+    #[test]
+    fn a_short_key_says_where_and_when_and_no_more() {
+        let key = format!(
+            "{PLACE}CloudTrail/eu-west-1/2026/03/02/111122223333_CloudTrail_eu-west-1_20260302T1015Z_aBcDeFgHiJkLmNoP.json.gz"
+        );
+        let short = Short::of(&key);
+        assert_eq!((short.root.as_str(), short.region.as_str()), (PLACE, "eu-west-1"));
+        assert_eq!((short.name.as_str(), short.day()), ("20260302e1015aBcDeFgHiJkLmNoP", Some(20_260_302)));
+        let foreign = Short::of("20260302e1015/no/key/of/a/trail");
+        assert_eq!((foreign.root.as_str(), foreign.day()), ("", None));
+    }
+}
