@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -13,6 +14,11 @@ use crate::retry::delay_after;
 use crate::seam::DynChannel;
 use crate::store::outbox::{self, Due};
 use crate::store::{Store, findings, lists};
+
+/// The outbox is looked at this often though nothing rings: other processes write to the ledger, too.
+const LOOK: Duration = Duration::from_secs(15);
+/// The shortest wait for what is put off.
+const PAUSE: Duration = Duration::from_secs(1);
 
 pub struct Alerts {
     store: Store,
@@ -152,8 +158,16 @@ impl Alerts {
         self.metrics.alerts.get_or_create(&Sending { channel: channel.into(), outcome }).inc();
     }
 
-    /// When the next row becomes due at the latest that is worth waiting for.
-    pub fn channels(&self) -> impl Iterator<Item = &String> {
-        self.channels.keys()
+    /// Waits until there may be something to send: a commit has left an alert, or one that was put off is due.
+    pub async fn wait(&self) {
+        let names: Vec<String> = self.channels.keys().cloned().collect();
+        let next = move |conn: &rusqlite::Connection| {
+            let due = names.iter().map(|name| outbox::next_due(conn, name)).collect::<rusqlite::Result<Vec<_>>>()?;
+            Ok(due.into_iter().flatten().min())
+        };
+        let next = self.store.read(next).await.unwrap_or_default();
+        let until =
+            next.map_or(LOOK, |due| Duration::try_from(due.duration_since(self.store.env().now())).unwrap_or_default());
+        let _ = tokio::time::timeout(until.clamp(PAUSE, LOOK), self.store.rung()).await;
     }
 }

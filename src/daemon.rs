@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::alert::Alerts;
@@ -27,7 +27,6 @@ const POLL: Duration = Duration::from_secs(20);
 const STALLED: Duration = Duration::from_secs(120);
 /// How long a stop waits for messages in flight; well inside systemd's TimeoutStopSec.
 const STOP: Duration = Duration::from_secs(25);
-const ALERT_TICK: Duration = Duration::from_secs(1);
 
 /// What a drain left behind.
 #[derive(Debug, Clone, Copy, Default)]
@@ -49,16 +48,29 @@ struct Daemon {
     alerts: Mutex<Arc<Alerts>>,
 }
 
+/// What a running warden is told from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    Stop,
+    Reload,
+}
+
 /// Runs until it is told to stop, or until something fatal happens.
 pub async fn run(config: Config, path: &Path, env: &Env) -> Result<()> {
     let _lock = Store::lock(&config.state)?;
-    let daemon = Arc::new(Daemon::open(config, path, env).await?);
+    let works = Works::open(&config, env).await?;
+    watch(config, path, works, signals()?).await
+}
+
+/// As [`run`], over works that are open already.
+pub async fn watch(config: Config, path: &Path, works: Works, told: mpsc::Receiver<Told>) -> Result<()> {
+    let daemon = Arc::new(Daemon::new(config, path, works));
     let (stop, stopping) = watch::channel(false);
     let mut loops = daemon.start(&stopping);
     daemon.serve(&mut loops).await?;
     let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status("watching")]);
     tracing::info!(warden = daemon.config.name, trails = daemon.works.trails.len(), "started");
-    let outcome = daemon.wait(&mut loops).await;
+    let outcome = daemon.wait(&mut loops, told).await;
     daemon.health.stop();
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
     let _ = stop.send(true);
@@ -71,10 +83,26 @@ pub async fn run(config: Config, path: &Path, env: &Env) -> Result<()> {
     outcome
 }
 
+/// SIGTERM and SIGINT stop, SIGHUP reloads.
+fn signals() -> Result<mpsc::Receiver<Told>> {
+    let (tell, told) = mpsc::channel(4);
+    for (kind, what) in [
+        (SignalKind::terminate(), Told::Stop),
+        (SignalKind::interrupt(), Told::Stop),
+        (SignalKind::hangup(), Told::Reload),
+    ] {
+        let mut signal = signal(kind).map_err(|error| Error::fatal("signal", error))?;
+        let tell = tell.clone();
+        tokio::spawn(async move { while signal.recv().await.is_some() && tell.send(what).await.is_ok() {} });
+    }
+    Ok(told)
+}
+
 /// Works until every queue is empty, nothing is in flight and all due work is done.
 pub async fn drain(config: Config, path: &Path, env: &Env) -> Result<Drained> {
     let _lock = Store::lock(&config.state)?;
-    let daemon = Daemon::open(config, path, env).await?;
+    let works = Works::open(&config, env).await?;
+    let daemon = Daemon::new(config, path, works);
     daemon.works.deliveries.roster.refresh().await?;
     for (trail, ingest) in daemon.works.trails.iter().zip(&daemon.ingests) {
         empty(trail, ingest).await?;
@@ -112,15 +140,14 @@ async fn empty(trail: &Trail, ingest: &Arc<Ingest>) -> Result<()> {
 }
 
 impl Daemon {
-    async fn open(config: Config, path: &Path, env: &Env) -> Result<Self> {
-        let works = Works::open(&config, env).await?;
-        works.metrics.start_time.set(env.now().as_second() as f64);
+    fn new(config: Config, path: &Path, works: Works) -> Self {
+        works.metrics.start_time.set(works.env.now().as_second() as f64);
         let ingests = works
             .trails
             .iter()
             .map(|trail| Ingest::new(works.deliveries.clone(), trail.clone(), config.limits.messages))
             .collect();
-        Ok(Self {
+        Self {
             alerts: Mutex::new(works.alerts.clone()),
             sweep: Sweep::new(works.deliveries.clone()),
             health: Arc::default(),
@@ -128,7 +155,7 @@ impl Daemon {
             works,
             config,
             ingests,
-        })
+        }
     }
 
     fn current_alerts(&self) -> Arc<Alerts> {
@@ -169,18 +196,17 @@ impl Daemon {
         Ok(())
     }
 
-    /// Until a signal or a fatal error.
-    async fn wait(self: &Arc<Self>, loops: &mut JoinSet<Result<()>>) -> Result<()> {
-        let on = |kind| signal(kind).map_err(|error| Error::fatal("signal", error));
-        let (mut terminate, mut interrupt, mut hangup) =
-            (on(SignalKind::terminate())?, on(SignalKind::interrupt())?, on(SignalKind::hangup())?);
+    /// Until it is told to stop, or a fatal error.
+    async fn wait(self: &Arc<Self>, loops: &mut JoinSet<Result<()>>, mut told: mpsc::Receiver<Told>) -> Result<()> {
         let mut watchdog =
             tokio::time::interval(sd_notify::watchdog_enabled().unwrap_or(Duration::from_secs(3600)) / 3);
         loop {
             tokio::select! {
-                _ = terminate.recv() => return Ok(()),
-                _ = interrupt.recv() => return Ok(()),
-                _ = hangup.recv() => self.reload().await,
+                biased;
+                what = told.recv() => match what {
+                    Some(Told::Reload) => self.reload().await,
+                    Some(Told::Stop) | None => return Ok(()),
+                },
                 _ = watchdog.tick() => {
                     if self.health.not_live().is_empty() {
                         let _ = sd_notify::notify(&[NotifyState::Watchdog]);
@@ -201,7 +227,7 @@ impl Daemon {
             Ok(config) => config,
             Err(error) => return tracing::error!(error = %error, "reload refused; the old configuration stays"),
         };
-        match wiring::alerts(&config, &self.works.store, &self.works.metrics, &self.works.env).await {
+        match wiring::alerts(&config, &self.works.store, &self.works.metrics).await {
             Ok(alerts) => {
                 *self.alerts.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(alerts);
                 self.works.store.set_routes(config.routes.clone());
@@ -347,12 +373,13 @@ impl Daemon {
 
     async fn send_alerts(&self) -> Result<()> {
         loop {
-            match self.current_alerts().pump().await {
+            let alerts = self.current_alerts();
+            match alerts.pump().await {
                 Ok(_) => self.health.worked("alerts"),
                 Err(error) if error.is_fatal() => return Err(error),
                 Err(error) => self.health.failed("alerts", &error),
             }
-            tokio::time::sleep(ALERT_TICK).await;
+            alerts.wait().await;
         }
     }
 }

@@ -1,10 +1,14 @@
-//! The only clock and the only die. Durations run on `tokio::time`; wall time is asked here.
+//! The only clock, the only die, and the only way to a thread that may block. Durations run on `tokio::time`; wall time is
+//! asked here.
 
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
+
+use crate::error::{Error, Result};
 
 /// Wall time and randomness. Cheap to clone; clones share the clock and the die.
 #[derive(Clone)]
@@ -18,6 +22,12 @@ enum Clock {
     System,
     /// Microseconds since the Unix epoch; moves only when told to.
     Manual(Arc<AtomicI64>),
+    /// A start, the tokio time since then, and the microseconds by which it was set forward or back.
+    Runtime {
+        start: Timestamp,
+        since: Instant,
+        set: Arc<AtomicI64>,
+    },
 }
 
 impl Env {
@@ -33,20 +43,46 @@ impl Env {
         }
     }
 
+    /// A clock that goes with tokio's, which tests pause, and a die that falls the same way for the same seed. What would
+    /// block runs where it is asked for: the same seed comes to the same order of everything.
+    pub fn simulated(start: Timestamp, seed: u64) -> Self {
+        Self {
+            clock: Clock::Runtime { start, since: Instant::now(), set: Arc::default() },
+            ..Self::manual(start, seed)
+        }
+    }
+
     pub fn now(&self) -> Timestamp {
         match &self.clock {
             Clock::System => system_now(),
             Clock::Manual(micros) => {
                 Timestamp::from_microsecond(micros.load(Ordering::SeqCst)).unwrap_or(Timestamp::MAX)
             }
+            Clock::Runtime { start, since, set } => {
+                let passed = SignedDuration::try_from(since.elapsed()).unwrap_or(SignedDuration::MAX);
+                let set = SignedDuration::from_micros(set.load(Ordering::SeqCst));
+                start.checked_add(passed.saturating_add(set)).unwrap_or(Timestamp::MAX)
+            }
         }
     }
 
-    /// Moves a manual clock forward; the system's clock cannot be moved.
+    /// Moves a made clock, forward or back; the system's clock cannot be moved.
     pub fn advance(&self, by: SignedDuration) {
-        if let Clock::Manual(micros) = &self.clock {
-            micros.fetch_add(by.as_micros().try_into().unwrap_or(i64::MAX), Ordering::SeqCst);
+        match &self.clock {
+            Clock::System => {}
+            Clock::Manual(micros) | Clock::Runtime { set: micros, .. } => {
+                micros.fetch_add(by.as_micros().try_into().unwrap_or(i64::MAX), Ordering::SeqCst);
+            }
         }
+    }
+
+    /// Runs work that may block on a thread for such work.
+    pub async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+        if let Clock::Runtime { .. } = self.clock {
+            tokio::task::yield_now().await;
+            return Ok(work());
+        }
+        tokio::task::spawn_blocking(work).await.map_err(|error| Error::transient("blocking", error))
     }
 
     /// A number in `0.0..1.0`, for jitter.

@@ -1,6 +1,6 @@
 //! A notification's way: receive, hold, settle every notice of the message, then and only then delete it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ pub struct Ingest {
     deliveries: Arc<Deliveries>,
     trail: Arc<Trail>,
     permits: Arc<Semaphore>,
-    held: Arc<Mutex<HashMap<String, Instant>>>,
+    held: Arc<Mutex<BTreeMap<String, Instant>>>,
     deferred: Arc<std::sync::atomic::AtomicU64>,
     done: mpsc::Sender<String>,
 }
@@ -43,7 +43,7 @@ impl Ingest {
     /// `messages` is how many messages may be held at once.
     pub fn new(deliveries: Arc<Deliveries>, trail: Arc<Trail>, messages: usize) -> Arc<Self> {
         let (done, receipts) = mpsc::channel(4 * DONE_BATCH);
-        let held = Arc::<Mutex<HashMap<String, Instant>>>::default();
+        let held = Arc::<Mutex<BTreeMap<String, Instant>>>::default();
         let this = Arc::new(Self {
             permits: Arc::new(Semaphore::new(messages.max(1))),
             held: held.clone(),
@@ -188,7 +188,7 @@ async fn quarantine(deliveries: &Deliveries, trail: &Trail, id: &str, body: &[u8
 async fn delete(
     deliveries: Arc<Deliveries>,
     trail: Arc<Trail>,
-    held: Arc<Mutex<HashMap<String, Instant>>>,
+    held: Arc<Mutex<BTreeMap<String, Instant>>>,
     mut receipts: mpsc::Receiver<String>,
 ) {
     let mut batch = Vec::with_capacity(DONE_BATCH);
@@ -213,7 +213,7 @@ async fn delete(
 }
 
 /// Extends every held message when half of its visibility has passed.
-async fn heartbeat(trail: Arc<Trail>, held: std::sync::Weak<Mutex<HashMap<String, Instant>>>) {
+async fn heartbeat(trail: Arc<Trail>, held: std::sync::Weak<Mutex<BTreeMap<String, Instant>>>) {
     let visibility = trail.queue.visibility();
     let tick = (visibility / 4).max(Duration::from_millis(250));
     loop {

@@ -36,38 +36,81 @@ pub struct Works {
     pub alerts: Arc<Alerts>,
 }
 
+/// What a warden is plugged into: the far side of every seam.
+pub struct Seams {
+    pub members: DynMembers,
+    /// In the order of the configuration's trails.
+    pub trails: Vec<TrailSeams>,
+    pub channels: BTreeMap<String, DynChannel>,
+}
+
+pub struct TrailSeams {
+    pub bucket: DynBucket,
+    pub queue: DynQueue,
+    pub keys: DynKeys,
+}
+
+impl Seams {
+    /// As the configuration names them.
+    pub async fn connect(config: &Config, env: &Env) -> Result<Self> {
+        let mut trails = Vec::new();
+        for trail in &config.trails {
+            let aws = Cloud::of(trail);
+            let queue: DynQueue = match &trail.queue {
+                Place::Aws(url) => Arc::new(aws.get().await.queue(url.clone(), trail.visibility)),
+                Place::Dir(path) => Arc::new(Spool::open(path, trail.visibility, env.clone())?),
+            };
+            trails.push(TrailSeams { bucket: bucket(trail, &aws).await?, queue, keys: keys(&trail.keys, &aws).await });
+        }
+        Ok(Self { members: members(config).await, trails, channels: channels(config, env).await? })
+    }
+}
+
 impl Works {
     /// Opens the ledger and plugs everything together. Members are recalled from the ledger, not asked for.
     pub async fn open(config: &Config, env: &Env) -> Result<Self> {
         let store = Store::open(&config.state, env).await?;
+        Self::assemble(config, store, Seams::connect(config, env).await?).await
+    }
+
+    pub async fn assemble(config: &Config, store: Store, seams: Seams) -> Result<Self> {
+        let env = store.env().clone();
         store.set_routes(config.routes.clone());
         let metrics = Arc::new(Metrics::default());
-        let roster = Roster::new(members(config).await, store.clone());
+        let roster = Roster::new(seams.members, store.clone());
         roster.recall().await?;
         let grace = signed(config.verify.grace);
         let mut deliveries = Deliveries::new(store.clone(), metrics.clone(), roster, grace);
         deliveries.unlisted_after = signed(config.verify.unlisted_after);
-        deliveries.memory = Memory::new(config.limits.bytes);
+        deliveries.memory = Memory::new(config.limits.bytes, env.clone());
         let deliveries = Arc::new(deliveries);
         let mut trails = Vec::new();
-        for trail in &config.trails {
+        for (trail, seams) in config.trails.iter().zip(seams.trails) {
             let name = trail.name.clone();
             let id = store.write(move |tx| objects::source_id(tx, &name)).await?;
-            trails.push(Arc::new(open_trail(config, trail, id, env).await?));
+            trails.push(Arc::new(open_trail(config, trail, seams, id)?));
         }
-        let alerts = Arc::new(alerts(config, &store, &metrics, env).await?);
-        Ok(Self { env: env.clone(), store, metrics, deliveries, trails, alerts })
+        let alerts = Arc::new(outbox(config, seams.channels, &store, &metrics));
+        Ok(Self { env, store, metrics, deliveries, trails, alerts })
     }
 }
 
 /// The channels of a configuration, with the outbox behind them.
-pub async fn alerts(config: &Config, store: &Store, metrics: &Arc<Metrics>, env: &Env) -> Result<Alerts> {
+pub async fn alerts(config: &Config, store: &Store, metrics: &Arc<Metrics>) -> Result<Alerts> {
+    Ok(outbox(config, channels(config, store.env()).await?, store, metrics))
+}
+
+fn outbox(config: &Config, channels: BTreeMap<String, DynChannel>, store: &Store, metrics: &Arc<Metrics>) -> Alerts {
+    let heartbeat = config.heartbeat.map(signed);
+    Alerts::new(store.clone(), metrics.clone(), channels, config.name.clone(), heartbeat)
+}
+
+async fn channels(config: &Config, env: &Env) -> Result<BTreeMap<String, DynChannel>> {
     let mut channels = BTreeMap::new();
     for (name, channel) in &config.channels {
         channels.insert(name.clone(), self::channel(channel, env).await?);
     }
-    let heartbeat = config.heartbeat.map(signed);
-    Ok(Alerts::new(store.clone(), metrics.clone(), channels, config.name.clone(), heartbeat))
+    Ok(channels)
 }
 
 pub async fn channel(channel: &Channel, env: &Env) -> Result<DynChannel> {
@@ -92,12 +135,7 @@ async fn members(config: &Config) -> DynMembers {
     }
 }
 
-async fn open_trail(config: &Config, trail: &config::Trail, id: i64, env: &Env) -> Result<Trail> {
-    let aws = Cloud::of(trail);
-    let queue: DynQueue = match &trail.queue {
-        Place::Aws(url) => Arc::new(aws.get().await.queue(url.clone(), trail.visibility)),
-        Place::Dir(path) => Arc::new(Spool::open(path, trail.visibility, env.clone())?),
-    };
+fn open_trail(config: &Config, trail: &config::Trail, seams: TrailSeams, id: i64) -> Result<Trail> {
     let bucket_name = OnceLock::new();
     if let Some(name) = real_name(trail) {
         let _ = bucket_name.set(name);
@@ -105,9 +143,9 @@ async fn open_trail(config: &Config, trail: &config::Trail, id: i64, env: &Env) 
     Ok(Trail {
         id,
         name: trail.name.clone(),
-        bucket: bucket(trail, &aws).await?,
-        queue,
-        keys: keys(&trail.keys, &aws).await,
+        bucket: seams.bucket,
+        queue: seams.queue,
+        keys: seams.keys,
         rules: rules(config, trail)?,
         caps: caps(config),
         object_limit: config.limits.object,

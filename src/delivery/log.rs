@@ -9,7 +9,7 @@ use crate::core::notice::Notice;
 use crate::core::record::{self, LogFile, MisfitKind};
 use crate::delivery::memory::INLINE;
 use crate::delivery::{Deliveries, Fate, Fetched, arrived, overwritten, raise};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::store::objects::{self, Listing, NewObject, State};
 use crate::store::{Tx, findings};
 use crate::trail::Trail;
@@ -66,13 +66,12 @@ impl Deliveries {
             return Ok(examine(&inflated, key));
         }
         let key = key.clone();
-        tokio::task::spawn_blocking(move || {
+        let examine = move || {
             let examined = examine(&inflated, &key);
             drop((inflated, room));
             examined
-        })
-        .await
-        .map_err(|error| Error::transient("log:examine", error))
+        };
+        self.env.blocking(examine).await
     }
 }
 

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::core::gzip::{self, BadGzip, Caps, Inflated};
-use crate::error::{Error, Result};
+use crate::env::Env;
+use crate::error::Result;
 use crate::seam::{Bucket, Got};
 
 /// What an object of unknown size is first asked for with; log files are mostly smaller.
@@ -24,6 +25,7 @@ pub struct Room(#[expect(dead_code, reason = "held, not asked")] Option<OwnedSem
 pub struct Memory {
     stored: Part,
     inflated: Part,
+    env: Env,
 }
 
 struct Part {
@@ -46,8 +48,8 @@ impl Part {
 }
 
 impl Memory {
-    pub fn new(bytes: u64) -> Self {
-        Self { stored: Part::new(bytes / 4), inflated: Part::new(bytes - bytes / 4) }
+    pub fn new(bytes: u64, env: Env) -> Self {
+        Self { stored: Part::new(bytes / 4), inflated: Part::new(bytes - bytes / 4), env }
     }
 
     /// As [`Bucket::get`] with `most` bytes at most; `expected` is what somebody said of its size. If that was too little, the
@@ -82,12 +84,11 @@ impl Memory {
                 let outcome = gzip::inflate(&stored, within);
                 (stored, outcome)
             } else {
-                tokio::task::spawn_blocking(move || {
+                let inflate = move || {
                     let outcome = gzip::inflate(&stored, within);
                     (stored, outcome)
-                })
-                .await
-                .map_err(|error| Error::transient("inflate", error))?
+                };
+                self.env.blocking(inflate).await?
             };
             match outcome {
                 Err(BadGzip::TooLarge(_)) if wanted < limit => wanted = wanted.saturating_mul(4).min(limit),
@@ -150,7 +151,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_object_larger_than_it_was_said_to_be_is_asked_for_with_room_for_it() {
-        let memory = Memory::new(16 << 20);
+        let memory = Memory::new(16 << 20, Env::system());
         for (size, said, asked) in [(900, Some(900), 1), (900, Some(20), 2), (900, None, 1), (1 << 20, None, 2)] {
             let bucket = One(size, AtomicUsize::new(0));
             let (got, room) = memory.get(&bucket, "k", None, said, 2 << 20).await.unwrap();
@@ -169,7 +170,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_lies_about_its_size_gets_no_more_room_than_it_holds() {
-        let memory = Memory::new(16 << 20);
+        let memory = Memory::new(16 << 20, Env::system());
         let raw = vec![b'x'; 3 << 20];
         let mut stored = gzip::deflate(&raw);
         let (inflated, room) = memory.inflate(stored.clone(), Caps { ratio: 2000, ..Caps::default() }).await.unwrap();
@@ -190,7 +191,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_object_larger_than_all_room_is_worked_on_alone_and_others_wait() {
-        let memory = Memory::new(4 << 20);
+        let memory = Memory::new(4 << 20, Env::system());
         let raw = vec![b'x'; 5 << 20];
         let stored = gzip::deflate(&raw);
         let caps = Caps { ratio: 2000, ..Caps::default() };

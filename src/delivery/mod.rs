@@ -107,7 +107,7 @@ enum Fetch {
 
 impl Deliveries {
     pub fn new(store: Store, metrics: Arc<Metrics>, roster: Roster, grace: jiff::SignedDuration) -> Self {
-        let (env, memory) = (store.env().clone(), Memory::new(MEMORY));
+        let (env, memory) = (store.env().clone(), Memory::new(MEMORY, store.env().clone()));
         Self { env, store, metrics, roster, grace, unlisted_after: grace, memory, keys: Mutex::default() }
     }
 

@@ -1,6 +1,6 @@
 //! Who is a member: the organization as last asked, with the ledger's memory of who was one before.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError, RwLock};
 
 use jiff::{SignedDuration, Timestamp};
@@ -22,7 +22,7 @@ pub struct Roster {
     seam: DynMembers,
     store: Store,
     env: Env,
-    known: RwLock<HashMap<AccountId, Remembered>>,
+    known: RwLock<BTreeMap<AccountId, Remembered>>,
     asked: Mutex<Option<Timestamp>>,
     refreshing: tokio::sync::Mutex<()>,
 }

@@ -1,6 +1,6 @@
 //! The small lists: counters, quarantine, members, keys, progress.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Result, params};
@@ -100,8 +100,8 @@ pub struct Remembered {
     pub membership: Membership,
 }
 
-pub fn members(conn: &Connection) -> Result<HashMap<AccountId, Remembered>> {
-    let mut all = HashMap::new();
+pub fn members(conn: &Connection) -> Result<BTreeMap<AccountId, Remembered>> {
+    let mut all = BTreeMap::new();
     let mut query =
         conn.prepare_cached("SELECT account, name, ou, state, first_seen, last_seen, present FROM members")?;
     let mut rows = query.query([])?;

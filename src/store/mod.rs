@@ -12,13 +12,14 @@ pub mod objects;
 pub mod outbox;
 pub mod places;
 
+use std::cell::Cell;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
 use crate::core::route::Route;
 use crate::env::Env;
@@ -40,6 +41,8 @@ pub struct Tx<'a> {
     pub conn: &'a Connection,
     pub now: Timestamp,
     pub routes: &'a [Route],
+    /// Set by whoever leaves work for the outbox's reader, who hears of it after the commit.
+    pub rings: &'a Cell<bool>,
 }
 
 impl Tx<'_> {
@@ -69,6 +72,7 @@ pub struct Store {
     readers: Arc<Mutex<Vec<Connection>>>,
     reading: Arc<Semaphore>,
     routes: Arc<RwLock<Arc<Vec<Route>>>>,
+    bell: Arc<Notify>,
     env: Env,
 }
 
@@ -83,18 +87,18 @@ impl Store {
     /// Fatal when the file is newer than the program, cannot be written, or is ahead of the clock.
     pub async fn open(path: &Path, env: &Env) -> Result<Self> {
         let (file, now) = (path.to_owned(), env.now());
-        let conn = blocking(move || {
+        let open = move || {
             let conn = connect(&file, false)?;
             migrate(&conn)?;
             check_clock(&conn, now)?;
             Ok(conn)
-        })
-        .await?;
+        };
+        let conn = env.blocking(open).await??;
         let (writer, steps) = mpsc::channel(4 * GROUP);
         let routes = Arc::new(RwLock::new(Arc::new(Vec::new())));
-        tokio::spawn(write_loop(conn, steps, env.clone(), routes.clone()));
-        let reading = Arc::new(Semaphore::new(READERS));
-        Ok(Self { path: path.to_owned(), writer, readers: Arc::default(), reading, routes, env: env.clone() })
+        let (bell, reading) = (Arc::<Notify>::default(), Arc::new(Semaphore::new(READERS)));
+        tokio::spawn(write_loop(conn, steps, env.clone(), routes.clone(), bell.clone()));
+        Ok(Self { path: path.to_owned(), writer, readers: Arc::default(), reading, routes, bell, env: env.clone() })
     }
 
     /// Takes the warden's lock beside the ledger. Fatal when another warden holds it.
@@ -155,14 +159,19 @@ impl Store {
     {
         let _turn = self.reading.acquire().await;
         let (readers, path) = (self.readers.clone(), self.path.clone());
-        blocking(move || {
+        let read = move || {
             let idle = readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let conn = idle.map_or_else(|| connect(&path, true), Ok)?;
             let answer = look(&conn).map_err(|error| classify("ledger:read", &error));
             readers.lock().unwrap_or_else(PoisonError::into_inner).push(conn);
             answer
-        })
-        .await
+        };
+        self.env.blocking(read).await?
+    }
+
+    /// Returns when a commit since the last call has left an alert to be sent.
+    pub async fn rung(&self) {
+        self.bell.notified().await;
     }
 
     pub fn env(&self) -> &Env {
@@ -177,7 +186,7 @@ where
     F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
 {
     let path = path.to_owned();
-    blocking(move || {
+    let look = move || {
         if !path.exists() {
             return Err(Error::permanent(
                 "ledger:open",
@@ -190,15 +199,8 @@ where
             return Err(newer(version));
         }
         look(&conn).map_err(|error| classify("ledger:read", &error))
-    })
-    .await
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(answer) => answer,
-        Err(error) => Err(Error::fatal("ledger", error)),
-    }
+    };
+    Env::system().blocking(look).await?
 }
 
 fn savepoint<T>(tx: &Tx<'_>, step: impl FnOnce(&Tx<'_>) -> rusqlite::Result<T>) -> Result<T> {
@@ -223,32 +225,35 @@ async fn write_loop(
     mut steps: mpsc::Receiver<Step>,
     env: Env,
     routes: Arc<RwLock<Arc<Vec<Route>>>>,
+    bell: Arc<Notify>,
 ) {
     let mut group = Vec::with_capacity(GROUP);
     while steps.recv_many(&mut group, GROUP).await > 0 {
         let (batch, now) = (std::mem::take(&mut group), env.now());
         let routes = routes.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let done = tokio::task::spawn_blocking(move || {
-            commit(&conn, batch, now, &routes);
-            conn
+        let done = env.blocking(move || {
+            let rings = commit(&conn, batch, now, &routes);
+            (conn, rings)
         });
-        match done.await {
-            Ok(back) => conn = back,
-            Err(_) => return,
+        let Ok((back, rings)) = done.await else { return };
+        conn = back;
+        if rings {
+            bell.notify_one();
         }
     }
 }
 
-/// One transaction for many steps. A crash in here means that none of them happened.
-fn commit(conn: &Connection, batch: Vec<Step>, now: Timestamp, routes: &[Route]) {
+/// One transaction for many steps; answers whether the outbox has news. A crash in here means that none of them happened.
+fn commit(conn: &Connection, batch: Vec<Step>, now: Timestamp, routes: &[Route]) -> bool {
     if let Err(error) = conn.execute_batch("BEGIN IMMEDIATE") {
         let error = classify("ledger:begin", &error);
         for step in batch {
             step(Err(error.clone()))(None);
         }
-        return;
+        return false;
     }
-    let tx = Tx { conn, now, routes };
+    let rings = Cell::new(false);
+    let tx = Tx { conn, now, routes, rings: &rings };
     let replies: Vec<Reply> = batch.into_iter().map(|step| step(Ok(&tx))).collect();
     let committed = remember_time(conn, now).and_then(|()| conn.execute_batch("COMMIT"));
     let failure = committed.err().map(|error| classify("ledger:commit", &error));
@@ -258,6 +263,7 @@ fn commit(conn: &Connection, batch: Vec<Step>, now: Timestamp, routes: &[Route])
     for reply in replies {
         reply(failure.clone());
     }
+    rings.get()
 }
 
 fn remember_time(conn: &Connection, now: Timestamp) -> rusqlite::Result<()> {

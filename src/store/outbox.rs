@@ -28,6 +28,7 @@ pub fn add(
     repeat: Option<Duration>,
     due: Timestamp,
 ) -> Result<()> {
+    tx.rings.set(true);
     tx.conn
         .prepare_cached(
             "INSERT INTO outbox (finding, channel, reason, repeat, due, state, created) VALUES (?1, ?2, ?3, ?4, ?5, 'due', ?6)",
@@ -61,6 +62,13 @@ pub fn next(conn: &Connection, channel: &str, now: Timestamp) -> Result<Option<D
         })
     })
     .optional()
+}
+
+/// When the next row of a channel becomes due, or became due.
+pub fn next_due(conn: &Connection, channel: &str) -> Result<Option<Timestamp>> {
+    conn.prepare_cached("SELECT min(due) FROM outbox WHERE state = 'due' AND channel = ?1")?
+        .query_row([channel], |row| row.get::<_, Option<i64>>(0))
+        .map(|second| second.map(time))
 }
 
 /// Stamps a row as sent, and plans the repeat that follows it.

@@ -1,6 +1,8 @@
 //! What the trails deliver: log files, and the hourly chains of signed digests that list them
 //! (CloudTrail User Guide: finding log files; digest file structure).
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair, KeySize};
 use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256};
@@ -26,7 +28,17 @@ pub(super) struct Signer {
 }
 
 impl Signer {
-    pub fn new() -> Result<Self> {
+    /// The key of a number: made when it is first asked for, the same for all worlds of a process.
+    pub fn number(number: usize) -> Result<Arc<Self>> {
+        static MADE: Mutex<Vec<Arc<Signer>>> = Mutex::new(Vec::new());
+        let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+        while made.len() <= number {
+            made.push(Arc::new(Self::new()?));
+        }
+        made.get(number).cloned().ok_or_else(|| Error::fatal("world:key", "no such key"))
+    }
+
+    fn new() -> Result<Self> {
         let pair = KeyPair::generate(KeySize::Rsa2048).map_err(|error| Error::fatal("world:key", error))?;
         // A fingerprint is opaque; CloudTrail's are 32 hexadecimal digits.
         let fingerprint = Sha256::of(pair.public_key().as_ref()).to_string().chars().take(32).collect();

@@ -1,7 +1,8 @@
 //! A made-up organization whose trails deliver as CloudTrail does, and who tampers with them: for `demo`, tests and benches.
 //!
 //! Nothing is written here. A [`World`] yields its hours in order; each holds what happens to the bucket and what reaches
-//! the queue, in the order of time. The same seed gives the same world, but for the signing keys, which are new each time.
+//! the queue, in the order of time. The same seed gives the same world, but for the signing keys, which each
+//! process makes for itself.
 
 mod cast;
 mod chains;
@@ -12,6 +13,7 @@ pub mod stage;
 mod tamper;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -111,9 +113,9 @@ pub struct World {
     hour: u32,
     accounts: Vec<Account>,
     chains: Vec<Chain>,
-    signers: Vec<Signer>,
+    signers: Vec<Arc<Signer>>,
     /// Signs where CloudTrail did not; its key is in no list.
-    rogue: Option<Signer>,
+    rogue: Option<Arc<Signer>>,
     plan: Plan,
     planted: Vec<Planted>,
     pending: BTreeMap<(i64, u64), Pending>,
@@ -179,8 +181,8 @@ impl World {
             .filter_map(|((name, home), data)| Some(Trail { name: name.into(), home: home?.clone(), data }))
             .collect();
         let plan = Plan::new(seed, scale, accounts.len(), regions.len(), trails.len(), kinds);
-        let signers = regions.iter().map(|_| Signer::new()).collect::<Result<Vec<_>>>()?;
-        let rogue = if plan.needs_rogue() { Some(Signer::new()?) } else { None };
+        let rogue = if plan.needs_rogue() { Some(Signer::number(0)?) } else { None };
+        let signers = (1..=regions.len()).map(Signer::number).collect::<Result<Vec<_>>>()?;
         let keys = regions.iter().cloned().zip(signers.iter().map(|signer| signer.public(began))).collect();
         Ok(Self {
             org,

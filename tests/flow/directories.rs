@@ -161,11 +161,6 @@ fn a_daemon_does_what_a_drain_does() {
     let acts = Acts::of(world(3, Scale::small(), &[]));
     let mut warden = Warden::start(&ground.config, &[]);
     warden.address();
-    // It waits already when the day begins; the keys are those of the other world, made from the same seed, but not equal.
-    for (region, key) in &acts.keys {
-        let keys = ground.dir.path().join("keys");
-        trailwarden::local::keys::save(&keys, region, std::slice::from_ref(key)).expect("keys are kept");
-    }
     for happening in &acts.first {
         ground.stage.play(happening).expect("it happens");
     }

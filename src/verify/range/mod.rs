@@ -20,6 +20,7 @@ use crate::core::gzip::Caps;
 use crate::core::id::{AccountId, Region};
 use crate::core::key::{self, ObjectKey, Root};
 use crate::delivery::Memory;
+use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::listing;
 use crate::seam::{DynBucket, DynKeys, Got};
@@ -100,7 +101,7 @@ pub async fn verify(range: Range, progress: Arc<Progress>) -> Result<Report> {
     let mut report = Report::new(&range, bucket_name.clone());
     let shared = Arc::new(Shared {
         permits: Semaphore::new(range.concurrency.max(1)),
-        memory: Memory::new(MEMORY),
+        memory: Memory::new(MEMORY, Env::system()),
         bucket_name,
         has_metadata,
         keys: Mutex::default(),
