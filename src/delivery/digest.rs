@@ -11,7 +11,7 @@ use crate::core::notice::Notice;
 use crate::delivery::{Deliveries, Fate, Fetched, arrived, overwritten, raise};
 use crate::error::Result;
 use crate::metrics::Outcome;
-use crate::store::digests::{self, Chain, Folded, NewDigest};
+use crate::store::digests::{self, Beside, Chain, NewDigest};
 use crate::store::objects::{self, Listing, NewObject, State};
 use crate::store::{Tx, findings};
 use crate::trail::Trail;
@@ -310,9 +310,9 @@ pub fn missing(about: &Finding, link: &Link, hours: Vec<Timestamp>) -> Finding {
 }
 
 fn standard_joint(tx: &Tx<'_>, chain: &Chain, link: &Link) -> rusqlite::Result<Joint> {
-    match digests::folded_beside(tx.conn, chain.id, link)? {
-        Some(Folded::Follows) => return Ok(Joint::Linked),
-        Some(Folded::Intrudes) => {
+    match digests::beside_span(tx.conn, chain.id, link)? {
+        Some(Beside::Follows) => return Ok(Joint::Linked),
+        Some(Beside::Intrudes) => {
             let why = "the chain is proven without it for the time that it claims".to_owned();
             return Ok(Joint::Broken { suspect: link.key.clone(), why });
         }
@@ -344,10 +344,11 @@ fn backfill_joint(tx: &Tx<'_>, chain: &Chain, link: &Link) -> rusqlite::Result<J
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::digest::Previous;
     use crate::core::id::Sha256;
     use crate::core::key;
     use crate::env::Env;
-    use crate::store::Store;
+    use crate::store::{Store, fold};
 
     const ROOT: &str = "AWSLogs/o-a1b2c3d4e5/111122223333/CloudTrail-Digest/eu-west-1/2026/03/02/111122223333_CloudTrail-Digest_eu-west-1_org-main_us-east-1_";
 
@@ -399,5 +400,86 @@ mod tests {
             .expect("a step");
         assert_eq!(told.len(), 1);
         assert_eq!((told[0].kind, told[0].hours.len()), (Kind::ChainRestarted, 2));
+    }
+
+    #[tokio::test]
+    async fn a_chain_goes_on_after_its_digests_are_folded_and_takes_in_no_other() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let env = Env::manual("2026-03-30T00:00:00Z".parse().expect("a time"), 1);
+        let store = Store::open(&dir.path().join("state.db"), &env).await.expect("a ledger");
+        let linked = |tx: &Tx<'_>, chain: &Chain, end: &str, before: Option<&Link>| -> rusqlite::Result<Link> {
+            let link = starting(tx, chain, end)?;
+            let previous = before.map(|before| Previous {
+                bucket: "b".into(),
+                key: before.key.clone(),
+                sha: before.sha.expect("a hash"),
+                signature: vec![1],
+            });
+            let (key, start, sha) = (link.key.clone(), link.start, link.sha);
+            let digest = NewDigest {
+                source: 1,
+                key: key.clone(),
+                chain: chain.id,
+                start,
+                end: link.end,
+                verdict: Verdict::Good,
+                faulty: false,
+                sha,
+                signature: Some(vec![1]),
+                previous,
+                logs: 2,
+                lacks: None,
+            };
+            digests::put(tx, &digest)?;
+            let link = digests::link(tx.conn, 1, &key)?.expect("the digest");
+            settle_joint(tx, chain, &link, "b", false)?;
+            digests::extend_chain(tx, chain.id, start, link.end)?;
+            Ok(link)
+        };
+        store
+            .write(move |tx| {
+                objects::source_id(tx, "org")?;
+                let key::ObjectKey::Digest(parsed) = key::parse(&format!("{ROOT}20260302T100000Z.json.gz")) else {
+                    panic!("no digest's key")
+                };
+                let chain = digests::chain(tx, 1, &ChainId::of(&parsed))?;
+                let mut last: Option<Link> = None;
+                for hour in 1..=6 {
+                    last = Some(linked(tx, &chain, &format!("2026-03-02T{hour:02}:00:00Z"), last.as_ref())?);
+                }
+                let day: Timestamp = "2026-03-03T00:00:00Z".parse().expect("a time");
+                let folded = |conn: &rusqlite::Connection| {
+                    conn.query_row("SELECT count(*), sum(digests), sum(logs) FROM spans", [], |row| {
+                        Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
+                    })
+                };
+                assert_eq!(fold::fold_chain(tx, chain.id, i64::MIN, day)?.0, 4);
+                assert_eq!(folded(tx.conn)?, (1, 4, 8));
+                assert_eq!(digests::tally(tx.conn)?.good, 6);
+                // The newest one's joint holds, and the chain goes on into the same span.
+                let newest = last.expect("a digest");
+                assert_eq!(settle_joint(tx, &chain, &newest, "b", true)?.joint, Joint::Linked);
+                let next = linked(tx, &chain, "2026-03-02T07:00:00Z", Some(&newest))?;
+                linked(tx, &chain, "2026-03-02T08:00:00Z", Some(&next))?;
+                assert_eq!(fold::fold_chain(tx, chain.id, i64::MIN, day)?.0, 2);
+                assert_eq!(folded(tx.conn)?, (1, 6, 12));
+                assert!(findings::list(tx.conn, true)?.is_empty());
+                // Every moment of the chain is covered, and none after it.
+                let covered = |at: &str| {
+                    let (root, at) = (parsed.root.path(), at.parse().expect("a time"));
+                    digests::coverage(tx.conn, 1, &root, &parsed.region, at)
+                };
+                for (at, with) in [("00:30", 1), ("03:30", 1), ("06:59", 1), ("07:30", 1), ("08:00", 0)] {
+                    assert_eq!(covered(&format!("2026-03-02T{at}:00Z"))?, (1, with), "{at}");
+                }
+                // One that claims a part of the folded time is no part of the chain.
+                let intruder = linked(tx, &chain, "2026-03-02T03:30:00Z", Some(&newest))?;
+                let told = findings::list(tx.conn, true)?;
+                assert_eq!(told.len(), 1);
+                assert_eq!((told[0].kind, told[0].object.as_deref()), (Kind::ChainBroken, Some(intruder.key.as_str())));
+                Ok(())
+            })
+            .await
+            .expect("a step");
     }
 }

@@ -225,19 +225,19 @@ pub fn slots(conn: &Connection, chain: i64, from: Timestamp) -> Result<Vec<Slot>
 
 /// How a digest lies to the stretches of its chain whose own digests have been folded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Folded {
+pub enum Beside {
     /// The last one of a stretch is its predecessor, and was proven to be when that was folded.
     Follows,
     /// It claims time that is proven without it.
     Intrudes,
 }
 
-pub fn folded_beside(conn: &Connection, chain: i64, link: &Link) -> Result<Option<Folded>> {
+pub fn beside_span(conn: &Connection, chain: i64, link: &Link) -> Result<Option<Beside>> {
     conn.prepare_cached(
         "SELECT end = ?2 FROM spans WHERE chain = ?1 AND start < ?3 AND end >= ?2 ORDER BY start LIMIT 1",
     )?
     .query_row(params![chain, link.start.as_second(), link.end.as_second()], |row| {
-        Ok(if row.get(0)? { Folded::Follows } else { Folded::Intrudes })
+        Ok(if row.get(0)? { Beside::Follows } else { Beside::Intrudes })
     })
     .optional()
 }

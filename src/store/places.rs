@@ -141,4 +141,88 @@ mod tests {
         let foreign = Short::of("20260302e1015/no/key/of/a/trail");
         assert_eq!((foreign.root.as_str(), foreign.day()), ("", None));
     }
+
+    fn keys() -> Vec<String> {
+        let file = "111122223333";
+        let mut keys: Vec<String> = [
+            "CloudTrail",
+            "CloudTrail-Insight",
+            "CloudTrail-NetworkActivity",
+            "CloudTrail-Aggregated",
+        ]
+        .iter()
+        .map(|folder| {
+            format!(
+                "{PLACE}{folder}/eu-west-1/2026/03/02/{file}_{folder}_eu-west-1_20260302T1015Z_aBcDeFgHiJkLmNoP.json.gz"
+            )
+        })
+        .collect();
+        let odd = [
+            "CloudTrail/eu-west-1/2014/03/02/111122223333_CloudTrail_eu-west-1_20140302T1015ZaBcDeFgHiJkLmNoP",
+            "CloudTrail-Insight/eu-west-1/2026/03/02/111122223333_CloudTrail-Insight_20260302T101500Z",
+        ];
+        keys.extend(odd.map(|rest| format!("a/b/{PLACE}{rest}.json.gz")));
+        for backfill in ["", "_backfill"] {
+            keys.push(format!(
+                "{PLACE}CloudTrail-Digest/eu-west-1/2026/03/02/{file}_CloudTrail-Digest_eu-west-1_org-main_us-east-1_20260302T101502Z{backfill}.json.gz"
+            ));
+        }
+        keys.push("elsewhere/20260302e".into());
+        keys
+    }
+
+    /// A ledger of the first version, with a row for each kind of key.
+    fn first_version(path: &std::path::Path) {
+        let conn = Connection::open(path).unwrap();
+        conn.execute_batch(include_str!("schema/001.sql")).unwrap();
+        conn.execute_batch("PRAGMA user_version = 1; INSERT INTO sources VALUES (1, 'org')").unwrap();
+        for key in keys() {
+            conn.execute(
+                "INSERT INTO objects VALUES (1, ?1, 'v', 0, '1', 'r', 7, 0, 1, ?2, 5, ?3, 2, 1, 9, NULL, NULL)",
+                params![key, Sha256::of(key.as_bytes()).0, "0123456789abcdef0123456789abcdef"],
+            )
+            .unwrap();
+        }
+        let chain =
+            "INSERT INTO chains VALUES (1, 1, ?1, '111122223333', 'eu-west-1', 'org-main', 'us-east-1', 0, 0, 9)";
+        conn.execute(chain, [PLACE]).unwrap();
+        let digest = &keys()[6];
+        let end: jiff::Timestamp = "2026-03-02T10:15:02Z".parse().unwrap();
+        conn.execute(
+            "INSERT INTO digests VALUES (1, ?1, 1, ?2 - 3600, ?2, 1, 1, 0, 0, ?3, ?4, 'b', 'before', ?3, ?4, 3, NULL, NULL, 9)",
+            params![digest, end.as_second(), Sha256::of(b"d").0, [1_u8, 2, 3]],
+        )
+        .unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_ledger_of_the_first_version_keeps_every_key_and_hash() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.db");
+        first_version(&path);
+        let env = crate::env::Env::manual("2026-03-03T00:00:00Z".parse().unwrap(), 1);
+        let store = crate::store::Store::open(&path, &env).await.unwrap();
+        store
+            .read(|conn| {
+                let mut listed: Vec<String> =
+                    conn.prepare("SELECT key FROM objects")?.query_map([], |row| row.get(0))?.collect::<Result<_>>()?;
+                let mut wanted = keys();
+                listed.sort();
+                wanted.sort();
+                assert_eq!(listed, wanted);
+                for key in keys() {
+                    let rows = crate::store::objects::versions(conn, 1, &key)?;
+                    assert_eq!(rows.len(), 1, "{key}");
+                    assert!(rows[0].sha.is_some_and(|sha| sha.fits(&Sha256::of(key.as_bytes()))));
+                    assert_eq!(rows[0].etag.as_deref(), Some("0123456789abcdef0123456789abcdef"));
+                }
+                let link = crate::store::digests::link(conn, 1, &keys()[6])?.expect("the digest");
+                assert_eq!(link.key, keys()[6]);
+                assert_eq!(link.signature, Some(Sha256::of(&[1, 2, 3]).0.to_vec()));
+                assert_eq!(link.previous.map(|previous| previous.key), Some("before".into()));
+                Ok(())
+            })
+            .await
+            .unwrap();
+    }
 }

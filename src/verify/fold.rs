@@ -51,7 +51,7 @@ impl Fold {
             folded.objects += self.day(at).await?;
         }
         let place = format!("{} {}", at.0, at.1);
-        if folded.days > 0 && place != held {
+        if place != held {
             self.store.write(move |tx| lists::set_progress(tx, &name, &place)).await?;
         }
         Ok(folded)

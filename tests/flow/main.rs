@@ -9,4 +9,5 @@ mod cloud;
 mod directories;
 mod emulated;
 mod expected;
+mod folded;
 mod scrub;
