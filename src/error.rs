@@ -67,6 +67,12 @@ impl Error {
         matches!(self.class, Class::Transient { .. })
     }
 
+    /// The far side asks for fewer calls.
+    pub fn is_throttled(&self) -> bool {
+        const PARTS: [&str; 5] = ["SlowDown", "Throttl", "TooManyRequests", "LimitExceeded", "ServiceUnavailable"];
+        self.is_transient() && self.code.as_deref().is_some_and(|code| PARTS.iter().any(|part| code.contains(part)))
+    }
+
     pub fn is_fatal(&self) -> bool {
         self.class == Class::Fatal
     }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::core::finding::{Finding, Kind};
@@ -30,11 +31,21 @@ pub enum Settled {
     Deferred,
 }
 
+/// A message in work.
+struct Held {
+    /// When its visibility was last set.
+    since: Instant,
+    work: AbortHandle,
+}
+
+/// By receipt.
+type Holding = BTreeMap<String, Held>;
+
 pub struct Ingest {
     deliveries: Arc<Deliveries>,
     trail: Arc<Trail>,
     permits: Arc<Semaphore>,
-    held: Arc<Mutex<BTreeMap<String, Instant>>>,
+    held: Arc<Mutex<Holding>>,
     deferred: Arc<std::sync::atomic::AtomicU64>,
     done: mpsc::Sender<String>,
 }
@@ -43,7 +54,7 @@ impl Ingest {
     /// `messages` is how many messages may be held at once.
     pub fn new(deliveries: Arc<Deliveries>, trail: Arc<Trail>, messages: usize) -> Arc<Self> {
         let (done, receipts) = mpsc::channel(4 * DONE_BATCH);
-        let held = Arc::<Mutex<BTreeMap<String, Instant>>>::default();
+        let held = Arc::<Mutex<Holding>>::default();
         let this = Arc::new(Self {
             permits: Arc::new(Semaphore::new(messages.max(1))),
             held: held.clone(),
@@ -71,19 +82,17 @@ impl Ingest {
         metrics.last_receive.set(self.deliveries.env.now().as_second() as f64);
         let received = messages.len();
         // Every message is held, and its visibility extended, from here on: also those that still wait for a thread.
-        let now = Instant::now();
-        {
-            let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-            held.extend(messages.iter().map(|message| (message.receipt.clone(), now)));
-            metrics.held_messages.set(held.len() as i64);
-        }
+        let since = Instant::now();
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         for (message, permit) in messages.into_iter().zip(permits) {
-            let this = self.clone();
-            tokio::spawn(async move {
+            let (this, receipt) = (self.clone(), message.receipt.clone());
+            let work = tokio::spawn(async move {
                 this.finish(message).await;
                 drop(permit);
             });
+            held.insert(receipt, Held { since, work: work.abort_handle() });
         }
+        metrics.held_messages.set(held.len() as i64);
         Ok(received)
     }
 
@@ -188,7 +197,7 @@ async fn quarantine(deliveries: &Deliveries, trail: &Trail, id: &str, body: &[u8
 async fn delete(
     deliveries: Arc<Deliveries>,
     trail: Arc<Trail>,
-    held: Arc<Mutex<BTreeMap<String, Instant>>>,
+    held: Arc<Mutex<Holding>>,
     mut receipts: mpsc::Receiver<String>,
 ) {
     let mut batch = Vec::with_capacity(DONE_BATCH);
@@ -213,7 +222,7 @@ async fn delete(
 }
 
 /// Extends every held message when half of its visibility has passed.
-async fn heartbeat(trail: Arc<Trail>, held: std::sync::Weak<Mutex<BTreeMap<String, Instant>>>) {
+async fn heartbeat(trail: Arc<Trail>, held: std::sync::Weak<Mutex<Holding>>) {
     let visibility = trail.queue.visibility();
     let tick = (visibility / 4).max(Duration::from_millis(250));
     loop {
@@ -222,7 +231,7 @@ async fn heartbeat(trail: Arc<Trail>, held: std::sync::Weak<Mutex<BTreeMap<Strin
         let due: Vec<String> = {
             let held = held.lock().unwrap_or_else(PoisonError::into_inner);
             held.iter()
-                .filter(|(_, since)| since.elapsed() >= visibility / 2)
+                .filter(|(_, held)| held.since.elapsed() >= visibility / 2)
                 .map(|(receipt, _)| receipt.clone())
                 .collect()
         };
@@ -235,10 +244,13 @@ async fn heartbeat(trail: Arc<Trail>, held: std::sync::Weak<Mutex<BTreeMap<Strin
                 let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
                 for receipt in due {
                     if lost.contains(&receipt) {
-                        // Another delivery will repeat the work; whichever commits second changes nothing.
-                        held.remove(&receipt);
-                    } else if let Some(since) = held.get_mut(&receipt) {
-                        *since = now;
+                        // Another delivery does the work anew; should both commit, the second changes nothing.
+                        if let Some(lost) = held.remove(&receipt) {
+                            lost.work.abort();
+                            tracing::info!(trail = trail.name, "a held message was lost to another delivery");
+                        }
+                    } else if let Some(held) = held.get_mut(&receipt) {
+                        held.since = now;
                     }
                 }
             }

@@ -39,6 +39,7 @@ pub struct Metrics {
     pub scrubbed: Family<Outcome, Counter>,
     pub receive_failures: Counter,
     pub held_messages: Gauge,
+    pub fetches: Gauge,
     pub queue_visible: Gauge,
     pub alerts_due: Gauge,
     pub alert_oldest: Seconds,
@@ -68,6 +69,11 @@ impl Metrics {
         registry.register("scrubbed", "Objects read again by the scrub, by outcome", self.scrubbed.clone());
         let mut gauge = |name: &str, help: &str, metric: Gauge| registry.register(name, help, metric);
         gauge("held_messages", "Messages received and not settled yet", self.held_messages.clone());
+        gauge(
+            "fetch_limit",
+            "Objects asked for at once at most; fewer than configured while the bucket asks to slow down",
+            self.fetches.clone(),
+        );
         gauge("queue_visible_messages", "Messages waiting in the queue, as it last said", self.queue_visible.clone());
         gauge("alerts_due", "Alerts that are due and not sent", self.alerts_due.clone());
         let mut seconds = |name: &str, help: &str, metric: Seconds| registry.register(name, help, metric);

@@ -12,7 +12,7 @@ use crate::config::{self, Channel, Config, KeysFrom, MembersFrom, Place};
 use crate::core::admit::{Layout, Rules};
 use crate::core::gzip::Caps;
 use crate::core::id::Region;
-use crate::delivery::{Deliveries, Memory, Roster};
+use crate::delivery::{Deliveries, Memory, Pace, Roster};
 use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::local::dir::Dir;
@@ -83,6 +83,7 @@ impl Works {
         let mut deliveries = Deliveries::new(store.clone(), metrics.clone(), roster, grace);
         deliveries.unlisted_after = signed(config.verify.unlisted_after);
         deliveries.memory = Memory::new(config.limits.bytes, env.clone());
+        deliveries.pace = Pace::new(config.limits.messages, metrics.fetches.clone());
         let deliveries = Arc::new(deliveries);
         let mut trails = Vec::new();
         for (trail, seams) in config.trails.iter().zip(seams.trails) {

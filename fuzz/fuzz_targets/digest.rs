@@ -1,8 +1,7 @@
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use trailwarden::core::digest::Digest;
+#[path = "../entry.rs"]
+#[allow(dead_code)]
+mod entry;
 
-fuzz_target!(|bytes: &[u8]| {
-    let _ = Digest::parse(bytes);
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| entry::digest(bytes));

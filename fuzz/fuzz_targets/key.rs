@@ -1,12 +1,7 @@
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use trailwarden::core::key::{ObjectKey, parse};
+#[path = "../entry.rs"]
+#[allow(dead_code)]
+mod entry;
 
-fuzz_target!(|key: &str| {
-    match parse(key) {
-        ObjectKey::Log(log) => assert_eq!(log.format(), key),
-        ObjectKey::Digest(digest) => assert_eq!(digest.format(), key),
-        _ => {}
-    }
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| entry::key(bytes));

@@ -1,12 +1,7 @@
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use trailwarden::core::notice::{Opened, open};
+#[path = "../entry.rs"]
+#[allow(dead_code)]
+mod entry;
 
-fuzz_target!(|body: &[u8]| {
-    match open(body) {
-        Opened::Notices { notices, rejects } => assert!(!notices.is_empty() || !rejects.is_empty()),
-        Opened::Unintelligible { reason } => assert!(!reason.is_empty()),
-        _ => {}
-    }
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| entry::notice(bytes));

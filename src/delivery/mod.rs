@@ -6,6 +6,7 @@
 mod digest;
 mod log;
 mod memory;
+mod pace;
 mod roster;
 
 use std::collections::HashMap;
@@ -15,6 +16,7 @@ use jiff::Timestamp;
 
 pub use digest::{Joined, missing, settle_joint};
 pub use memory::{Memory, Room};
+pub use pace::Pace;
 pub use roster::Roster;
 
 use crate::core::admit::{self, Evidence, Verdict};
@@ -73,6 +75,7 @@ pub struct Deliveries {
     pub unlisted_after: jiff::SignedDuration,
     /// What objects may take up while they are worked on.
     pub memory: Memory,
+    pub pace: Pace,
     /// Keys seen since the start; the ledger holds them for good.
     keys: Mutex<HashMap<KeyName, Arc<Vec<u8>>>>,
 }
@@ -98,6 +101,9 @@ impl Fetched {
 /// Bytes of objects in memory when nobody says how many.
 const MEMORY: u64 = 64 << 20;
 
+/// Objects asked for at once when nobody says how many.
+const FETCHES: usize = 64;
+
 enum Fetch {
     Found(Fetched),
     Repeated,
@@ -108,7 +114,8 @@ enum Fetch {
 impl Deliveries {
     pub fn new(store: Store, metrics: Arc<Metrics>, roster: Roster, grace: jiff::SignedDuration) -> Self {
         let (env, memory) = (store.env().clone(), Memory::new(MEMORY, store.env().clone()));
-        Self { env, store, metrics, roster, grace, unlisted_after: grace, memory, keys: Mutex::default() }
+        let pace = Pace::new(FETCHES, metrics.fetches.clone());
+        Self { env, store, metrics, roster, grace, unlisted_after: grace, memory, pace, keys: Mutex::default() }
     }
 
     /// Settles one notice. `Ok` means that its fate is committed; an error means that nothing was learned, except that a
@@ -295,7 +302,7 @@ impl Deliveries {
     /// Reads an object once there is room for it; `size` is what somebody said of it.
     pub async fn get(&self, trail: &Trail, key: &str, version: Option<&str>, size: Option<u64>) -> Result<(Got, Room)> {
         let (bucket, most) = (trail.bucket.as_ref(), trail.object_limit);
-        retry(&self.env, Policy::STEP, || self.memory.get(bucket, key, version, size, most)).await
+        retry(&self.env, Policy::STEP, || self.pace.run(self.memory.get(bucket, key, version, size, most))).await
     }
 
     /// Announced, and not there: told unless its removal was told.

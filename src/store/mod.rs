@@ -254,9 +254,19 @@ fn commit(conn: &Connection, batch: Vec<Step>, now: Timestamp, routes: &[Route])
     }
     let rings = Cell::new(false);
     let tx = Tx { conn, now, routes, rings: &rings };
-    let replies: Vec<Reply> = batch.into_iter().map(|step| step(Ok(&tx))).collect();
-    let committed = remember_time(conn, now).and_then(|()| conn.execute_batch("COMMIT"));
-    let failure = committed.err().map(|error| classify("ledger:commit", &error));
+    let mut failure = None;
+    let mut replies: Vec<Reply> = Vec::with_capacity(batch.len());
+    for step in batch {
+        replies.push(step(failure.clone().map_or(Ok(&tx), Err)));
+        if failure.is_none() && conn.is_autocommit() {
+            // SQLite rolls back by itself when it cannot go on; whatever came next would be committed on its own.
+            failure = Some(Error::fatal("ledger:write", "the transaction was given up: the disk is full, or failing"));
+        }
+    }
+    if failure.is_none() {
+        let committed = remember_time(conn, now).and_then(|()| conn.execute_batch("COMMIT"));
+        failure = committed.err().map(|error| classify("ledger:commit", &error));
+    }
     if failure.is_some() {
         let _ = conn.execute_batch("ROLLBACK");
     }

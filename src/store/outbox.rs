@@ -44,11 +44,16 @@ pub fn add(
         .map(|_| ())
 }
 
-/// The oldest due row of a channel.
+/// The oldest due row of a channel, but for those whose finding has an earlier one that was put off: nothing is told as
+/// resolved before it was told at all.
 pub fn next(conn: &Connection, channel: &str, now: Timestamp) -> Result<Option<Due>> {
     conn.prepare_cached(
         "SELECT id, finding, channel, reason, attempts, repeat, created FROM outbox
-         WHERE state = 'due' AND channel = ?1 AND due <= ?2 ORDER BY due, id LIMIT 1",
+         WHERE state = 'due' AND channel = ?1 AND due <= ?2
+           AND NOT EXISTS (SELECT 1 FROM outbox AS earlier
+                           WHERE earlier.finding = outbox.finding AND earlier.channel = ?1 AND earlier.state = 'due'
+                             AND earlier.reason <> 'repeat' AND earlier.id < outbox.id)
+         ORDER BY due, id LIMIT 1",
     )?
     .query_row(params![channel, now.as_second()], |row| {
         Ok(Due {

@@ -26,6 +26,8 @@ use crate::trail::{Trail, Validation};
 
 /// How much of each kind one sweep looks at; the rest is the next one's.
 const BATCH: usize = 5_000;
+/// Days of a late chain that one sweep lists.
+const CAUGHT_UP: usize = 3;
 /// Unknown keys that are asked for again in one sweep.
 const KEYS: usize = 200;
 
@@ -215,8 +217,11 @@ impl Sweep {
     /// Chains whose next digest is late. Answers the accounts that are known to deliver.
     async fn overdue(&self, trail: &Trail, now: Timestamp) -> Result<HashSet<AccountId>> {
         let late = |chain: &Chain| chain.head.is_some_and(|head| head + HOUR + self.grace <= now);
+        let mut lying = HashMap::new();
         for chain in self.chains(trail).await?.iter().filter(|chain| !chain.chain.backfill && late(chain)) {
-            self.catch_up(trail, chain, now).await?;
+            if let Some(ends) = self.catch_up(trail, chain, now).await? {
+                lying.insert(chain.id, ends);
+            }
         }
         let chains: Vec<Chain> = self
             .chains(trail)
@@ -224,61 +229,88 @@ impl Sweep {
             .into_iter()
             .filter(|chain| !chain.chain.backfill && chain.head.is_some())
             .collect();
-        let silence = Silence::find(&chains, now, self.grace);
+        // Of a late chain that was not asked about, or came up only now, nothing can be said.
+        let sure = |chain: &Chain| lying.contains_key(&chain.id);
+        let silence = Silence::find(&chains, |chain| late(chain) && sure(chain));
         for (subject, finding) in silence.findings(trail.name_or(""), &chains) {
             tracing::debug!(subject, "silent");
             self.hold(finding).await?;
         }
-        for chain in &chains {
-            let Some(head) = chain.head else { continue };
-            let mut hours = chain::overdue_hours(head, now, self.grace);
-            if hours.is_empty() || silence.covers(chain) || !silence.is_certain(chain) {
-                continue;
+        for chain in chains.iter().filter(|chain| late(chain) && !silence.covers(chain) && silence.is_certain(chain)) {
+            if let Some(lying) = lying.get(&chain.id) {
+                self.tell_overdue(trail, chain, now, lying).await?;
             }
-            let id = chain.id;
-            let slots = self.deliveries.store.read(move |conn| digests::slots(conn, id, head)).await?;
-            hours.retain(|hour| !slots.iter().any(|slot| slot.end == *hour));
-            if hours.is_empty() {
-                continue;
-            }
-            let subject = chain.chain.to_string();
-            let detail = format!("{} digests are overdue; the last one ended at {head}", hours.len());
-            let mut finding = Finding::new(Kind::DigestOverdue, subject, detail)
-                .account(chain.chain.account())
-                .region(&chain.chain.region)
-                .trail(&chain.chain.trail)
-                .hours(hours);
-            finding.bucket = Some(trail.name_or("").to_owned());
-            self.hold(finding).await?;
         }
-        self.end_silence(&silence).await?;
+        self.end_silence(&silence, chains.iter().filter(|chain| late(chain) && !sure(chain))).await?;
         Ok(chains.iter().filter(|chain| !late(chain)).map(|chain| chain.chain.account()).collect())
     }
 
-    /// Digests that arrived without a notification: the chain's own days are listed.
-    async fn catch_up(&self, trail: &Trail, chain: &Chain, now: Timestamp) -> Result<()> {
+    /// `lying`: ends of digests that are there and could not be read, which is told on its own.
+    async fn tell_overdue(
+        &self,
+        trail: &Trail,
+        chain: &Chain,
+        now: Timestamp,
+        lying: &BTreeSet<Timestamp>,
+    ) -> Result<()> {
         let Some(head) = chain.head else { return Ok(()) };
+        let mut hours = chain::overdue_hours(head, now, self.grace);
+        let id = chain.id;
+        let slots = self.deliveries.store.read(move |conn| digests::slots(conn, id, head)).await?;
+        hours.retain(|hour| !slots.iter().any(|slot| slot.end == *hour) && !lying.contains(hour));
+        if hours.is_empty() {
+            return Ok(());
+        }
+        let subject = chain.chain.to_string();
+        let detail = format!("{} digests are overdue; the last one ended at {head}", hours.len());
+        let mut finding = Finding::new(Kind::DigestOverdue, subject, detail)
+            .account(chain.chain.account())
+            .region(&chain.chain.region)
+            .trail(&chain.chain.trail)
+            .hours(hours);
+        finding.bucket = Some(trail.name_or("").to_owned());
+        self.hold(finding).await
+    }
+
+    /// Digests that arrived without a notification: the chain's own days are listed. Answers the ends of those that are there
+    /// and could not be read; `None` when it could not be told what is there, or when there may be more.
+    async fn catch_up(&self, trail: &Trail, chain: &Chain, now: Timestamp) -> Result<Option<BTreeSet<Timestamp>>> {
+        let Some(head) = chain.head else { return Ok(None) };
         let hours = chain::overdue_hours(head, now, self.grace);
         let days: BTreeSet<_> = hours.iter().map(|hour| hour.to_zoned(TimeZone::UTC).date()).collect();
+        let (mut found, mut lying) = (false, BTreeSet::new());
         // A chain that ended long ago is not looked for day by day, for ever.
-        for day in days.into_iter().take(3) {
-            let listed =
-                self.tolerate(crate::listing::all(trail.bucket.as_ref(), &chain.chain.day_prefix(day)).await)?;
-            for listed in listed.unwrap_or_default() {
+        for day in days.iter().take(CAUGHT_UP) {
+            let asked = crate::listing::all(trail.bucket.as_ref(), &chain.chain.day_prefix(*day)).await;
+            let Some(listed) = self.tolerate(asked)? else { return Ok(None) };
+            for listed in listed {
                 let ObjectKey::Digest(parsed) = key::parse(&listed.key) else { continue };
-                if parsed.end > head && chain::ChainId::of(&parsed) == chain.chain {
-                    let notice = Notice::listed(trail.name_or(""), &listed.key, listed.size, listed.etag);
-                    self.tolerate(self.deliveries.settle(trail, &notice).await)?;
+                if parsed.end <= head || chain::ChainId::of(&parsed) != chain.chain {
+                    continue;
+                }
+                found = true;
+                let notice = Notice::listed(trail.name_or(""), &listed.key, listed.size, listed.etag);
+                match self.deliveries.settle(trail, &notice).await {
+                    Ok(_) => {}
+                    Err(error) if error.class == Class::Permanent => _ = lying.insert(parsed.end),
+                    outcome => {
+                        self.tolerate(outcome)?;
+                        return Ok(None);
+                    }
                 }
             }
         }
-        Ok(())
+        Ok((!found || days.len() <= CAUGHT_UP).then_some(lying))
     }
 
-    /// Silence ends when a digest arrives.
-    async fn end_silence(&self, silence: &Silence) -> Result<()> {
-        let accounts: HashSet<String> = silence.accounts.iter().map(ToString::to_string).collect();
-        let regions: HashSet<String> = silence.regions.iter().map(ToString::to_string).collect();
+    /// Silence ends when a digest arrives; of `unsure` chains that could not be told now.
+    async fn end_silence<'c>(&self, silence: &Silence, unsure: impl Iterator<Item = &'c Chain>) -> Result<()> {
+        let mut accounts: HashSet<String> = silence.accounts.iter().map(ToString::to_string).collect();
+        let mut regions: HashSet<String> = silence.regions.iter().map(ToString::to_string).collect();
+        for chain in unsure {
+            accounts.insert(chain.chain.account().to_string());
+            regions.insert(chain.chain.region.to_string());
+        }
         self.commit(move |tx| {
             for (kind, still) in [(Kind::AccountSilent, &accounts), (Kind::RegionSilent, &regions)] {
                 for (id, subject) in findings::open_of(tx.conn, kind)? {
@@ -368,13 +400,12 @@ impl Group {
 }
 
 impl Silence {
-    fn find(chains: &[Chain], now: Timestamp, grace: SignedDuration) -> Self {
+    fn find(chains: &[Chain], late: impl Fn(&Chain) -> bool) -> Self {
         let mut by_account: BTreeMap<AccountId, Group> = BTreeMap::new();
         let mut by_region: BTreeMap<Region, Group> = BTreeMap::new();
         for chain in chains {
-            let late = chain.head.is_some_and(|head| head + HOUR + grace <= now);
-            by_account.entry(chain.chain.account()).or_default().add(chain, late);
-            by_region.entry(chain.chain.region.clone()).or_default().add(chain, late);
+            by_account.entry(chain.chain.account()).or_default().add(chain, late(chain));
+            by_region.entry(chain.chain.region.clone()).or_default().add(chain, late(chain));
         }
         let regions: BTreeSet<Region> = by_region
             .iter()
@@ -442,6 +473,10 @@ mod tests {
         format!("2026-03-02T{text}Z").parse().unwrap()
     }
 
+    fn late_at(now: Timestamp) -> impl Fn(&Chain) -> bool {
+        move |chain| chain.head.is_some_and(|head| head + HOUR + GRACE <= now)
+    }
+
     /// `account region trail head`
     fn chains(lines: &[&str]) -> Vec<Chain> {
         let parse = |(id, line): (usize, &&str)| {
@@ -461,7 +496,7 @@ mod tests {
             "111111111111 eu-west-1 b 13:10:00",
             "222222222222 eu-west-1 a 13:20:00",
         ]);
-        let silence = Silence::find(&chains, at("14:00:00"), GRACE);
+        let silence = Silence::find(&chains, late_at(at("14:00:00")));
         assert!(silence.accounts.is_empty() && silence.regions.is_empty());
         assert!(silence.is_certain(&chains[0]));
     }
@@ -475,9 +510,9 @@ mod tests {
             "222222222222 us-east-1 a 13:30:00",
         ]);
         // The first chain is late, the second not yet: nothing is certain.
-        let early = Silence::find(&chains, at("12:35:00"), GRACE);
+        let early = Silence::find(&chains, late_at(at("12:35:00")));
         assert!(early.accounts.is_empty() && !early.is_certain(&chains[0]));
-        let later = Silence::find(&chains, at("13:15:00"), GRACE);
+        let later = Silence::find(&chains, late_at(at("13:15:00")));
         assert_eq!(later.accounts.len(), 1);
         assert!(later.covers(&chains[0]) && later.covers(&chains[1]) && !later.covers(&chains[2]));
     }
@@ -490,14 +525,14 @@ mod tests {
             "111111111111 us-east-1 a 13:20:00",
             "222222222222 us-east-1 a 13:30:00",
         ]);
-        let silence = Silence::find(&chains, at("14:00:00"), GRACE);
+        let silence = Silence::find(&chains, late_at(at("14:00:00")));
         assert_eq!((silence.accounts.len(), silence.regions.len()), (0, 1));
     }
 
     #[test]
     fn a_lone_chain_needs_no_witness() {
         let chains = chains(&["111111111111 eu-west-1 a 10:00:00"]);
-        let silence = Silence::find(&chains, at("14:00:00"), GRACE);
+        let silence = Silence::find(&chains, late_at(at("14:00:00")));
         assert!(silence.is_certain(&chains[0]) && !silence.covers(&chains[0]));
         // Two trails of one account in one region: the other account trail's region says enough.
         let pair = self::chains(&[
@@ -505,7 +540,7 @@ mod tests {
             "111111111111 eu-west-1 b 10:05:00",
             "111111111111 us-east-1 a 13:20:00",
         ]);
-        let silence = Silence::find(&pair, at("14:00:00"), GRACE);
+        let silence = Silence::find(&pair, late_at(at("14:00:00")));
         assert!(silence.is_certain(&pair[0]) && silence.is_certain(&pair[1]));
     }
 }

@@ -1,0 +1,76 @@
+//! What is done with outside bytes, and what must hold of the answer: run by cargo-fuzz, and by `cargo test --test fuzz`.
+
+use std::collections::BTreeMap;
+
+use trailwarden::config::Config;
+use trailwarden::core::digest::{Digest, Examined, Place};
+use trailwarden::core::gzip::{self, Caps, inflate};
+use trailwarden::core::key::{DigestKey, LogKind, ObjectKey, parse};
+use trailwarden::core::notice::{Opened, open};
+use trailwarden::core::record;
+
+const CAPS: Caps = Caps { inflated: 1 << 20, ratio: 100 };
+
+pub fn notice(body: &[u8]) {
+    match open(body) {
+        Opened::Notices { notices, rejects } => assert!(!notices.is_empty() || !rejects.is_empty()),
+        Opened::Unintelligible { reason } => assert!(!reason.is_empty()),
+        _ => {}
+    }
+}
+
+pub fn key(bytes: &[u8]) {
+    let Ok(key) = std::str::from_utf8(bytes) else { return };
+    match parse(key) {
+        ObjectKey::Log(log) => assert_eq!(log.format(), key),
+        ObjectKey::Digest(digest) => assert_eq!(digest.format(), key),
+        _ => {}
+    }
+}
+
+pub fn record(bytes: &[u8]) {
+    for kind in LogKind::ALL.map(LogKind::folder) {
+        let key = format!(
+            "AWSLogs/111122223333/{kind}/eu-west-1/2026/03/01/111122223333_{kind}_eu-west-1_20260301T2212Z_Ab3dEf6hIj9kLm2n.json.gz"
+        );
+        let ObjectKey::Log(key) = parse(&key) else { unreachable!("a log key") };
+        let mut rows = 0;
+        if let Ok(file) = record::read(bytes, &key, |_, _| rows += 1) {
+            assert_eq!(file.rows, rows);
+        }
+    }
+}
+
+/// The bytes as a digest's text, and as its stored body with metadata that says whatever the bytes end in.
+pub fn digest(bytes: &[u8]) {
+    const KEY: &str = "AWSLogs/111122223333/CloudTrail-Digest/eu-west-1/2026/03/01/111122223333_CloudTrail-Digest_eu-west-1_main_us-east-1_20260301T221200Z.json.gz";
+    let _ = Digest::parse(bytes);
+    let ObjectKey::Digest(parsed) = parse(KEY) else { unreachable!("a digest's key") };
+    examine(KEY, &parsed, bytes, &BTreeMap::new());
+    let said = String::from_utf8_lossy(&bytes[bytes.len() - bytes.len().min(40)..]).into_owned();
+    let names = ["signature", "signature-algorithm", "backfill-generation-timestamp"];
+    let metadata = names.into_iter().map(|name| (name.to_owned(), said.clone())).collect();
+    examine(KEY, &parsed, &gzip::deflate(bytes), &metadata);
+}
+
+fn examine(key: &str, parsed: &DigestKey, body: &[u8], metadata: &BTreeMap<String, String>) {
+    let place = Place { bucket: Some("b"), key, parsed, has_metadata: true };
+    let mut examined = Examined::open(&place, body, metadata, CAPS);
+    if examined.wants_key().is_some() {
+        examined.seal(Some(&[0x30, 0x00]));
+    }
+    assert!(!examined.is_signed(), "nothing signed this");
+}
+
+pub fn gzip(bytes: &[u8]) {
+    if let Ok(inflated) = inflate(bytes, CAPS) {
+        assert!(inflated.bytes.len() <= CAPS.inflated && inflated.trailing < bytes.len());
+    }
+}
+
+pub fn config(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Err(error) = Config::from_text(text, "fuzz.toml") {
+        assert!(!error.to_string().is_empty());
+    }
+}
