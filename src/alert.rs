@@ -1,7 +1,7 @@
 //! An alert's way: due rows of the outbox, oldest first, one channel at a time, until they are sent.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -9,16 +9,19 @@ use jiff::{SignedDuration, Timestamp};
 use crate::core::finding::{Alert, Finding, Kind, Reason, State};
 use crate::core::printable;
 use crate::error::{Class, Error, Result};
+use crate::health::Health;
 use crate::metrics::{Metrics, Sending};
 use crate::retry::delay_after;
 use crate::seam::DynChannel;
 use crate::store::outbox::{self, Due};
-use crate::store::{Store, findings, lists};
+use crate::store::{Store, Tx, findings, journal, lists};
 
 /// The outbox is looked at this often though nothing rings: other processes write to the ledger, too.
 const LOOK: Duration = Duration::from_secs(15);
 /// The shortest wait for what is put off.
 const PAUSE: Duration = Duration::from_secs(1);
+/// An alert that waits for longer is late: its channel is told of by the others.
+const LATE: SignedDuration = SignedDuration::from_mins(15);
 
 pub struct Alerts {
     store: Store,
@@ -26,6 +29,7 @@ pub struct Alerts {
     channels: BTreeMap<String, DynChannel>,
     warden: String,
     heartbeat: Option<SignedDuration>,
+    health: OnceLock<Arc<Health>>,
 }
 
 impl Alerts {
@@ -36,7 +40,18 @@ impl Alerts {
         warden: String,
         heartbeat: Option<SignedDuration>,
     ) -> Self {
-        Self { store, metrics, channels, warden, heartbeat }
+        Self { store, metrics, channels, warden, heartbeat, health: OnceLock::new() }
+    }
+
+    /// Whose health the heartbeat is to tell, and who is to know that alerts are being sent.
+    pub fn attach(&self, health: &Arc<Health>) {
+        let _ = self.health.set(health.clone());
+    }
+
+    /// Whether an alert has waited for too long, as the last look found.
+    pub fn late(&self) -> Option<String> {
+        let oldest = self.metrics.alert_oldest.get();
+        (oldest > LATE.as_secs_f64()).then(|| format!("the oldest alert has waited for {oldest:.0} s"))
     }
 
     /// Sends what is due, all channels side by side. Answers how many alerts were sent.
@@ -58,23 +73,32 @@ impl Alerts {
     async fn pump_channel(&self, name: &str, channel: &DynChannel) -> Result<usize> {
         let mut sent = 0;
         loop {
+            if let Some(health) = self.health.get() {
+                health.moved("alerts");
+            }
             let (channel_name, now) = (name.to_owned(), self.store.env().now());
             let Some(due) = self.store.read(move |conn| outbox::next(conn, &channel_name, now)).await? else {
                 return Ok(sent);
             };
             let finding = due.finding.clone();
-            let held = self.store.read(move |conn| findings::get(conn, &finding)).await?;
+            let look = move |conn: &rusqlite::Connection| Ok((findings::get(conn, &finding)?, journal::head(conn)?));
+            let (held, head) = self.store.read(look).await?;
             let Some(held) = held.filter(|held| due.reason != Reason::Repeat || held.state == State::Open) else {
                 let id = due.id;
                 self.store.write(move |tx| outbox::cancel(tx, id)).await?;
                 continue;
             };
             let key = format!("{}-{}-{}", due.finding, due.reason, due.id);
-            let alert = Alert::new(due.reason, held, &self.warden);
+            let alert = Alert::new(due.reason, held, &self.warden).ledger(head);
             match channel.send(&key, &alert).await {
                 Ok(()) => {
                     self.tally(name, "sent");
-                    self.store.write(move |tx| outbox::sent(tx, &due)).await?;
+                    let (name, others) = (name.to_owned(), self.others(name));
+                    let step = move |tx: &Tx<'_>| {
+                        outbox::sent(tx, &due)?;
+                        around(tx, &others, |tx| findings::resolve(tx, Kind::ChannelFailing, &name)).map(|_| ())
+                    };
+                    self.store.write(step).await?;
                     sent += 1;
                 }
                 Err(error) if error.class == Class::Permanent => self.dead(name, due, &error).await?,
@@ -84,12 +108,32 @@ impl Alerts {
                     tracing::warn!(channel = name, attempt = due.attempts + 1, delay_ms = delay.as_millis() as u64, error = %error,
                         "alert deferred");
                     let at = now + SignedDuration::try_from(delay).unwrap_or(SignedDuration::from_mins(15));
-                    let text = error.to_string();
-                    self.store.write(move |tx| outbox::later(tx, due.id, at, &text)).await?;
+                    self.put_off(name, due, at, &error).await?;
                     return Ok(sent);
                 }
             }
         }
+    }
+
+    /// A channel that takes nothing now: told by the others once its alerts are late.
+    async fn put_off(&self, name: &str, due: Due, at: Timestamp, error: &Error) -> Result<()> {
+        let text = printable(&error.to_string(), 300);
+        let detail = format!("channel `{name}` has taken no alert since {}: {text}", due.since());
+        let finding = Finding::new(Kind::ChannelFailing, name, detail);
+        let others = self.others(name);
+        self.store
+            .write(move |tx| {
+                outbox::later(tx, due.id, at, &text)?;
+                if due.since() + LATE <= tx.now {
+                    around(tx, &others, |tx| findings::hold(tx, &finding))?;
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    fn others(&self, name: &str) -> Vec<String> {
+        self.channels.keys().filter(|other| *other != name).cloned().collect()
     }
 
     /// A channel that refuses for good: told by all the others that the routes know.
@@ -99,25 +143,12 @@ impl Alerts {
         let text = printable(&error.to_string(), 300);
         let detail = format!("channel `{name}` refused an alert: {text}");
         let finding = Finding::new(Kind::ChannelFailing, name, detail);
-        let others: Vec<String> = self.channels.keys().filter(|other| *other != name).cloned().collect();
+        let others = self.others(name);
         let unsent = due.finding.clone();
         self.store
             .write(move |tx| {
                 outbox::dead(tx, due.id, &text)?;
-                let routes: Vec<_> = tx
-                    .routes
-                    .iter()
-                    .map(|route| {
-                        let mut route = route.clone();
-                        route.to.retain(|channel| others.contains(channel));
-                        if route.to.is_empty() {
-                            route.to.clone_from(&others);
-                        }
-                        route
-                    })
-                    .collect();
-                let around = crate::store::Tx { routes: &routes, ..*tx };
-                findings::raise(&around, &finding)?;
+                around(tx, &others, |tx| findings::raise(tx, &finding))?;
                 // The alert itself takes the other way too, unless that way had it already.
                 for channel in &others {
                     if due.reason != Reason::Test && !outbox::was_planned(tx.conn, &unsent, channel)? {
@@ -138,12 +169,26 @@ impl Alerts {
         if last.is_some_and(|last| now.duration_since(last) < every) {
             return Ok(());
         }
+        let red = match self.health.get() {
+            // Nothing can be said yet of a warden that has just begun.
+            Some(health) if health.is_starting() => return Ok(()),
+            Some(health) => health.not_ready(),
+            None => Vec::new(),
+        };
+        let state = if red.is_empty() {
+            "alive".to_owned()
+        } else {
+            format!("alive and not well: {}", printable(&red.join("; "), 400))
+        };
         let warden = self.warden.clone();
         self.store
             .write(move |tx| {
                 lists::set_progress(tx, "heartbeat", &tx.now.to_string())?;
                 let head = findings::last_seen(tx.conn)?.map_or_else(|| "nothing yet".into(), |head| head.to_string());
-                let finding = Finding::new(Kind::Heartbeat, warden, format!("alive; digests verified up to {head}"));
+                let journal = journal::head(tx.conn)?;
+                let detail =
+                    format!("{state}; digests verified up to {head}; the ledger's journal ends with {journal}");
+                let finding = Finding::new(Kind::Heartbeat, warden, detail);
                 // The last beat is closed without a word; this one is the news.
                 tx.conn.execute(
                     "UPDATE findings SET state = 'resolved' WHERE id = ?1",
@@ -170,4 +215,25 @@ impl Alerts {
             next.map_or(LOOK, |due| Duration::try_from(due.duration_since(self.store.env().now())).unwrap_or_default());
         let _ = tokio::time::timeout(until.clamp(PAUSE, LOOK), self.store.rung()).await;
     }
+}
+
+/// Raises or resolves something by the routes, but for the channels that are not among `others`.
+fn around(
+    tx: &Tx<'_>,
+    others: &[String],
+    change: impl FnOnce(&Tx<'_>) -> rusqlite::Result<bool>,
+) -> rusqlite::Result<bool> {
+    let routes: Vec<_> = tx
+        .routes
+        .iter()
+        .map(|route| {
+            let mut route = route.clone();
+            route.to.retain(|channel| others.contains(channel));
+            if route.to.is_empty() {
+                route.to = others.to_vec();
+            }
+            route
+        })
+        .collect();
+    change(&Tx { routes: &routes, ..*tx })
 }

@@ -70,6 +70,8 @@ pub enum Verb {
     Verify(cmd::verify::Args),
     /// Settle what lies in the bucket and was never announced
     Backfill(cmd::backfill::Args),
+    /// Compare bucket and ledger object by object, settle what was missed, tell what is gone
+    Reconcile(cmd::reconcile::Args),
     /// Findings: list, show, acknowledge
     Findings(cmd::findings::Args),
     /// Messages that could not be understood: list, show, replay, drop
@@ -78,6 +80,8 @@ pub enum Verb {
     Channel(cmd::channel::Args),
     /// Digest-signing keys: save them for offline verification
     Keys(cmd::keys::Args),
+    /// The ledger itself: check it, copy it, bring it back
+    Ledger(cmd::ledger::Args),
     /// Print the manual page
     #[command(hide = true)]
     Man,
@@ -114,10 +118,12 @@ pub async fn run(cli: Cli) -> u8 {
         Verb::Status(args) => cmd::status::run(&context, &args).await,
         Verb::Verify(args) => cmd::verify::run(&context, args).await,
         Verb::Backfill(args) => cmd::backfill::run(&context, args).await,
+        Verb::Reconcile(args) => cmd::reconcile::run(&context, args).await,
         Verb::Findings(args) => cmd::findings::run(&context, args).await,
         Verb::Quarantine(args) => cmd::quarantine::run(&context, args).await,
         Verb::Channel(args) => cmd::channel::run(&context, args).await,
         Verb::Keys(args) => cmd::keys::run(&context, args).await,
+        Verb::Ledger(args) => cmd::ledger::run(&context, args).await,
         Verb::Man => man(),
         Verb::Completions { shell } => completions(shell),
     };

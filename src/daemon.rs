@@ -1,30 +1,45 @@
 //! The daemon: starts the loops, supervises them, speaks to systemd, stops in order.
 
+mod wellness;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::alert::Alerts;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::core::finding::{Finding, Kind};
 use crate::env::Env;
 use crate::error::{Error, Result};
-use crate::http::{self, Health};
+use crate::health::{Health, Pulse};
+use crate::http;
 use crate::ingest::Ingest;
-use crate::store::{Store, findings};
+use crate::snapshot;
+use crate::store::{Store, findings, journal};
 use crate::trail::Trail;
-use crate::verify::{Fold, Scrub, Sweep};
+use crate::verify::{Fold, Reconcile, Scrub, Sweep};
 use crate::wiring::{self, Works};
 
 /// One long poll; the longest that SQS allows.
 const POLL: Duration = Duration::from_secs(20);
 /// A queue that has not answered for this long is stalled.
 const STALLED: Duration = Duration::from_secs(120);
+/// A loop that does nothing at all for this long hangs; long passes report their steps.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// A loop that works in slices completes one in this time.
+const SLICES: Duration = Duration::from_secs(3600);
+/// How often a slice of slow work is done.
+const SLICE: Duration = Duration::from_secs(60);
+/// A full house is looked at this often: messages that are settled are no stall.
+const FULL_HOUSE: Duration = Duration::from_secs(10);
+/// An object is left to its notification for this long, and for as long as messages wait.
+const ANNOUNCED: SignedDuration = SignedDuration::from_mins(15);
 /// How long a stop waits for messages in flight; well inside systemd's TimeoutStopSec.
 const STOP: Duration = Duration::from_secs(25);
 
@@ -69,7 +84,8 @@ pub async fn watch(config: Config, path: &Path, works: Works, told: mpsc::Receiv
     let mut loops = daemon.start(&stopping);
     daemon.serve(&mut loops).await?;
     let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status("watching")]);
-    tracing::info!(warden = daemon.config.name, trails = daemon.works.trails.len(), "started");
+    let journal = daemon.journal_head().await;
+    tracing::info!(warden = daemon.config.name, trails = daemon.works.trails.len(), journal, "started");
     let outcome = daemon.wait(&mut loops, told).await;
     daemon.health.stop();
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
@@ -79,7 +95,8 @@ pub async fn watch(config: Config, path: &Path, works: Works, told: mpsc::Receiv
         daemon.current_alerts().pump().await?;
     }
     loops.abort_all();
-    tracing::info!("stopped");
+    let journal = daemon.journal_head().await;
+    tracing::info!(journal, "stopped");
     outcome
 }
 
@@ -147,10 +164,12 @@ impl Daemon {
             .iter()
             .map(|trail| Ingest::new(works.deliveries.clone(), trail.clone(), config.limits.messages))
             .collect();
+        let health = Arc::<Health>::default();
+        works.alerts.attach(&health);
         Self {
             alerts: Mutex::new(works.alerts.clone()),
             sweep: Sweep::new(works.deliveries.clone()),
-            health: Arc::default(),
+            health,
             path: path.to_owned(),
             works,
             config,
@@ -166,25 +185,51 @@ impl Daemon {
     fn start(self: &Arc<Self>, stopping: &watch::Receiver<bool>) -> JoinSet<Result<()>> {
         let mut loops = JoinSet::new();
         let this = self.clone();
-        self.health.expect("members", 3 * self.config.organization.refresh.max(Duration::from_secs(60)));
+        let refresh = self.config.organization.refresh.max(Duration::from_secs(60));
+        self.health.expect_within("members", PATIENCE, 3 * refresh);
         loops.spawn(async move { this.watch_members().await });
         let this = self.clone();
-        self.health.expect("alerts", Duration::from_secs(300));
+        self.health.expect("alerts", PATIENCE);
         loops.spawn(async move { this.send_alerts().await });
+        let this = self.clone();
+        let ages = self.works.trails.iter().map(|trail| format!("queue age {}", trail.name));
+        for name in ages.chain(["health".to_owned(), "ledger".to_owned()]) {
+            // What is not known to be wrong is well.
+            self.health.expect(&name, PATIENCE);
+            self.health.worked(&name);
+        }
+        loops.spawn(async move { this.watch_health().await });
+        if let Some(to) = self.config.snapshot.clone() {
+            let this = self.clone();
+            loops.spawn(async move { this.copy_ledger(&to).await });
+        }
         for (trail, ingest) in self.works.trails.iter().zip(&self.ingests) {
             let (this, trail, ingest, stopping) = (self.clone(), trail.clone(), ingest.clone(), stopping.clone());
-            self.health.expect(&format!("queue {}", trail.name), STALLED);
-            let (sweeper, swept) = (self.clone(), trail.clone());
+            self.health.expect_within(&format!("queue {}", trail.name), STALLED, 2 * POLL);
+            let (sweeper, swept, reconciled) = (self.clone(), trail.clone(), ingest.clone());
             loops.spawn(async move { this.receive(&trail, &ingest, stopping).await });
-            self.health
-                .expect(&format!("sweep {}", swept.name), 3 * self.config.verify.sweep.max(Duration::from_secs(200)));
-            let (scrubber, scrubbed) = (sweeper.clone(), swept.clone());
+            let every = self.config.verify.sweep.max(Duration::from_secs(200));
+            self.health.expect_within(&format!("sweep {}", swept.name), PATIENCE, 3 * every);
+            let (this, of) = (sweeper.clone(), swept.clone());
             loops.spawn(async move { sweeper.sweep(&swept).await });
             if let Some(every) = self.config.verify.scrub {
-                loops.spawn(async move { scrubber.scrub(&scrubbed, every).await });
+                let (this, of, pulse) = (this.clone(), of.clone(), self.sliced("scrub", &of));
+                loops.spawn(async move { this.scrub(&of, every, pulse).await });
+            }
+            if self.config.verify.reconcile.is_some() {
+                let (pulse, ingest) = (self.sliced("reconcile", &of), reconciled);
+                loops.spawn(async move { this.reconcile(of, &ingest, pulse).await });
             }
         }
         loops
+    }
+
+    /// A loop that works in slices, the first a while after the start.
+    fn sliced(&self, what: &str, trail: &Trail) -> Pulse {
+        let name = format!("{what} {}", trail.name);
+        self.health.expect_within(&name, PATIENCE, SLICES);
+        self.health.worked(&name);
+        self.health.pulse(&name)
     }
 
     async fn serve(&self, loops: &mut JoinSet<Result<()>>) -> Result<()> {
@@ -229,6 +274,7 @@ impl Daemon {
         };
         match wiring::alerts(&config, &self.works.store, &self.works.metrics).await {
             Ok(alerts) => {
+                alerts.attach(&self.health);
                 *self.alerts.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(alerts);
                 self.works.store.set_routes(config.routes.clone());
                 let rest =
@@ -255,13 +301,16 @@ impl Daemon {
     async fn receive(&self, trail: &Trail, ingest: &Arc<Ingest>, stopping: watch::Receiver<bool>) -> Result<()> {
         let name = format!("queue {}", trail.name);
         let mut failing: Option<tokio::time::Instant> = None;
+        // An earlier life may have left a finding that ends with the first answer.
+        let mut doubted = true;
         let mut attempts = 0;
         while !*stopping.borrow() {
-            match ingest.receive(POLL).await {
+            match self.receive_some(&name, ingest).await {
                 Ok(_) => {
                     self.health.worked(&name);
                     attempts = 0;
-                    if failing.take().is_some() {
+                    failing = None;
+                    if std::mem::take(&mut doubted) {
                         self.queue_answers(trail).await?;
                     }
                 }
@@ -269,6 +318,7 @@ impl Daemon {
                 Err(error) => {
                     self.works.metrics.receive_failures.inc();
                     self.health.failed(&name, &error);
+                    doubted = true;
                     let since = *failing.get_or_insert_with(tokio::time::Instant::now);
                     let delay =
                         crate::retry::delay_after(&self.works.env, attempts, &error).min(Duration::from_secs(60));
@@ -283,6 +333,25 @@ impl Daemon {
             }
         }
         std::future::pending().await
+    }
+
+    /// While every permit is taken, messages that are settled show that it goes on.
+    async fn receive_some(&self, name: &str, ingest: &Arc<Ingest>) -> Result<usize> {
+        let receiving = ingest.receive(POLL);
+        tokio::pin!(receiving);
+        let mut settled = ingest.settled();
+        loop {
+            tokio::select! {
+                biased;
+                outcome = &mut receiving => return outcome,
+                () = tokio::time::sleep(FULL_HOUSE) => {
+                    if ingest.settled() > settled {
+                        settled = ingest.settled();
+                        self.health.moved(name);
+                    }
+                }
+            }
+        }
     }
 
     async fn queue_fails(&self, trail: &Trail, error: &Error) -> Result<()> {
@@ -312,42 +381,70 @@ impl Daemon {
     }
 
     async fn sweep(&self, trail: &Trail) -> Result<()> {
-        let name = format!("sweep {}", trail.name);
         let fold = self.config.fold.map(|after| Fold::new(self.works.store.clone(), after));
+        let mut sweep = Sweep::new(self.works.deliveries.clone());
+        sweep.pulse = self.health.pulse(&format!("sweep {}", trail.name));
         loop {
-            let mut swept = self.sweep.run(trail).await;
+            let mut swept = sweep.run(trail).await;
             if let (Ok(()), Some(fold)) = (&swept, &fold) {
                 swept = fold.run(trail.id).await.map(|_| ());
             }
             match swept {
-                Ok(()) => self.health.worked(&name),
+                Ok(()) => sweep.pulse.worked(),
                 Err(error) if error.is_fatal() => return Err(error),
                 Err(error) => {
                     tracing::warn!(trail = trail.name, error = %error, "sweep failed");
-                    self.health.failed(&name, &error);
+                    sweep.pulse.failed(&error);
                 }
             }
             if let Ok(depth) = trail.queue.depth().await {
                 self.works.metrics.queue_visible.set(i64::try_from(depth.visible).unwrap_or(i64::MAX));
             }
-            tokio::time::sleep(self.config.verify.sweep).await;
+            sweep.pulse.rest(self.config.verify.sweep).await;
         }
     }
 
     /// A slice a minute: small enough to disturb nothing, large enough to come round in `every`.
-    async fn scrub(&self, trail: &Trail, every: Duration) -> Result<()> {
-        const SLICE: Duration = Duration::from_secs(60);
-        let scrub = Scrub::new(self.works.deliveries.clone());
+    async fn scrub(&self, trail: &Trail, every: Duration, pulse: Pulse) -> Result<()> {
+        let mut scrub = Scrub::new(self.works.deliveries.clone());
+        scrub.pulse = pulse;
         loop {
-            tokio::time::sleep(SLICE).await;
+            scrub.pulse.rest(SLICE).await;
             let source = trail.id;
             let stored = self.works.store.read(move |conn| crate::store::objects::stored_bytes(conn, source)).await?;
             let fair = stored.saturating_mul(SLICE.as_secs()) / every.as_secs().max(1);
             let budget = fair.clamp(1 << 16, self.config.verify.scrub_limit.saturating_mul(SLICE.as_secs()));
             match scrub.run(trail, budget).await {
-                Ok(_) => {}
+                Ok(_) => scrub.pulse.worked(),
                 Err(error) if error.is_fatal() => return Err(error),
-                Err(error) => tracing::warn!(trail = trail.name, error = %error, "scrub interrupted"),
+                Err(error) => {
+                    tracing::warn!(trail = trail.name, error = %error, "scrub interrupted");
+                    scrub.pulse.failed(&error);
+                }
+            }
+        }
+    }
+
+    /// A slice a minute while a round is under way; not before the queue has said how far its messages lag behind.
+    async fn reconcile(&self, trail: Arc<Trail>, ingest: &Ingest, pulse: Pulse) -> Result<()> {
+        let requests = (self.config.verify.reconcile_requests / 60).max(1);
+        let plan = self.config.verify.clone();
+        let mut reconcile = Reconcile::new(self.works.deliveries.clone(), trail.clone(), plan);
+        reconcile.pulse = pulse;
+        let mut pause = SLICE;
+        loop {
+            reconcile.pulse.rest(pause).await;
+            let Some(age) = ingest.age() else { continue };
+            match reconcile.slice(requests, self.works.env.now() - ANNOUNCED - age).await {
+                Ok(ended) => {
+                    reconcile.pulse.worked();
+                    pause = if ended { PATIENCE } else { SLICE };
+                }
+                Err(error) if error.is_fatal() => return Err(error),
+                Err(error) => {
+                    tracing::warn!(trail = trail.name, error = %error, "comparison of bucket and ledger interrupted");
+                    reconcile.pulse.failed(&error);
+                }
             }
         }
     }
@@ -367,15 +464,39 @@ impl Daemon {
                     Duration::from_secs(30).min(self.config.organization.refresh)
                 }
             };
-            tokio::time::sleep(pause).await;
+            self.health.pulse("members").rest(pause).await;
         }
+    }
+
+    /// Nothing that goes wrong with a copy stops the warden: it is told.
+    async fn copy_ledger(&self, to: &config::Snapshot) -> Result<()> {
+        /// A copy that failed is tried again after this.
+        const AGAIN: Duration = Duration::from_secs(15 * 60);
+        let (store, name) = (&self.works.store, self.config.name.as_str());
+        snapshot::clear(&self.config.state);
+        loop {
+            tokio::time::sleep(snapshot::wait(store, to.every).await?).await;
+            let taken = async { wiring::snapshots(name, to, Some(to.keep), store).await?.take().await };
+            if let Err(error) = taken.await {
+                snapshot::tell(store, name, &error).await?;
+                tokio::time::sleep(AGAIN.min(to.every)).await;
+            }
+        }
+    }
+
+    /// Where the journal stands, for the log: whoever keeps the log can hold the ledger against it.
+    async fn journal_head(&self) -> String {
+        self.works.store.read(journal::head).await.map_or_else(|error| error.to_string(), |head| head.to_string())
     }
 
     async fn send_alerts(&self) -> Result<()> {
         loop {
             let alerts = self.current_alerts();
             match alerts.pump().await {
-                Ok(_) => self.health.worked("alerts"),
+                Ok(_) => match alerts.late() {
+                    Some(why) => self.health.failed("alerts", why),
+                    None => self.health.worked("alerts"),
+                },
                 Err(error) if error.is_fatal() => return Err(error),
                 Err(error) => self.health.failed("alerts", &error),
             }

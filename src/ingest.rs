@@ -1,19 +1,24 @@
 //! A notification's way: receive, hold, settle every notice of the message, then and only then delete it.
 
+mod backlog;
+
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc};
+use jiff::SignedDuration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use self::backlog::Backlog;
 use crate::core::finding::{Finding, Kind};
 use crate::core::notice::{self, Opened};
 use crate::core::printable;
 use crate::delivery::{Deliveries, Fate};
 use crate::error::{Class, Error, Result};
-use crate::retry::{Policy, retry};
+use crate::retry::{Policy, Quiet, retry};
 use crate::seam::Message;
 use crate::store::{findings, lists};
 use crate::trail::Trail;
@@ -22,6 +27,11 @@ use crate::trail::Trail;
 const PERMANENT_DELAY: Duration = Duration::from_secs(900);
 /// Receipts deleted in one call, at most.
 const DONE_BATCH: usize = 100;
+
+/// Messages of one answer, at most.
+const ANSWER: usize = 10;
+/// Receives under way at once while the queue is full.
+const CALLS: usize = 8;
 
 /// What happened to a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,8 +55,15 @@ pub struct Ingest {
     deliveries: Arc<Deliveries>,
     trail: Arc<Trail>,
     permits: Arc<Semaphore>,
+    /// How many receives the next round makes at once.
+    calls: AtomicUsize,
+    /// What no message can be settled with any more.
+    broken: OnceLock<Error>,
     held: Arc<Mutex<Holding>>,
-    deferred: Arc<std::sync::atomic::AtomicU64>,
+    deferred: AtomicU64,
+    settled: AtomicU64,
+    backlog: Mutex<Backlog>,
+    quiet: Quiet,
     done: mpsc::Sender<String>,
 }
 
@@ -57,8 +74,13 @@ impl Ingest {
         let held = Arc::<Mutex<Holding>>::default();
         let this = Arc::new(Self {
             permits: Arc::new(Semaphore::new(messages.max(1))),
+            calls: AtomicUsize::new(1),
+            broken: OnceLock::new(),
             held: held.clone(),
-            deferred: Arc::default(),
+            deferred: AtomicU64::default(),
+            settled: Default::default(),
+            backlog: Mutex::new(Backlog::new(PERMANENT_DELAY.max(trail.queue.visibility()))),
+            quiet: Quiet::default(),
             done,
             deliveries,
             trail,
@@ -68,21 +90,45 @@ impl Ingest {
         this
     }
 
-    /// One long poll; what it brings is settled in the background. Answers how many messages came.
+    /// One long poll, or several short ones at once while the queue has more than one answer holds; what they bring is settled
+    /// in the background. Answers how many messages came; an error that is fatal may be that of an earlier message.
     pub async fn receive(self: &Arc<Self>, wait: Duration) -> Result<usize> {
         let Ok(first) = self.permits.clone().acquire_owned().await else { return Ok(0) };
+        if let Some(error) = self.broken.get() {
+            return Err(error.clone());
+        }
+        let calls = self.calls.load(Ordering::Relaxed);
         let mut permits = vec![first];
-        while permits.len() < 10
+        while permits.len() < calls * ANSWER
             && let Ok(another) = self.permits.clone().try_acquire_owned()
         {
             permits.push(another);
         }
-        let messages = self.trail.queue.receive(permits.len(), wait).await?;
-        let metrics = &self.deliveries.metrics;
-        metrics.last_receive.set(self.deliveries.env.now().as_second() as f64);
-        let received = messages.len();
-        // Every message is held, and its visibility extended, from here on: also those that still wait for a thread.
-        let since = Instant::now();
+        // What a short poll brought must not wait for a long one.
+        let wait = if permits.len() > ANSWER { Duration::ZERO } else { wait };
+        let asked = permits.chunks(ANSWER).map(|permits| self.trail.queue.receive(permits.len(), wait));
+        let answers = futures_util::future::join_all(asked).await;
+        let full = answers.iter().all(|answer| answer.as_ref().is_ok_and(|messages| messages.len() == ANSWER));
+        self.calls.store(if full { (calls * 2).min(CALLS) } else { 1 }, Ordering::Relaxed);
+        let (mut messages, mut failed) = (Vec::new(), None);
+        for answer in answers {
+            match answer {
+                Ok(more) => messages.extend(more),
+                Err(error) => failed = Some(error),
+            }
+        }
+        if let (Some(error), true) = (failed, messages.is_empty()) {
+            return Err(error);
+        }
+        let now = self.deliveries.env.now();
+        self.deliveries.metrics.last_receive.set(now.as_second() as f64);
+        self.backlog().received(&messages, now);
+        Ok(self.take(messages, permits))
+    }
+
+    /// Every message is held, and its visibility extended, from here on: also those that still wait for a thread.
+    fn take(self: &Arc<Self>, messages: Vec<Message>, permits: Vec<OwnedSemaphorePermit>) -> usize {
+        let (received, since) = (messages.len(), Instant::now());
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         for (message, permit) in messages.into_iter().zip(permits) {
             let (this, receipt) = (self.clone(), message.receipt.clone());
@@ -92,8 +138,17 @@ impl Ingest {
             });
             held.insert(receipt, Held { since, work: work.abort_handle() });
         }
-        metrics.held_messages.set(held.len() as i64);
-        Ok(received)
+        self.deliveries.metrics.held_messages.set(held.len() as i64);
+        received
+    }
+
+    /// How long the oldest message has waited that is known to wait; `None` before the queue has answered.
+    pub fn age(&self) -> Option<SignedDuration> {
+        self.backlog().age(self.deliveries.env.now())
+    }
+
+    fn backlog(&self) -> MutexGuard<'_, Backlog> {
+        self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Messages that are received and not settled.
@@ -101,9 +156,14 @@ impl Ingest {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
+    /// Messages settled since the start.
+    pub fn settled(&self) -> u64 {
+        self.settled.load(Ordering::Relaxed)
+    }
+
     /// Messages that were given back because their objects could not be read.
     pub fn deferred(&self) -> u64 {
-        self.deferred.load(std::sync::atomic::Ordering::Relaxed)
+        self.deferred.load(Ordering::Relaxed)
     }
 
     async fn finish(&self, message: Message) {
@@ -112,6 +172,8 @@ impl Ingest {
         match outcome {
             Ok(()) => {
                 self.deliveries.metrics.message("done");
+                self.backlog().settled(&message.id);
+                self.settled.fetch_add(1, Ordering::Relaxed);
                 // The receipt stays held until it is deleted.
                 let _ = self.done.send(receipt).await;
                 return;
@@ -121,11 +183,17 @@ impl Ingest {
                     Class::Permanent => PERMANENT_DELAY,
                     _ => crate::retry::delay_after(&self.deliveries.env, message.deliveries.saturating_sub(1), &error),
                 };
-                tracing::warn!(trail = self.trail.name, message.id, message.deliveries, delay_ms = delay.as_millis() as u64,
-                    error = %error, error.class = error.class.name(), "message deferred");
+                self.backlog().deferred(&message.id, error.class == Class::Permanent);
+                if let Some(since) = self.quiet.say(&error) {
+                    tracing::warn!(trail = self.trail.name, message.id, message.deliveries, delay_ms = delay.as_millis() as u64,
+                        error = %error, error.class = error.class.name(), since, "messages deferred");
+                }
                 self.deliveries.metrics.message("deferred");
                 if error.class == Class::Permanent {
-                    self.deferred.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    self.deferred.fetch_add(1, Ordering::Relaxed);
+                }
+                if error.is_fatal() {
+                    let _ = self.broken.set(error);
                 }
                 if let Err(error) = self.trail.queue.later(&receipt, delay).await {
                     tracing::debug!(error = %error, "the message comes back by itself when its visibility ends");

@@ -24,12 +24,13 @@
 //! 10  cmd                                             one file per verb, glue only
 //!  9  daemon                                          starts and supervises the loops
 //!  8  wiring · http                                   configuration to running parts; metrics and health
-//!  7  ingest · verify · alert · backfill · world      the flows, and the made-up organization they are tried on
+//!  7  ingest · verify · alert · backfill · snapshot · world
+//!                                                     the flows, and the made-up organization they are tried on
 //!  6  delivery                                        the one step that every flow settles a notice with
 //!  5  trail                                           one configured trail: its seams, rules and limits
 //!  4  store · aws · local · notify                    the ledger, and the implementations of the seams
 //!  3  retry · listing
-//!  2  env · seam · config · metrics
+//!  2  env · seam · config · metrics · health
 //!  1  error
 //!  0  core                                            pure: no I/O, no clock, no async; half of all tests live here
 //! ```
@@ -66,6 +67,7 @@ pub mod daemon;
 pub mod delivery;
 pub mod env;
 pub mod error;
+pub mod health;
 pub mod http;
 pub mod ingest;
 pub mod listing;
@@ -74,6 +76,7 @@ pub mod metrics;
 pub mod notify;
 pub mod retry;
 pub mod seam;
+pub mod snapshot;
 pub mod store;
 pub mod trail;
 pub mod verify;

@@ -60,7 +60,7 @@ pub async fn regions(bucket: &dyn Bucket, root: &Root, kind: &str) -> Result<Vec
 }
 
 /// The last part of a folder's path.
-fn name(folder: &str) -> &str {
+pub fn name(folder: &str) -> &str {
     let folder = folder.trim_end_matches('/');
     folder.rsplit_once('/').map_or(folder, |(_, name)| name)
 }

@@ -37,14 +37,19 @@ pub struct Metrics {
     pub alerts: Family<Sending, Counter>,
     pub sweeps: Counter,
     pub scrubbed: Family<Outcome, Counter>,
+    pub reconciled: Family<Outcome, Counter>,
+    pub reconcile_requests: Counter,
     pub receive_failures: Counter,
     pub held_messages: Gauge,
     pub fetches: Gauge,
     pub queue_visible: Gauge,
+    pub queue_age: Seconds,
+    pub objects_missing: Gauge,
     pub alerts_due: Gauge,
     pub alert_oldest: Seconds,
     pub last_receive: Seconds,
     pub last_sweep: Seconds,
+    pub last_reconcile: Seconds,
     pub start_time: Seconds,
 }
 
@@ -57,6 +62,11 @@ impl Metrics {
         counter("object_bytes", "Stored bytes of objects read", self.bytes.clone());
         counter("sweeps", "Completed sweeps over chains and unlisted logs", self.sweeps.clone());
         counter("receive_failures", "Failed receives from the notification queue", self.receive_failures.clone());
+        counter(
+            "reconcile_requests",
+            "Listings and heads asked of the bucket to compare it with the ledger",
+            self.reconcile_requests.clone(),
+        );
         registry.register("messages", "Messages settled, by outcome", self.messages.clone());
         registry.register("notices", "Notices settled, by outcome", self.notices.clone());
         registry.register("digests", "Digests looked at, by verdict", self.digests.clone());
@@ -67,6 +77,11 @@ impl Metrics {
         );
         registry.register("alerts", "Sends to channels, by channel and outcome", self.alerts.clone());
         registry.register("scrubbed", "Objects read again by the scrub, by outcome", self.scrubbed.clone());
+        registry.register(
+            "reconcile_objects",
+            "Objects of bucket and ledger compared, by outcome",
+            self.reconciled.clone(),
+        );
         let mut gauge = |name: &str, help: &str, metric: Gauge| registry.register(name, help, metric);
         gauge("held_messages", "Messages received and not settled yet", self.held_messages.clone());
         gauge(
@@ -75,11 +90,26 @@ impl Metrics {
             self.fetches.clone(),
         );
         gauge("queue_visible_messages", "Messages waiting in the queue, as it last said", self.queue_visible.clone());
+        gauge(
+            "objects_missing",
+            "Objects that the last comparisons found gone from the bucket",
+            self.objects_missing.clone(),
+        );
         gauge("alerts_due", "Alerts that are due and not sent", self.alerts_due.clone());
         let mut seconds = |name: &str, help: &str, metric: Seconds| registry.register(name, help, metric);
         seconds("alert_oldest_seconds", "Age of the oldest alert that is due", self.alert_oldest.clone());
+        seconds(
+            "queue_age_seconds",
+            "Age of the oldest message that is known to wait in a queue",
+            self.queue_age.clone(),
+        );
         seconds("last_receive_timestamp_seconds", "When the queue last answered", self.last_receive.clone());
         seconds("last_sweep_timestamp_seconds", "When the last sweep ended", self.last_sweep.clone());
+        seconds(
+            "last_reconcile_timestamp_seconds",
+            "When bucket and ledger were last compared completely",
+            self.last_reconcile.clone(),
+        );
         seconds("start_timestamp_seconds", "When the warden started", self.start_time.clone());
         registry
     }

@@ -1,5 +1,7 @@
 //! The one retry loop: around a step of a flow or a send to a channel. The SDK retries inside one call; nothing else does.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use backoff::backoff::Backoff;
@@ -75,6 +77,29 @@ where
     }
 }
 
+/// What a dependency's trouble is said with: once, and then once a minute with how often it was met, not object by object.
+#[derive(Debug, Default)]
+pub struct Quiet(Mutex<BTreeMap<String, (Instant, u64)>>);
+
+impl Quiet {
+    /// `Some`: it is to be said now, and so often was it met since it was last said, this time included.
+    pub fn say(&self, error: &Error) -> Option<u64> {
+        const PAUSE: Duration = Duration::from_secs(60);
+        let name = format!("{} {}", error.op, error.code.as_deref().unwrap_or_default());
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((last, met)) = said.get_mut(&name) else {
+            said.insert(name, (Instant::now(), 0));
+            return Some(1);
+        };
+        *met += 1;
+        if last.elapsed() < PAUSE {
+            return None;
+        }
+        *last = Instant::now();
+        Some(std::mem::take(met))
+    }
+}
+
 /// The delay before attempt `attempts + 1` of something that is remembered elsewhere: from 5 s doubling to 15 min.
 pub fn delay_after(env: &Env, attempts: u32, error: &Error) -> Duration {
     const FIRST: Duration = Duration::from_secs(5);
@@ -122,6 +147,18 @@ mod tests {
         })
         .await;
         assert_eq!(answer.unwrap(), 42);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dependency_that_is_down_is_said_once_a_minute_and_counted() {
+        let quiet = Quiet::default();
+        let (slow, denied) = (Error::transient("s3:GetObject", "slow down"), Error::permanent("s3:HeadObject", "no"));
+        assert_eq!((quiet.say(&slow), quiet.say(&slow), quiet.say(&denied)), (Some(1), None, Some(1)));
+        tokio::time::advance(Duration::from_secs(30)).await;
+        assert_eq!(quiet.say(&slow), None);
+        tokio::time::advance(Duration::from_secs(31)).await;
+        assert_eq!(quiet.say(&slow), Some(3));
+        assert_eq!(quiet.say(&slow), None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,6 +3,7 @@
 //! Adapters classify errors and never sleep; flows retry.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::core::finding::Alert;
-use crate::core::id::{AccountId, Region};
-use crate::error::Result;
+use crate::core::id::{AccountId, Region, Sha256};
+use crate::error::{Error, Result};
 
 /// A message held from a queue. `receipt` is the handle of this delivery; a later delivery has another.
 #[derive(Debug, Clone)]
@@ -112,6 +113,10 @@ pub trait Bucket: Send + Sync {
     async fn folders(&self, prefix: &str) -> Result<Vec<String>>;
     /// Durable on return. Never used on an evidence bucket.
     async fn put(&self, key: &str, body: Vec<u8>, metadata: Metadata) -> Result<()>;
+    /// As `put`, from a file that is too large for memory. What arrives must have this hash.
+    async fn put_file(&self, _key: &str, _file: &Path, _sha: &Sha256) -> Result<()> {
+        Err(Error::permanent("put", "nothing is written to this bucket"))
+    }
     /// False where objects carry no user metadata at all (a plain copy): then a digest's signature is taken from its successor.
     async fn has_metadata(&self) -> Result<bool>;
 }

@@ -23,6 +23,7 @@ use crate::local::stdout::Stdout;
 use crate::metrics::Metrics;
 use crate::notify::webhook::Webhook;
 use crate::seam::{DynBucket, DynChannel, DynKeys, DynMembers, DynQueue};
+use crate::snapshot::Snapshots;
 use crate::store::{Store, objects};
 use crate::trail::Trail;
 
@@ -112,6 +113,15 @@ async fn channels(config: &Config, env: &Env) -> Result<BTreeMap<String, DynChan
         channels.insert(name.clone(), self::channel(channel, env).await?);
     }
     Ok(channels)
+}
+
+/// The place of the ledger's copies. `keep` is for a directory: how many stay there.
+pub async fn snapshots(warden: &str, to: &config::Snapshot, keep: Option<usize>, store: &Store) -> Result<Snapshots> {
+    let (bucket, keep): (DynBucket, _) = match &to.to {
+        Place::Dir(path) => (Arc::new(Dir::create(path)?), keep.map(|keep| (path.clone(), keep))),
+        Place::Aws(name) => (Arc::new(connect(to.region.as_ref(), None).await.bucket(name.clone(), None)), None),
+    };
+    Ok(Snapshots { store: store.clone(), warden: warden.into(), bucket, prefix: to.prefix.clone(), keep })
 }
 
 pub async fn channel(channel: &Channel, env: &Env) -> Result<DynChannel> {

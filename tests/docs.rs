@@ -273,7 +273,7 @@ fn exit_table() -> String {
 fn metrics_table() -> String {
     let metrics = Metrics::default();
     // A family prints nothing before it has a member.
-    for family in [&metrics.messages, &metrics.notices, &metrics.digests, &metrics.scrubbed] {
+    for family in [&metrics.messages, &metrics.notices, &metrics.digests, &metrics.scrubbed, &metrics.reconciled] {
         let _ = family.get_or_create(&Outcome { outcome: "x" });
     }
     let _ = metrics.findings.get_or_create(&KindLabel { kind: "x" });

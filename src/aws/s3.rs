@@ -1,11 +1,13 @@
 //! A bucket on S3.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
@@ -21,6 +23,8 @@ use crate::seam::{Bucket, Got, Head, Listed, Metadata, Object, Page};
 
 /// From the answer's headers to the last byte. The SDK's own timeouts end with the headers.
 const BODY: Duration = Duration::from_secs(120);
+/// From the first byte to the answer, for the largest object that S3 takes at once (5 GiB).
+const UPLOAD: Duration = Duration::from_secs(3600);
 /// What the first allocation may be, whatever the answer's length claims.
 const FIRST_BUFFER: u64 = 8 << 20;
 
@@ -177,6 +181,25 @@ impl Bucket for S3Bucket {
             // Buckets with Object Lock take nothing without a checksum.
             .checksum_sha256(sum)
             .set_expected_bucket_owner(self.owner())
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|error| failed("s3:PutObject", &error))
+    }
+
+    async fn put_file(&self, key: &str, file: &Path, sha: &Sha256) -> Result<()> {
+        let unread = |error| Error::transient("s3:PutObject", super::class::chain(&error));
+        let body = ByteStream::from_path(file).await.map_err(unread)?;
+        let patience = TimeoutConfig::builder().operation_attempt_timeout(UPLOAD).operation_timeout(UPLOAD).build();
+        self.client
+            .put_object()
+            .bucket(&self.name)
+            .key(key)
+            .body(body)
+            .checksum_sha256(STANDARD.encode(sha.0))
+            .set_expected_bucket_owner(self.owner())
+            .customize()
+            .config_override(aws_sdk_s3::config::Builder::new().timeout_config(patience))
             .send()
             .await
             .map(|_| ())

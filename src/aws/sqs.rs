@@ -9,6 +9,7 @@ use aws_sdk_sqs::types::{
     BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
     MessageSystemAttributeName, QueueAttributeName,
 };
+use futures_util::future::join_all;
 use jiff::Timestamp;
 
 use super::class::{code_of, failed};
@@ -66,63 +67,13 @@ impl Queue for SqsQueue {
     }
 
     async fn extend(&self, receipts: &[String], by: Duration) -> Result<Vec<String>> {
-        let mut lost = Vec::new();
-        let mut refused = None;
-        for chunk in receipts.chunks(BATCH) {
-            let entries = chunk.iter().enumerate().map(|(number, receipt)| {
-                ChangeMessageVisibilityBatchRequestEntry::builder()
-                    .id(number.to_string())
-                    .receipt_handle(receipt)
-                    .visibility_timeout(seconds(by))
-                    .build()
-            });
-            let entries = entries.collect::<Result<Vec<_>, _>>().map_err(|error| unbuilt(&error))?;
-            let answer = self
-                .client
-                .change_message_visibility_batch()
-                .queue_url(&self.url)
-                .set_entries(Some(entries))
-                .send()
-                .await
-                .map_err(|error| failed("sqs:ChangeMessageVisibilityBatch", &error))?;
-            for entry in answer.failed() {
-                match chunk_receipt(chunk, entry) {
-                    Some(receipt) if is_gone(entry.code()) => lost.push(receipt.clone()),
-                    _ => refused = Some(entry.clone()),
-                }
-            }
-        }
-        // Asking for all of them again is harmless, and tells of the lost ones again.
-        match refused {
-            Some(entry) => Err(Error::transient(
-                "sqs:ChangeMessageVisibilityBatch",
-                format!("not extended: {}", printable(entry.message().unwrap_or("no reason given"), 200)),
-            )
-            .with_code(entry.code())),
-            None => Ok(lost),
-        }
+        let answers = join_all(receipts.chunks(BATCH).map(|chunk| self.extend_some(chunk, by))).await;
+        Ok(answers.into_iter().collect::<Result<Vec<_>>>()?.concat())
     }
 
     async fn done(&self, receipts: &[String]) -> Result<Vec<String>> {
-        let mut left = Vec::new();
-        for chunk in receipts.chunks(BATCH) {
-            let entries = chunk.iter().enumerate().map(|(number, receipt)| {
-                DeleteMessageBatchRequestEntry::builder().id(number.to_string()).receipt_handle(receipt).build()
-            });
-            let entries = entries.collect::<Result<Vec<_>, _>>().map_err(|error| unbuilt(&error))?;
-            let answer = self
-                .client
-                .delete_message_batch()
-                .queue_url(&self.url)
-                .set_entries(Some(entries))
-                .send()
-                .await
-                .map_err(|error| failed("sqs:DeleteMessageBatch", &error))?;
-            // An invalid handle was deleted before, or the message has a newer handle by now: nothing is left to do with it.
-            let failures = answer.failed().iter().filter(|entry| !is_gone(entry.code()));
-            left.extend(failures.filter_map(|entry| chunk_receipt(chunk, entry)).cloned());
-        }
-        Ok(left)
+        let answers = join_all(receipts.chunks(BATCH).map(|chunk| self.delete_some(chunk))).await;
+        Ok(answers.into_iter().collect::<Result<Vec<_>>>()?.concat())
     }
 
     async fn later(&self, receipt: &str, delay: Duration) -> Result<()> {
@@ -168,6 +119,60 @@ impl Queue for SqsQueue {
 
     fn visibility(&self) -> Duration {
         self.visibility
+    }
+}
+
+impl SqsQueue {
+    /// As many as one call takes.
+    async fn extend_some(&self, chunk: &[String], by: Duration) -> Result<Vec<String>> {
+        let entries = chunk.iter().enumerate().map(|(number, receipt)| {
+            ChangeMessageVisibilityBatchRequestEntry::builder()
+                .id(number.to_string())
+                .receipt_handle(receipt)
+                .visibility_timeout(seconds(by))
+                .build()
+        });
+        let entries = entries.collect::<Result<Vec<_>, _>>().map_err(|error| unbuilt(&error))?;
+        let answer = self
+            .client
+            .change_message_visibility_batch()
+            .queue_url(&self.url)
+            .set_entries(Some(entries))
+            .send()
+            .await
+            .map_err(|error| failed("sqs:ChangeMessageVisibilityBatch", &error))?;
+        let mut lost = Vec::new();
+        for entry in answer.failed() {
+            match chunk_receipt(chunk, entry) {
+                Some(receipt) if is_gone(entry.code()) => lost.push(receipt.clone()),
+                // Asking for all of them again is harmless, and tells of the lost ones again.
+                _ => {
+                    let why = printable(entry.message().unwrap_or("no reason given"), 200);
+                    let error = Error::transient("sqs:ChangeMessageVisibilityBatch", format!("not extended: {why}"));
+                    return Err(error.with_code(entry.code()));
+                }
+            }
+        }
+        Ok(lost)
+    }
+
+    /// As many as one call takes.
+    async fn delete_some(&self, chunk: &[String]) -> Result<Vec<String>> {
+        let entries = chunk.iter().enumerate().map(|(number, receipt)| {
+            DeleteMessageBatchRequestEntry::builder().id(number.to_string()).receipt_handle(receipt).build()
+        });
+        let entries = entries.collect::<Result<Vec<_>, _>>().map_err(|error| unbuilt(&error))?;
+        let answer = self
+            .client
+            .delete_message_batch()
+            .queue_url(&self.url)
+            .set_entries(Some(entries))
+            .send()
+            .await
+            .map_err(|error| failed("sqs:DeleteMessageBatch", &error))?;
+        // An invalid handle was deleted before, or the message has a newer handle by now: nothing is left to do with it.
+        let failures = answer.failed().iter().filter(|entry| !is_gone(entry.code()));
+        Ok(failures.filter_map(|entry| chunk_receipt(chunk, entry)).cloned().collect())
     }
 }
 

@@ -84,7 +84,7 @@ pub async fn run(context: &Context, args: Args) -> Outcome {
     Ok(if failed > 0 { Exit::Unsure } else { Exit::Done })
 }
 
-fn draw(progress: Arc<Progress>) -> tokio::task::JoinHandle<()> {
+pub(super) fn draw(progress: Arc<Progress>) -> tokio::task::JoinHandle<()> {
     let bar = ProgressBar::new(0);
     if let Ok(style) = ProgressStyle::with_template("backfill {bar:30} {human_pos}/{human_len} folders, {msg}") {
         bar.set_style(style);

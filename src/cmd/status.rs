@@ -9,8 +9,10 @@ use serde::Serialize;
 use crate::cmd::{Context, Exit, Outcome, grouped, print, print_json, style};
 use crate::core::chain::overdue_hours;
 use crate::core::finding::{Kind, Severity};
+use crate::core::journal::Head;
 use crate::env::Env;
-use crate::store::{self, digests, findings, lists, outbox};
+use crate::store::{self, digests, findings, journal, lists, outbox};
+use crate::verify::{Place, last_rounds};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -25,12 +27,16 @@ pub struct Status {
     pub records: i64,
     pub digests: digests::Tally,
     pub chains: Chains,
+    /// The last comparison of bucket and ledger, of each trail.
+    pub reconcile: Vec<Compared>,
     pub alerts: AlertCounts,
     pub findings: FindingCounts,
     /// Seconds between now and the newest moment that is proven; null before the first digest.
     pub lag_seconds: Option<i64>,
     /// The newest moment up to which every chain that is not overdue is proven.
     pub horizon: Option<Timestamp>,
+    /// Where the journal stands; null in a ledger from before there was one.
+    pub ledger: Option<Head>,
 }
 
 #[derive(Debug, Serialize)]
@@ -51,6 +57,20 @@ pub struct Chains {
     pub good: usize,
     pub bad: usize,
     pub overdue: usize,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Compared {
+    pub trail: String,
+    /// When the round began, and when it ended: null while it is under way.
+    pub began: Timestamp,
+    pub ended: Option<Timestamp>,
+    pub known: u64,
+    pub repaired: u64,
+    pub removed: u64,
+    pub failed: u64,
+    /// When all older days were last compared, too.
+    pub history: Option<Timestamp>,
 }
 
 #[derive(Debug, Serialize)]
@@ -102,11 +122,34 @@ pub fn look(conn: &Connection, now: Timestamp, grace: jiff::SignedDuration) -> r
         records: count("records"),
         digests: digests::tally(&tx)?,
         chains,
+        reconcile: compared(&tx)?,
         alerts: AlertCounts { sent: count("alerts.sent"), due, dead: count("alerts.dead") },
         findings: FindingCounts { open },
         lag_seconds: horizon.map(|horizon| now.duration_since(horizon).as_secs()),
         horizon,
+        ledger: journal::head(&tx).ok(),
     })
+}
+
+fn compared(conn: &Connection) -> rusqlite::Result<Vec<Compared>> {
+    let trails: Vec<String> =
+        conn.prepare("SELECT name FROM sources")?.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let mut all = Vec::new();
+    for trail in trails {
+        let [recent, history] = last_rounds(conn, &trail)?;
+        let Some(Place { began, ended, tally, .. }) = recent else { continue };
+        all.push(Compared {
+            trail,
+            began,
+            ended,
+            known: tally.known,
+            repaired: tally.repaired,
+            removed: tally.removed,
+            failed: tally.failed,
+            history: history.and_then(|round| round.ended),
+        });
+    }
+    Ok(all)
 }
 
 fn chains(
@@ -199,6 +242,13 @@ fn draw(context: &Context, status: &Status) -> String {
             warn(overdue, format!("{overdue} overdue"))
         ),
     );
+    for round in &status.reconcile {
+        let when = round.ended.map_or_else(|| "under way".to_owned(), |ended| format!("at {ended:.0}"));
+        let gone = format!("{} removed", grouped(round.removed));
+        let gone = if round.removed > 0 { context.paint(style::BAD, gone) } else { gone };
+        let (known, repaired) = (grouped(round.known), grouped(round.repaired));
+        line("compared", format!("{} {when}: {known} known, {repaired} repaired, {gone}", round.trail));
+    }
     line("quarantine", warn(objects.quarantined, format!("{} held", number(objects.quarantined))));
     line(
         "alerts",
@@ -213,6 +263,7 @@ fn draw(context: &Context, status: &Status) -> String {
         "findings",
         if open.is_empty() { context.paint(style::GOOD, "none open") } else { format!("{} open", open.join(", ")) },
     );
+    line("journal", status.ledger.as_ref().map_or_else(|| "none".into(), |head| format!("ends with {head}")));
     text
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::units::{show_duration, show_size};
-use super::{Channel, Config, KeysFrom, MembersFrom, Role, Trail};
+use super::{Channel, Config, KeysFrom, MembersFrom, Place, Role, Snapshot, Trail};
 use crate::core::route::Route;
 
 type Lines = Vec<(String, String)>;
@@ -34,6 +34,10 @@ impl Config {
         say("verify.scrub", off_or(verify.scrub));
         say("verify.scrub_limit", format!("{} a second", show_size(verify.scrub_limit)));
         say("verify.unlisted_after", show_duration(verify.unlisted_after));
+        say("verify.reconcile", off_or(verify.reconcile));
+        say("verify.reconcile_window", show_duration(verify.reconcile_window));
+        say("verify.reconcile_history", off_or(verify.reconcile_history));
+        say("verify.reconcile_requests", format!("{} an hour", verify.reconcile_requests));
         for (name, channel) in &self.channels {
             say(&format!("channel.{name}"), tell_channel(channel));
         }
@@ -43,6 +47,7 @@ impl Config {
         say("alert.heartbeat", off_or(self.heartbeat));
         say("state.path", self.state.display().to_string());
         say("state.fold", self.fold.map_or_else(|| "never".to_owned(), show_duration));
+        say("state.snapshot", self.snapshot.as_ref().map_or_else(|| "never".into(), tell_snapshot));
         say("http.listen", or(self.listen, "off"));
         let limits = &self.limits;
         say("limits.messages", limits.messages.to_string());
@@ -73,6 +78,7 @@ fn say_trail(trail: &Trail, lines: &mut Lines) {
     say("validation", trail.validation.name().into());
     say("writers", trail.writers.join(", "));
     say("visibility", show_duration(trail.visibility));
+    say("queue_age", show_duration(trail.queue_age));
 }
 
 fn tell_channel(channel: &Channel) -> String {
@@ -84,6 +90,22 @@ fn tell_channel(channel: &Channel) -> String {
         }
         Channel::Sns { topic, region, role: assumed } => {
             format!("sns, {topic} in {region}, role: {}", role(assumed.as_ref()))
+        }
+    }
+}
+
+fn tell_snapshot(snapshot: &Snapshot) -> String {
+    let every = show_duration(snapshot.every);
+    match &snapshot.to {
+        Place::Dir(path) => {
+            format!("every {every} to the directory {}, the last {} are kept", path.display(), snapshot.keep)
+        }
+        Place::Aws(bucket) => {
+            let region = or(snapshot.region.as_ref(), "its region");
+            format!(
+                "every {every} to s3://{bucket}/{} in {region}, where a lifecycle rule decides what is kept",
+                snapshot.prefix
+            )
         }
     }
 }

@@ -40,6 +40,8 @@ pub struct Config {
     pub state: PathBuf,
     /// Days of keys that ended this long ago are folded in the ledger; `None` never.
     pub fold: Option<Duration>,
+    /// Where copies of the ledger are kept, if anywhere.
+    pub snapshot: Option<Snapshot>,
     /// Where metrics, health and the console are served, if at all.
     pub listen: Option<SocketAddr>,
     pub limits: Limits,
@@ -105,6 +107,8 @@ pub struct Trail {
     /// Patterns (`*` stands for anything) of principals that may write.
     pub writers: Vec<String>,
     pub visibility: Duration,
+    /// A message that waits for longer is news.
+    pub queue_age: Duration,
 }
 
 /// Who writes CloudTrail's deliveries, as EventBridge and as S3 name it.
@@ -149,6 +153,14 @@ pub struct Verify {
     pub scrub_limit: u64,
     /// A log that no digest lists for this long is news.
     pub unlisted_after: Duration,
+    /// How often the last days of bucket and ledger are compared; `None` never.
+    pub reconcile: Option<Duration>,
+    /// How many days back.
+    pub reconcile_window: Duration,
+    /// All older days are compared once in this time; `None` never.
+    pub reconcile_history: Option<Duration>,
+    /// Listings and heads an hour, for each trail.
+    pub reconcile_requests: u64,
 }
 
 impl Default for Verify {
@@ -160,6 +172,10 @@ impl Default for Verify {
             scrub: Some(Duration::from_secs(30 * 86_400)),
             scrub_limit: 20 << 20,
             unlisted_after: grace,
+            reconcile: Some(Duration::from_secs(86_400)),
+            reconcile_window: Duration::from_secs(3 * 86_400),
+            reconcile_history: Some(Duration::from_secs(30 * 86_400)),
+            reconcile_requests: 3_600,
         }
     }
 }
@@ -225,6 +241,20 @@ impl Default for Limits {
     fn default() -> Self {
         Self { messages: 64, bytes: 64 << 20, object: 64 << 20, inflated: 128 << 20, ratio: 400 }
     }
+}
+
+/// Copies of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// No trail's bucket.
+    pub to: Place,
+    /// Before the copies' names: empty, or ending in `/`.
+    pub prefix: String,
+    pub every: Duration,
+    /// How many are kept in a directory; in a bucket a lifecycle rule decides.
+    pub keep: usize,
+    /// Known if the place is on AWS.
+    pub region: Option<Region>,
 }
 
 const STATE: &str = "/var/lib/trailwarden/state.db";

@@ -27,6 +27,14 @@ impl fmt::Display for Place {
 }
 
 impl Place {
+    /// Whether what is written to another place lands in this one.
+    pub fn holds(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Dir(this), Self::Dir(other)) => other.starts_with(this),
+            (this, other) => this == other,
+        }
+    }
+
     /// A bucket's name (S3 User Guide: bucket naming rules) or a file URL.
     pub fn bucket(text: &str) -> Result<Self, String> {
         if let Some(path) = file_url(text)? {
@@ -39,6 +47,27 @@ impl Place {
             "`{}` is no bucket: a bucket's name (3 to 63 of a-z, 0-9, `.` and `-`) or a directory like \"file:///srv/trail\"",
             printable(text, 80)
         ))
+    }
+
+    /// A directory's file URL or `s3://bucket/prefix`; answers the prefix too, which is empty or ends in `/`.
+    pub fn snapshots(text: &str) -> Result<(Self, String), String> {
+        if let Some(path) = file_url(text)? {
+            return Ok((Self::Dir(path), String::new()));
+        }
+        let wrong = || {
+            let shown = printable(text, 120);
+            format!(
+                "`{shown}` is no place for snapshots: a directory like \"file:///srv/ledgers\" or \"s3://bucket/prefix\""
+            )
+        };
+        let rest = text.strip_prefix("s3://").ok_or_else(wrong)?;
+        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        if !is_bucket_name(bucket) || prefix.chars().any(char::is_control) {
+            return Err(wrong());
+        }
+        let prefix = prefix.trim_end_matches('/');
+        let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
+        Ok((Self::Aws(bucket.to_owned()), prefix))
     }
 
     /// An SQS queue's URL or a file URL. Plain http is for emulators.
@@ -110,6 +139,19 @@ mod tests {
         }
         for bad in ["file://host/srv", "file://srv", "file:srv", "file:///a%00b", "file:///a?b", "file:///a#b"] {
             assert!(Place::bucket(bad).is_err() && Place::queue(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn places_for_snapshots_are_directories_or_prefixes() {
+        let dir = (Place::Dir("/srv/a".into()), String::new());
+        assert_eq!(Place::snapshots("file:///srv/a"), Ok(dir));
+        for (text, prefix) in [("s3://acme", ""), ("s3://acme/", ""), ("s3://acme/a/b", "a/b/"), ("s3://acme/a/", "a/")]
+        {
+            assert_eq!(Place::snapshots(text), Ok((Place::Aws("acme".into()), prefix.into())), "{text}");
+        }
+        for bad in ["", "acme", "s3://", "s3:///a", "s3://A/b", "/srv/a", "https://acme/a"] {
+            assert!(Place::snapshots(bad).is_err(), "{bad}");
         }
     }
 

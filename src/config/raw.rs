@@ -61,6 +61,7 @@ pub struct Trail {
     pub validation: Text,
     pub writers: Texts,
     pub visibility: Text,
+    pub queue_age: Text,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -71,6 +72,10 @@ pub struct Verify {
     pub scrub: Text,
     pub scrub_limit: Text,
     pub unlisted_after: Text,
+    pub reconcile: Text,
+    pub reconcile_window: Text,
+    pub reconcile_history: Text,
+    pub reconcile_requests: Number,
 }
 
 /// The keys of every kind of channel; which belong together is for the reader to say.
@@ -118,6 +123,16 @@ pub struct Alert {
 pub struct State {
     pub path: Text,
     pub fold: Text,
+    pub snapshot: Option<At<Snapshot>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Snapshot {
+    pub to: Text,
+    pub every: Text,
+    pub keep: Number,
+    pub region: Text,
 }
 
 #[derive(Debug, Default, Deserialize)]

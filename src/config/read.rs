@@ -8,9 +8,10 @@ use std::time::Duration;
 use super::raw::{self, At, Number, Text, Texts};
 use super::secret::Places;
 use super::{
-    Config, ConfigError, FOLD, LISTEN, Limits, MembersFrom, Organization, Place, Role, STATE, Verify, place, units,
+    Config, ConfigError, FOLD, LISTEN, Limits, MembersFrom, Organization, Place, Role, STATE, Snapshot, Trail, Verify,
+    place, units,
 };
-use crate::core::id::OrgId;
+use crate::core::id::{OrgId, Region};
 use crate::core::printable;
 
 pub(super) type Read<T> = Result<T, ConfigError>;
@@ -18,6 +19,9 @@ pub(super) type Read<T> = Result<T, ConfigError>;
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+/// Snapshots that are kept in a directory.
+const KEEP: u64 = 7;
 pub(super) const YEARS: Duration = Duration::from_secs(100 * 366 * 86_400);
 
 pub(super) fn config(text: &str, origin: &str, places: &Places) -> Read<Config> {
@@ -41,10 +45,12 @@ pub(super) fn config(text: &str, origin: &str, places: &Places) -> Read<Config> 
         heartbeat,
         state: file.state.path.as_ref().map_or_else(|| STATE.into(), |path| reader.path(path)),
         fold: reader.fold(&file.state)?,
+        snapshot: None,
         listen: reader.listen(&file.http)?,
         limits: reader.limits(&file.limits)?,
         warnings: Vec::new(),
     };
+    config.snapshot = reader.snapshot(&file.state, &config.trails)?;
     config.warnings = warnings(&config);
     Ok(config)
 }
@@ -220,17 +226,21 @@ impl Reader<'_> {
     fn verify(&self, raw: &raw::Verify) -> Read<Verify> {
         let usual = Verify::default();
         let grace = self.duration(&raw.grace, usual.grace, MINUTE, YEARS)?;
-        let scrub = match &raw.scrub {
-            Some(text) if text.get_ref() == "off" => None,
-            // never shorter than it takes to be polite to the bucket
-            text => Some(self.duration(text, usual.scrub.unwrap_or(YEARS), HOUR, YEARS)?),
+        // never shorter than it takes to be polite to the bucket
+        let or_off = |text: &Text, usual: Option<Duration>| match text {
+            Some(text) if text.get_ref() == "off" => Ok(None),
+            text => self.duration(text, usual.unwrap_or(YEARS), HOUR, YEARS).map(Some),
         };
         Ok(Verify {
             grace,
             sweep: self.duration(&raw.sweep, usual.sweep, SECOND, HOUR)?,
-            scrub,
+            scrub: or_off(&raw.scrub, usual.scrub)?,
             scrub_limit: self.size(&raw.scrub_limit, usual.scrub_limit, 1 << 10)?,
             unlisted_after: self.duration(&raw.unlisted_after, grace, MINUTE, YEARS)?,
+            reconcile: or_off(&raw.reconcile, usual.reconcile)?,
+            reconcile_window: self.duration(&raw.reconcile_window, usual.reconcile_window, DAY, YEARS)?,
+            reconcile_history: or_off(&raw.reconcile_history, usual.reconcile_history)?,
+            reconcile_requests: self.number(&raw.reconcile_requests, usual.reconcile_requests, 60, 1_000_000)?,
         })
     }
 
@@ -262,6 +272,32 @@ impl Reader<'_> {
             return Err(culprit.map_or_else(|| ConfigError::new(self.origin, &message), |at| self.at(at, &message)));
         }
         Ok(limits)
+    }
+
+    fn snapshot(&self, raw: &raw::State, trails: &[Trail]) -> Read<Option<Snapshot>> {
+        let Some(entry) = &raw.snapshot else { return Ok(None) };
+        let raw = entry.get_ref();
+        let at =
+            self.needed(&raw.to, entry, "the snapshot has no `to`: \"file:///srv/ledgers\" or \"s3://bucket/prefix\"")?;
+        let (to, prefix) = self.parsed(at, Place::snapshots)?;
+        if let Some(trail) = trails.iter().find(|trail| trail.bucket.holds(&to)) {
+            let told =
+                format!("this is the bucket of trail `{}`: nothing is ever written among the evidence", trail.name);
+            return Err(self.at(at, told));
+        }
+        let region = self.optional(&raw.region, Region::parse)?;
+        let region = region.or_else(|| trails.iter().find_map(|trail| trail.region.clone()));
+        if region.is_none() && matches!(to, Place::Aws(_)) {
+            return Err(self.at(at, "the snapshot needs a `region`: this is on AWS, and no trail has one"));
+        }
+        let keep = self.number(&raw.keep, KEEP, 1, 10_000)?;
+        Ok(Some(Snapshot {
+            to,
+            prefix,
+            every: self.duration(&raw.every, DAY, MINUTE, YEARS)?,
+            keep: usize::try_from(keep).unwrap_or(usize::MAX),
+            region,
+        }))
     }
 
     fn listen(&self, raw: &raw::Http) -> Read<Option<SocketAddr>> {

@@ -111,9 +111,9 @@ fn every_key_stands_in_the_reference() {
         };
         let stated = stated.get(&section).unwrap_or_else(|| panic!("[{section}] is not in the reference"));
         for key in expected(&format!("{header}\nnonsense = 1")) {
-            if key == "match" {
-                for key in expected("[[route]]\nmatch.nonsense = 1") {
-                    assert!(stated.contains(&format!("match.{key}")), "{key}");
+            if key == "match" || key == "snapshot" {
+                for inner in expected(&format!("{header}\n{key}.nonsense = 1")) {
+                    assert!(stated.contains(&format!("{key}.{inner}")), "{key}.{inner}");
                 }
             } else {
                 assert!(stated.contains(&key), "{section}.{key} is not in the reference");
@@ -228,6 +228,28 @@ fn what_may_be_off_can_be_off_and_what_follows_grace_follows_it() {
     let config = read(&text).unwrap();
     assert_eq!((config.verify.scrub, config.listen), (None, None));
     assert_eq!(config.verify.unlisted_after, Duration::from_secs(3 * 3600));
+}
+
+#[test]
+fn snapshots_go_anywhere_but_among_the_evidence() {
+    let of = |lines: &str| read(&format!("{MINIMAL}[state]\nsnapshot = {{ {lines} }}\n"));
+    let snapshot = of("to = \"file:///srv/ledgers\"").unwrap().snapshot.unwrap();
+    assert_eq!((snapshot.to, snapshot.keep), (Place::Dir("/srv/ledgers".into()), 7));
+    assert_eq!(snapshot.every, Duration::from_secs(86_400));
+    let snapshot = of("to = \"s3://acme-ledgers/org\", every = \"1h\"").unwrap().snapshot.unwrap();
+    assert_eq!((snapshot.to, snapshot.prefix.as_str()), (Place::Aws("acme-ledgers".into()), "org/"));
+    assert!(snapshot.region.is_some(), "the trail's");
+    for (lines, words) in [
+        ("every = \"1d\"", "no `to`"),
+        ("to = \"/srv\"", "no place for snapshots"),
+        ("to = \"s3://acme-org-cloudtrail/ledgers\"", "among the evidence"),
+        ("to = \"file:///srv\", every = \"1s\"", "too short"),
+        ("to = \"file:///srv\", keep = 0", "out of bounds"),
+        ("to = \"file:///srv\", at = 1", "unknown field"),
+    ] {
+        let error = of(lines).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    }
 }
 
 #[test]

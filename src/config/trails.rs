@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::raw::{self, At};
-use super::read::{Read, Reader, filled, word};
+use super::read::{Read, Reader, YEARS, filled, word};
 use super::{KeysFrom, Organization, Place, Trail, Validation, WRITERS, place};
 use crate::core::id::{AccountId, Region};
 use crate::core::printable;
@@ -12,6 +12,8 @@ use crate::core::printable;
 const VISIBILITY: Duration = Duration::from_secs(5 * 60);
 /// The work on a message is held by extending at half of this: below, the extensions come too thick.
 const LEAST_VISIBILITY: Duration = Duration::from_secs(30);
+const QUEUE_AGE: Duration = Duration::from_secs(15 * 60);
+const LEAST_QUEUE_AGE: Duration = Duration::from_secs(60);
 /// SQS's own limit.
 const MOST_VISIBILITY: Duration = Duration::from_secs(12 * 3600);
 
@@ -92,6 +94,7 @@ impl Reader<'_> {
             validation: validation.unwrap_or(Validation::All),
             writers,
             visibility: self.duration(&raw.visibility, VISIBILITY, LEAST_VISIBILITY, MOST_VISIBILITY)?,
+            queue_age: self.duration(&raw.queue_age, QUEUE_AGE, LEAST_QUEUE_AGE, YEARS)?,
         })
     }
 

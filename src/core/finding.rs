@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
 use crate::core::id::{AccountId, Region, Sha256};
+use crate::core::journal::Head;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Class {
@@ -207,6 +208,10 @@ kinds! {
         "an object exceeds the size limits"
         "It is larger than `limits.object`, or inflates beyond `limits.inflated` or `limits.ratio`. CloudTrail's own limit is 50 MB before compression."
         "Look at who wrote it; raise the limit only if CloudTrail did."
+    NotificationsLost "notifications_lost" Ingest Medium
+        "deliveries that no notification announced"
+        "Comparing bucket and ledger found ten or more objects that were delivered while the warden watched and never announced. They have been judged like any other; until then nobody looked at them."
+        "Check the bucket's notification configuration, the rules and topics between bucket and queue, the queue's policy and retention, and whether somebody purged it."
     RecordMalformed "record_malformed" Ingest Medium
         "records that are no CloudTrail records"
         "Elements of a log file lack an event time or are no objects. The other records of the file are kept."
@@ -219,6 +224,14 @@ kinds! {
         "the notification queue does not answer"
         "No receive has succeeded for a while. New deliveries are not seen."
         "Check the queue's address, policy and the network."
+    QueueBacklogged "queue_backlogged" Operation High
+        "messages wait too long in the queue"
+        "The oldest message that is known to wait is older than the trail's `queue_age`. Deliveries are judged late, and messages that reach the queue's retention are lost."
+        "See whether objects can be read (bucket, KMS key, network), whether the machine keeps up (CPU, disk, `limits.messages`), and whether many more objects come than before."
+    LoopStuck "loop_stuck" Operation High
+        "a part of the warden does not work"
+        "One of the warden's loops hangs, or has failed each time for longer than it may: what it watches for is not seen."
+        "The detail and the log say what it met. A loop that hangs is ended by systemd's watchdog, which starts the warden again."
     CredentialsFailing "credentials_failing" Operation High
         "AWS refuses the warden's credentials"
         "Calls fail because the credentials expired or are refused."
@@ -227,6 +240,10 @@ kinds! {
         "the clock disagrees with the ledger or with AWS"
         "Wall time went backwards, or deliveries come from the future."
         "Check time synchronization on the host."
+    SnapshotFailing "snapshot_failing" Operation High
+        "the ledger's snapshot fails"
+        "No copy of the ledger was made, or the copy is not what the warden wrote. Should the ledger be lost now, what was learned since the last copy is lost with it."
+        "Read the detail: a full disk, a place that refuses, or a ledger that does not check. `trailwarden ledger check` says what is wrong with it."
     Heartbeat "heartbeat" Operation Info
         "the warden is alive"
         "Sent on schedule, so that silence is visible."
@@ -409,12 +426,29 @@ pub struct Alert {
     pub action: &'static str,
     /// Name of the warden that says it.
     pub warden: String,
+    /// Where the ledger's journal stood when this was said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<Head>,
 }
 
 impl Alert {
     pub fn new(reason: Reason, finding: Held, warden: &str) -> Self {
         let kind = finding.kind;
-        Self { reason, finding, title: kind.title(), means: kind.means(), action: kind.action(), warden: warden.into() }
+        Self {
+            reason,
+            finding,
+            title: kind.title(),
+            means: kind.means(),
+            action: kind.action(),
+            warden: warden.into(),
+            ledger: None,
+        }
+    }
+
+    #[must_use]
+    pub fn ledger(mut self, head: Head) -> Self {
+        self.ledger = Some(head);
+        self
     }
 
     /// One line: `critical digest_missing 111122223333 eu-west-1: …`.

@@ -7,6 +7,7 @@ pub mod digest;
 pub mod finding;
 pub mod gzip;
 pub mod id;
+pub mod journal;
 pub mod key;
 pub mod notice;
 pub mod record;

@@ -120,7 +120,13 @@ mod tests {
         assert_eq!(limit(&pace), (1, 1));
         let slow = tokio::spawn({
             let pace = pace.clone();
-            async move { pace.run(async { Ok(tokio::time::sleep(Duration::from_secs(5)).await) }).await }
+            async move {
+                let call = async {
+                    tokio::time::sleep(Duration::from_secs(5)).await;
+                    Ok(())
+                };
+                pace.run(call).await
+            }
         });
         tokio::task::yield_now().await;
         let begun = Instant::now();

@@ -50,8 +50,10 @@ impl Roster {
     pub async fn refresh(&self) -> Result<()> {
         let members = retry(&self.env, Policy::STEP, || self.seam.all()).await?;
         self.store.write(move |tx| lists::put_members(tx, &members)).await?;
+        self.recall().await?;
+        // Only now: whoever sees that it was asked a moment ago judges by what it answered.
         *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.env.now());
-        self.recall().await
+        Ok(())
     }
 
     /// Refreshes because of one account, unless that was done a moment ago.
@@ -94,5 +96,43 @@ impl Roster {
             .filter(|remembered| remembered.membership == Membership::Member && remembered.member.state.is_expected())
             .cloned()
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::seam::{Member, MemberState, Members};
+
+    struct One(AccountId);
+
+    #[async_trait]
+    impl Members for One {
+        async fn all(&self) -> Result<Vec<Member>> {
+            let state = MemberState::Active;
+            Ok(vec![Member { account: self.0, name: "one".into(), ou: None, state, joined: None }])
+        }
+    }
+
+    /// At the first start messages come while the members are asked for: a member must not be taken for a stranger then.
+    #[tokio::test]
+    async fn nobody_is_judged_by_a_list_that_is_not_known_yet() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("state.db"), &Env::system()).await.unwrap();
+        let account = AccountId::parse("111122223333").unwrap();
+        let roster = Roster::new(Arc::new(One(account)), store);
+        let judged = async {
+            while roster.asked.lock().unwrap().is_none() {
+                tokio::task::yield_now().await;
+            }
+            roster.refresh_for(account).await.unwrap();
+            roster.is_known(account)
+        };
+        let (refreshed, known) = tokio::join!(roster.refresh(), judged);
+        assert!(refreshed.is_ok() && known);
     }
 }

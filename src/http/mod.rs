@@ -1,7 +1,5 @@
 //! What is asked of a running warden over HTTP: metrics and health.
 
-mod health;
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -11,9 +9,8 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-pub use health::Health;
-
 use crate::error::{Error, Result};
+use crate::health::Health;
 use crate::metrics::Metrics;
 
 struct Shared {

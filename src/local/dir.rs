@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use super::walk::{SIDECAR, Walk, each_entry, is_absent, is_folder, is_key, open_beneath, stat};
 use super::{blocking, fault};
+use crate::core::id::{Hasher, Sha256};
 use crate::error::{Error, Result};
 use crate::seam::{Bucket, Got, Head, Listed, Metadata, Object, Page};
 
@@ -120,6 +121,14 @@ impl Bucket for Dir {
         }
         let key = key.to_owned();
         self.run("dir:put", move |tree| tree.put(&key, &body, &metadata)).await
+    }
+
+    async fn put_file(&self, key: &str, file: &Path, sha: &Sha256) -> Result<()> {
+        if !is_key(key) {
+            return Err(Error::permanent("dir:put", "not a key that a directory can hold").with_code("InvalidKey"));
+        }
+        let (key, file, sha) = (key.to_owned(), file.to_owned(), *sha);
+        self.run("dir:put", move |tree| tree.put_file(&key, &file, &sha)).await
     }
 
     async fn has_metadata(&self) -> Result<bool> {
@@ -241,11 +250,33 @@ impl Tree {
     }
 
     fn put(&self, key: &str, body: &[u8], metadata: &Metadata) -> io::Result<()> {
+        self.place(key, metadata, |file| file.write_all(body))
+    }
+
+    fn put_file(&self, key: &str, from: &Path, sha: &Sha256) -> io::Result<()> {
+        let mut from = File::open(from)?;
+        self.place(key, &Metadata::new(), |file| {
+            let (mut hasher, mut piece) = (Hasher::default(), vec![0; 1 << 18]);
+            loop {
+                match from.read(&mut piece)? {
+                    0 => break,
+                    length => {
+                        hasher.update(&piece[..length]);
+                        file.write_all(&piece[..length])?;
+                    }
+                }
+            }
+            if hasher.finish() == *sha { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) }
+        })
+    }
+
+    fn place(&self, key: &str, metadata: &Metadata, body: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
         let (folders, name) = key.rsplit_once('/').map_or((None, key), |(folders, name)| (Some(folders), name));
         let folder = self.make_folders(folders)?;
         let sidecar = format!("{name}{SIDECAR}");
         if !metadata.is_empty() {
-            write_at(folder.as_fd(), &sidecar, &serde_json::to_vec(metadata)?)?;
+            let text = serde_json::to_vec(metadata)?;
+            write_at(folder.as_fd(), &sidecar, |file| file.write_all(&text))?;
         }
         write_at(folder.as_fd(), name, body)?;
         if metadata.is_empty() {
@@ -311,12 +342,11 @@ fn etag(size: u64, changed_ns: i128) -> String {
 static SCRATCH: AtomicU64 = AtomicU64::new(0);
 
 /// Replaces the file as a whole; its bytes are on the disk before it has the name.
-fn write_at(folder: BorrowedFd<'_>, name: &str, bytes: &[u8]) -> io::Result<()> {
+fn write_at(folder: BorrowedFd<'_>, name: &str, body: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let scratch = format!(".tmp-{}-{}", std::process::id(), SCRATCH.fetch_add(1, Ordering::Relaxed));
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut file = File::from(openat(folder, &scratch, flags, Mode::from_raw_mode(0o640))?);
-    let placed = file
-        .write_all(bytes)
+    let placed = body(&mut file)
         .and_then(|()| file.sync_all())
         .and_then(|()| renameat(folder, &scratch, folder, name).map_err(io::Error::from));
     if placed.is_err() {

@@ -197,3 +197,14 @@ async fn a_directory_that_is_gone_is_an_error_and_not_an_empty_bucket() {
     assert!(dir.list("", None).await.unwrap_err().is_transient());
     assert_eq!(Dir::open(Path::new("/nonexistent")).err().unwrap().class, Class::Permanent);
 }
+
+#[tokio::test]
+async fn a_file_that_changes_while_it_is_put_is_not_put() {
+    let (temp, dir) = made(&["place/file"]);
+    let from = temp.path().join("from");
+    std::fs::write(&from, b"another content").unwrap();
+    assert!(dir.put_file("place/file", &from, &Sha256::of(b"what was checked")).await.is_err());
+    let Got::Found(object) = dir.get("place/file", None, MAX).await.unwrap() else { panic!("not found") };
+    assert_eq!(object.body, b"place/file", "what was there stays");
+    assert_eq!(std::fs::read_dir(temp.path().join("place")).unwrap().count(), 1, "nothing half done is left");
+}

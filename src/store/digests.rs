@@ -8,7 +8,7 @@ use crate::core::chain::{ChainId, Link, Named, Slot};
 use crate::core::digest::{Previous, Verdict};
 use crate::core::id::{Region, Sha256};
 use crate::core::key::{self, ObjectKey, Root};
-use crate::store::{Tx, time};
+use crate::store::{Tx, journal, time};
 
 /// A chain as the ledger knows it.
 #[derive(Debug, Clone)]
@@ -119,6 +119,8 @@ pub fn put(tx: &Tx<'_>, digest: &NewDigest) -> Result<()> {
         Some(previous) => place(tx.conn, digest.source, &previous.key)?.filter(|(chain, _)| *chain == digest.chain),
         None => None,
     };
+    let row = (digest.chain, digest.end.as_second());
+    let stood = journal::standing(tx.conn, row)?;
     tx.conn
         .prepare_cached(
             "INSERT INTO links
@@ -146,8 +148,8 @@ pub fn put(tx: &Tx<'_>, digest: &NewDigest) -> Result<()> {
             digest.lacks.as_ref().map(|(_, time)| time.as_second()),
             tx.seconds(),
             digest.faulty,
-        ])
-        .map(|_| ())
+        ])?;
+    journal::tell_standing(tx, digest.source, &digest.key, row, stood.as_deref())
 }
 
 /// Chain and end, which make a digest's key; `None` when the chain is not known.
@@ -253,11 +255,12 @@ pub fn set_joined(tx: &Tx<'_>, source: i64, key: &str, joined: bool) -> Result<(
 
 /// Another digest was signed into the chain in its place: what it lists is not all of its hour.
 pub fn disown(tx: &Tx<'_>, source: i64, key: &str) -> Result<()> {
-    let Some((chain, end)) = place(tx.conn, source, key)? else { return Ok(()) };
+    let Some(row) = place(tx.conn, source, key)? else { return Ok(()) };
+    let stood = journal::standing(tx.conn, row)?;
     tx.conn
         .prepare_cached("UPDATE links SET disowned = 1 WHERE chain = ?1 AND end = ?2")?
-        .execute(params![chain, end])
-        .map(|_| ())
+        .execute(params![row.0, row.1])?;
+    journal::tell_standing(tx, source, key, row, stood.as_deref())
 }
 
 /// A digest whose joint to its predecessor is not settled.

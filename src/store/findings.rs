@@ -5,8 +5,9 @@ use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
 use crate::core::finding::{Finding, Fingerprint, Held, Kind, Reason, Severity, State};
 use crate::core::id::{AccountId, Region};
+use crate::core::journal::What;
 use crate::core::route;
-use crate::store::{Tx, outbox, time};
+use crate::store::{Tx, journal, outbox, time};
 
 const HELD: &str = "id, kind, severity, state, account, region, trail, bucket, object, hours, detail, first_seen, last_seen, \
                     resolved_at, note, count";
@@ -61,10 +62,10 @@ pub fn list(conn: &Connection, resolved: bool) -> Result<Vec<Held>> {
 /// Raises a finding: new, counted again, or re-opened. True when somebody is to be told.
 pub fn raise(tx: &Tx<'_>, finding: &Finding) -> Result<bool> {
     let id = finding.fingerprint();
-    let before: Option<String> = tx
+    let before: Option<(String, String)> = tx
         .conn
-        .prepare_cached("SELECT state FROM findings WHERE id = ?1")?
-        .query_row([id.as_str()], |row| row.get(0))
+        .prepare_cached("SELECT state, severity FROM findings WHERE id = ?1")?
+        .query_row([id.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     let hours = serde_json::to_string(&finding.hours).unwrap_or_else(|_| "[]".into());
     tx.conn
@@ -91,11 +92,17 @@ pub fn raise(tx: &Tx<'_>, finding: &Finding) -> Result<bool> {
             finding.detail,
             tx.seconds(),
         ])?;
-    let news = before.is_none_or(|state| state == State::Resolved.name());
-    if news {
-        tell(tx, id.as_str(), Reason::First)?;
+    let (what, severity) = match before {
+        None => (What::Raised, finding.severity.name().to_owned()),
+        Some((state, severity)) if state == State::Resolved.name() => (What::Reopened, severity),
+        Some(_) => return Ok(false),
+    };
+    // A heartbeat is no verdict: it carries the journal's head, and is not in it.
+    if finding.kind != Kind::Heartbeat {
+        journal::append(tx, what, id.as_str(), &format!("{severity} {} {}", finding.kind, finding.subject))?;
     }
-    Ok(news)
+    tell(tx, id.as_str(), Reason::First)?;
+    Ok(true)
 }
 
 /// Raises a standing condition: written only when it is new or its hours changed, so that a look every few minutes is no news.
@@ -132,16 +139,36 @@ pub fn resolve_id(tx: &Tx<'_>, id: &str) -> Result<bool> {
         .execute(params![id, tx.seconds()])?
         == 1;
     if closed {
+        journal::append(tx, What::Resolved, id, "")?;
         tell(tx, id, Reason::Resolved)?;
     }
     Ok(closed)
 }
 
 pub fn acknowledge(tx: &Tx<'_>, id: &str, note: &str) -> Result<bool> {
-    tx.conn
+    let done = tx
+        .conn
         .prepare_cached("UPDATE findings SET state = 'acknowledged', note = ?2 WHERE id = ?1 AND state = 'open'")?
-        .execute(params![id, note])
-        .map(|rows| rows == 1)
+        .execute(params![id, note])?
+        == 1;
+    if done {
+        journal::append(tx, What::Acknowledged, id, note)?;
+    }
+    Ok(done)
+}
+
+/// What another ledger knew of the same finding: since when it is known, and that somebody is on it. False when it is not here.
+pub fn carry(tx: &Tx<'_>, known: &Held) -> Result<bool> {
+    let here = tx
+        .conn
+        .prepare_cached("UPDATE findings SET first_seen = min(first_seen, ?2) WHERE id = ?1 AND state = 'open'")?
+        .execute(params![known.id, known.first_seen.as_second()])?
+        == 1;
+    if here && known.state == State::Acknowledged {
+        acknowledge(tx, &known.id, known.note.as_deref().unwrap_or_default())?;
+        outbox::forget_due(tx, &known.id)?;
+    }
+    Ok(here)
 }
 
 pub fn is_open(conn: &Connection, kind: Kind, subject: &str) -> Result<bool> {

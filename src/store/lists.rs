@@ -8,8 +8,9 @@ use serde::Serialize;
 
 use crate::core::admit::Membership;
 use crate::core::id::{AccountId, Region, Sha256};
+use crate::core::journal::What;
 use crate::seam::{Member, MemberState, PublicKey};
-use crate::store::{Tx, time};
+use crate::store::{Tx, journal, time};
 
 pub fn counters(conn: &Connection) -> Result<BTreeMap<String, i64>> {
     conn.prepare_cached("SELECT name, value FROM counters")?
@@ -35,6 +36,7 @@ pub struct Quarantined {
 /// Keeps a body; the same body again only counts. Answers its id.
 pub fn quarantine(tx: &Tx<'_>, source: i64, message: &str, body: &[u8], reason: &str) -> Result<String> {
     let id = hex::encode(&Sha256::of(body).0[..6]);
+    let held = quarantine_stands(tx.conn, &id)?.is_some_and(|state| state == "held");
     tx.conn
         .prepare_cached(
             "INSERT INTO quarantine VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6, ?6, 'held')
@@ -42,6 +44,9 @@ pub fn quarantine(tx: &Tx<'_>, source: i64, message: &str, body: &[u8], reason: 
                state = 'held'",
         )?
         .execute(params![id, source, message, body, reason, tx.seconds()])?;
+    if !held {
+        journal::append(tx, What::Quarantine, &id, "held")?;
+    }
     Ok(id)
 }
 
@@ -68,10 +73,19 @@ pub fn quarantined(conn: &Connection, id: Option<&str>) -> Result<Vec<Quarantine
 }
 
 pub fn quarantine_state(tx: &Tx<'_>, id: &str, state: &str) -> Result<bool> {
-    tx.conn
-        .prepare_cached("UPDATE quarantine SET state = ?2, last_seen = ?3 WHERE id = ?1")?
-        .execute(params![id, state, tx.seconds()])
-        .map(|rows| rows == 1)
+    let done = tx
+        .conn
+        .prepare_cached("UPDATE quarantine SET state = ?2, last_seen = ?3 WHERE id = ?1 AND state <> ?2")?
+        .execute(params![id, state, tx.seconds()])?
+        == 1;
+    if done {
+        journal::append(tx, What::Quarantine, id, state)?;
+    }
+    Ok(done)
+}
+
+fn quarantine_stands(conn: &Connection, id: &str) -> Result<Option<String>> {
+    conn.prepare_cached("SELECT state FROM quarantine WHERE id = ?1")?.query_row([id], |row| row.get(0)).optional()
 }
 
 pub fn quarantine_held(conn: &Connection) -> Result<i64> {
@@ -150,6 +164,13 @@ pub fn key(conn: &Connection, region: &Region, fingerprint: &str) -> Result<Opti
 
 pub fn progress(conn: &Connection, name: &str) -> Result<Option<String>> {
     conn.prepare_cached("SELECT value FROM progress WHERE name = ?1")?.query_row([name], |row| row.get(0)).optional()
+}
+
+/// When a progress was last written.
+pub fn progress_at(conn: &Connection, name: &str) -> Result<Option<Timestamp>> {
+    conn.prepare_cached("SELECT at FROM progress WHERE name = ?1")?
+        .query_row([name], |row| row.get(0).map(time))
+        .optional()
 }
 
 pub fn set_progress(tx: &Tx<'_>, name: &str, value: &str) -> Result<()> {

@@ -3,14 +3,18 @@
 //! Every effect is in the transaction that records its cause. A crash before the commit did nothing; a crash after it makes
 //! the message a duplicate, which changes nothing.
 
+pub mod check;
+pub mod copy;
 pub mod days;
 pub mod digests;
 pub mod findings;
 pub mod fold;
+pub mod journal;
 pub mod lists;
 pub mod objects;
 pub mod outbox;
 pub mod places;
+mod seal;
 
 use std::cell::Cell;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -21,12 +25,14 @@ use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
+use crate::core::journal::What;
 use crate::core::route::Route;
 use crate::env::Env;
 use crate::error::{Class, Error, Result};
 
 /// Forward only: the number of the last one is the file's version.
-const MIGRATIONS: &[&str] = &[include_str!("schema/001.sql"), include_str!("schema/002.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("schema/001.sql"), include_str!("schema/002.sql"), include_str!("schema/003.sql")];
 /// Steps that share one fsync, at most.
 const GROUP: usize = 256;
 /// Readers at a time; each has a connection, and a connection has a cache.
@@ -73,6 +79,7 @@ pub struct Store {
     reading: Arc<Semaphore>,
     routes: Arc<RwLock<Arc<Vec<Route>>>>,
     bell: Arc<Notify>,
+    trouble: Arc<Mutex<Option<String>>>,
     env: Env,
 }
 
@@ -89,8 +96,9 @@ impl Store {
         let (file, now) = (path.to_owned(), env.now());
         let open = move || {
             let conn = connect(&file, false)?;
-            migrate(&conn)?;
+            migrate(&conn, now)?;
             check_clock(&conn, now)?;
+            seal::keep(&conn).map_err(|error| classify("ledger:seal", &error))?;
             Ok(conn)
         };
         let conn = env.blocking(open).await??;
@@ -98,7 +106,8 @@ impl Store {
         let routes = Arc::new(RwLock::new(Arc::new(Vec::new())));
         let (bell, reading) = (Arc::<Notify>::default(), Arc::new(Semaphore::new(READERS)));
         tokio::spawn(write_loop(conn, steps, env.clone(), routes.clone(), bell.clone()));
-        Ok(Self { path: path.to_owned(), writer, readers: Arc::default(), reading, routes, bell, env: env.clone() })
+        let (path, readers, trouble) = (path.to_owned(), Arc::default(), Arc::default());
+        Ok(Self { path, writer, readers, reading, routes, bell, trouble, env: env.clone() })
     }
 
     /// Takes the warden's lock beside the ledger. Fatal when another warden holds it.
@@ -148,7 +157,15 @@ impl Store {
         });
         let gone = || Error::fatal("ledger:write", "the ledger's writer has stopped");
         self.writer.send(step).await.map_err(|_| gone())?;
-        answered.await.map_err(|_| gone())?
+        let outcome = answered.await.map_err(|_| gone())?;
+        let trouble = outcome.as_ref().err().filter(|error| error.op != "ledger:write").map(ToString::to_string);
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+        outcome
+    }
+
+    /// Why the last commit did not succeed, if it did not.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A consistent look at the ledger, beside the writer.
@@ -327,17 +344,47 @@ fn newer(version: usize) -> Error {
     )
 }
 
-fn migrate(conn: &Connection) -> Result<()> {
+fn migrate(conn: &Connection, now: Timestamp) -> Result<()> {
+    if version(conn)? == MIGRATIONS.len() {
+        return Ok(());
+    }
+    let failed = |error: rusqlite::Error| classify("ledger:migrate", &error);
+    conn.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
+    // Another process may have been quicker.
     let from = version(conn)?;
     if from > MIGRATIONS.len() {
         return Err(newer(from));
     }
-    places::teach(conn).map_err(|error| classify("ledger:migrate", &error))?;
-    for (number, script) in MIGRATIONS.iter().enumerate().skip(from) {
-        let script = format!("BEGIN IMMEDIATE; {script}; PRAGMA user_version = {}; COMMIT;", number + 1);
-        conn.execute_batch(&script).map_err(|error| classify("ledger:migrate", &error))?;
+    let migrated = renew(&Tx { conn, now, routes: &[], rings: &Cell::new(false) }, from)
+        .and_then(|()| conn.execute_batch("COMMIT"));
+    if migrated.is_err() {
+        let _ = conn.execute_batch("ROLLBACK");
     }
-    Ok(())
+    migrated.map_err(failed)
+}
+
+/// Brings the ledger to the newest form, and seals it anew: what did not fit its seals before is written down for good.
+fn renew(tx: &Tx<'_>, from: usize) -> rusqlite::Result<()> {
+    let was_sealed = seal::is_sealed(tx.conn)?;
+    let compared = if was_sealed { seal::compare(tx.conn)? } else { Vec::new() };
+    places::teach(tx.conn)?;
+    for script in &MIGRATIONS[from.min(MIGRATIONS.len())..] {
+        tx.conn.execute_batch(script)?;
+    }
+    tx.conn.execute_batch(&format!("PRAGMA user_version = {}", MIGRATIONS.len()))?;
+    for fault in compared.into_iter().filter_map(|table| table.fault) {
+        journal::append(tx, What::Broken, "ledger", &fault)?;
+    }
+    let form = format!("version {}", MIGRATIONS.len());
+    if from == 0 {
+        journal::append(tx, What::Begun, "ledger", &form)?;
+    } else if from < MIGRATIONS.len() {
+        journal::append(tx, What::Sealed, "ledger", &form)?;
+        if !was_sealed {
+            journal::adopt(tx)?;
+        }
+    }
+    seal::set(tx.conn)
 }
 
 fn check_clock(conn: &Connection, now: Timestamp) -> Result<()> {

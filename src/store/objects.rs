@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
 use crate::core::id::Sha256;
-use crate::core::key::LogKind;
+use crate::core::key::{self, LogKind, Root};
 use crate::store::days::{self, Hash};
 use crate::store::places::{self, Short};
 use crate::store::{Tx, time};
@@ -267,6 +267,64 @@ pub fn after(conn: &Connection, source: i64, key: &str, version: &str, limit: us
         known,
     )?
     .collect()
+}
+
+/// Keys of evidence with a row that should still lie in the bucket, of one region folder, after one key and up to another, in key
+/// order.
+pub fn evidence(
+    conn: &Connection,
+    source: i64,
+    folder: &str,
+    (after, upto): (&str, &str),
+    limit: usize,
+) -> Result<Vec<String>> {
+    let Some((short, letters)) = places::of_folder(folder) else { return Ok(vec![]) };
+    let Some(place) = places::find(conn, source, &short)? else { return Ok(vec![]) };
+    // Short names sort as keys do by day, and not always within one.
+    let date =
+        |key: &str| key.strip_prefix(folder).unwrap_or_default().chars().take(10).filter(|c| *c != '/').collect();
+    let (from, to): (String, String) = (date(after), date(upto));
+    let mut query = conn.prepare_cached(&format!(
+        "SELECT name, {KEY} FROM deliveries
+         WHERE place = ?1 AND name >= ?2 AND name < ?3 || '~' AND instr(?4, substr(name, 9, 1)) > 0
+           AND state IN (0, 3) AND removed IS NULL ORDER BY name"
+    ))?;
+    let mut rows = query.query(params![place, from, to, letters])?;
+    let (mut keys, mut day) = (Vec::new(), None);
+    while let Some(row) = rows.next()? {
+        let (name, key): (String, String) = (row.get(0)?, row.get(1)?);
+        if day != places::day(&name) && keys.len() >= limit {
+            break;
+        }
+        day = places::day(&name);
+        if key.as_str() > after && key.as_str() <= upto {
+            keys.push(key);
+        }
+    }
+    keys.sort();
+    keys.dedup();
+    keys.truncate(limit);
+    Ok(keys)
+}
+
+/// The region folders that evidence with a row was seen in, with the roots they belong to.
+pub fn region_folders(conn: &Connection, source: i64) -> Result<Vec<(Root, String)>> {
+    let mut folders = Vec::new();
+    for place in places::from(conn, source, 0)? {
+        let letters: Vec<String> = conn
+            .prepare_cached(
+                "SELECT DISTINCT lower(substr(name, 9, 1)) FROM deliveries WHERE place = ?1 AND state IN (0, 3)",
+            )?
+            .query_map([place.id], |row| row.get(0))?
+            .collect::<Result<_>>()?;
+        let kinds = LogKind::ALL.map(|kind| (kind.folder(), places::letters(kind)));
+        for (folder, of) in kinds.into_iter().chain([(key::DIGEST_FOLDER, places::DIGESTS)]) {
+            if letters.iter().any(|letter| of.contains(letter.as_str())) {
+                folders.push((place.root.clone(), place.root.region_folder(folder, &place.region)));
+            }
+        }
+    }
+    Ok(folders)
 }
 
 /// Accounts of which anything was seen.

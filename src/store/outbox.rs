@@ -20,6 +20,14 @@ pub struct Due {
     pub created: Timestamp,
 }
 
+impl Due {
+    /// Since when it waits.
+    pub fn since(&self) -> Timestamp {
+        let planned = if self.reason == Reason::Repeat { self.repeat.unwrap_or(0) } else { 0 };
+        self.created + SignedDuration::from_secs(planned)
+    }
+}
+
 pub fn add(
     tx: &Tx<'_>,
     finding: &str,
@@ -112,10 +120,16 @@ pub fn cancel(tx: &Tx<'_>, id: i64) -> Result<()> {
     tx.conn.prepare_cached("DELETE FROM outbox WHERE id = ?1")?.execute([id]).map(|_| ())
 }
 
-/// Rows that are due now, and since when the oldest of them waits.
+/// Forgets what is still to be said of a finding.
+pub fn forget_due(tx: &Tx<'_>, finding: &str) -> Result<()> {
+    tx.conn.prepare_cached("DELETE FROM outbox WHERE finding = ?1 AND state = 'due'")?.execute([finding]).map(|_| ())
+}
+
+/// Rows that are due now, and since when the oldest waits that is due or was put off.
 pub fn backlog(conn: &Connection, now: Timestamp) -> Result<(i64, Option<Timestamp>)> {
     conn.query_row(
-        "SELECT count(*), min(due) FROM outbox WHERE state = 'due' AND due <= ?1",
+        "SELECT ifnull(sum(due <= ?1), 0), min(created + iif(reason = 'repeat', ifnull(repeat, 0), 0))
+         FROM outbox WHERE state = 'due' AND (due <= ?1 OR attempts > 0)",
         [now.as_second()],
         |row| Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?.map(time))),
     )

@@ -20,12 +20,12 @@ impl Short {
     pub fn of(key: &str) -> Self {
         match key::parse(key) {
             ObjectKey::Log(log) if log.format() == key => {
-                let letter = letter(log.kind);
+                let (usual, odd) = letters(log.kind).split_at(1);
                 let date = log.date.strftime("%Y%m%d");
                 let name = if log.odd_name {
-                    format!("{date}{}{}", letter.to_ascii_uppercase(), log.unique)
+                    format!("{date}{odd}{}", log.unique)
                 } else {
-                    format!("{date}{letter}{}{}", log.delivered.strftime("%H%M"), log.unique)
+                    format!("{date}{usual}{}{}", log.delivered.strftime("%H%M"), log.unique)
                 };
                 Self { root: log.root.path(), region: log.region.into(), name }
             }
@@ -50,13 +50,26 @@ pub fn day(name: &str) -> Option<i64> {
     name.get(..8)?.parse().ok()
 }
 
-fn letter(kind: LogKind) -> char {
+/// The letters of a kind's short names: the usual form, and another.
+pub fn letters(kind: LogKind) -> &'static str {
     match kind {
-        LogKind::Events => 'e',
-        LogKind::Insight => 'i',
-        LogKind::NetworkActivity => 'n',
-        LogKind::Aggregated => 'a',
+        LogKind::Events => "eE",
+        LogKind::Insight => "iI",
+        LogKind::NetworkActivity => "nN",
+        LogKind::Aggregated => "aA",
     }
+}
+
+/// The letters of digests.
+pub const DIGESTS: &str = "db";
+
+/// The place of a region folder (`root/kind/region/`), and the letters of what lies in it.
+pub fn of_folder(folder: &str) -> Option<(Short, &'static str)> {
+    let (rest, region) = folder.strip_suffix('/')?.rsplit_once('/')?;
+    let (root, kind) = rest.rsplit_once('/')?;
+    let log = LogKind::ALL.into_iter().find(|log| log.folder() == kind).map(letters);
+    let letters = log.or((kind == key::DIGEST_FOLDER).then_some(DIGESTS))?;
+    Some((Short { root: format!("{root}/"), region: region.into(), name: String::new() }, letters))
 }
 
 /// A root and region of a source.
@@ -110,7 +123,7 @@ pub fn get(conn: &Connection, id: i64) -> Result<Option<Place>> {
     Ok(from(conn, source, id)?.into_iter().next().filter(|place| place.id == id))
 }
 
-/// What the second migration asks of the program.
+/// What the third migration asks of the program.
 pub fn teach(conn: &Connection) -> Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     type Part = fn(Short) -> String;

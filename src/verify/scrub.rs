@@ -7,14 +7,16 @@ use std::sync::Arc;
 
 use crate::core::finding::{Finding, Kind};
 use crate::core::id::Sha256;
-use crate::core::key::{self, ObjectKey};
 use crate::delivery::Deliveries;
 use crate::error::Result;
+use crate::health::Pulse;
 use crate::metrics::{KindLabel, Outcome};
+use crate::retry::Quiet;
 use crate::seam::Got;
 use crate::store::objects::{self, Known};
 use crate::store::{findings, lists};
 use crate::trail::Trail;
+use crate::verify::about;
 
 /// Objects per ledger look.
 const BATCH: usize = 200;
@@ -54,11 +56,13 @@ impl At {
 
 pub struct Scrub {
     deliveries: Arc<Deliveries>,
+    pub pulse: Pulse,
+    quiet: Quiet,
 }
 
 impl Scrub {
     pub fn new(deliveries: Arc<Deliveries>) -> Self {
-        Self { deliveries }
+        Self { deliveries, pulse: Pulse::default(), quiet: Quiet::default() }
     }
 
     /// Goes on where the last one stopped, until `budget` stored bytes were read. True when the end was reached.
@@ -107,7 +111,9 @@ impl Scrub {
             Err(error) if error.is_fatal() => return Err(error),
             Err(error) if error.code.as_deref() == Some("InvalidObjectState") => return self.attest(trail, row).await,
             Err(error) => {
-                tracing::warn!(error = %error, object.key = row.key, "could not be scrubbed");
+                if let Some(since) = self.quiet.say(&error) {
+                    tracing::warn!(error = %error, object.key = row.key, since, "could not be scrubbed");
+                }
                 self.tally("unchecked");
                 return Ok(());
             }
@@ -131,13 +137,7 @@ impl Scrub {
 
     async fn tell(&self, trail: &Trail, kind: Kind, object: &str, detail: String) -> Result<()> {
         self.tally("bad");
-        let mut finding = Finding::of_object(kind, trail.name_or(""), object, detail);
-        if let ObjectKey::Log(key::LogKey { root, region, .. })
-        | ObjectKey::Digest(key::DigestKey { root, region, .. }) = key::parse(object)
-        {
-            finding.account = Some(root.account);
-            finding.region = Some(region);
-        }
+        let finding = about(Finding::of_object(kind, trail.name_or(""), object, detail), object);
         let news = self.deliveries.store.write(move |tx| findings::hold(tx, &finding)).await?;
         if news {
             self.deliveries.metrics.findings.get_or_create(&KindLabel { kind: kind.name() }).inc();
@@ -160,6 +160,7 @@ impl Scrub {
     }
 
     fn tally(&self, outcome: &'static str) {
+        self.pulse.beat();
         self.deliveries.metrics.scrubbed.get_or_create(&Outcome { outcome }).inc();
     }
 }

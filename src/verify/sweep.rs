@@ -18,7 +18,9 @@ use crate::core::key::{self, DigestKey, ObjectKey};
 use crate::core::notice::Notice;
 use crate::delivery::{Deliveries, Fate, missing, settle_joint};
 use crate::error::{Class, Result};
+use crate::health::Pulse;
 use crate::metrics::KindLabel;
+use crate::retry::Quiet;
 use crate::store::digests::{self, Chain};
 use crate::store::objects;
 use crate::store::{Tx, findings};
@@ -34,11 +36,13 @@ const KEYS: usize = 200;
 pub struct Sweep {
     deliveries: Arc<Deliveries>,
     grace: SignedDuration,
+    pub pulse: Pulse,
+    quiet: Quiet,
 }
 
 impl Sweep {
     pub fn new(deliveries: Arc<Deliveries>) -> Self {
-        Self { grace: deliveries.grace, deliveries }
+        Self { grace: deliveries.grace, deliveries, pulse: Pulse::default(), quiet: Quiet::default() }
     }
 
     /// Looks at everything once. Objects that cannot be read now are left for the next sweep.
@@ -347,11 +351,14 @@ impl Sweep {
 
     /// What one object refuses must not stop the sweep: `None` means that it could not be told now.
     fn tolerate<T>(&self, outcome: Result<T>) -> Result<Option<T>> {
+        self.pulse.beat();
         match outcome {
             Ok(value) => Ok(Some(value)),
             Err(error) if error.class == Class::Fatal => Err(error),
             Err(error) => {
-                tracing::warn!(error = %error, error.class = error.class.name(), "could not check");
+                if let Some(since) = self.quiet.say(&error) {
+                    tracing::warn!(error = %error, error.class = error.class.name(), since, "could not check");
+                }
                 Ok(None)
             }
         }

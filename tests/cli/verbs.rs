@@ -13,17 +13,19 @@ use trailwarden::world::{Scale, World};
 use crate::common::stub::{Answer, Stub};
 use crate::common::warden::{command, json as read_json, run, stderr, stdout, verb};
 
-const VERBS: [&str; 12] = [
+const VERBS: [&str; 14] = [
     "run",
     "demo",
     "check-config",
     "status",
     "verify",
     "backfill",
+    "reconcile",
     "findings",
     "quarantine",
     "channel",
     "keys",
+    "ledger",
     "man",
     "completions",
 ];
@@ -50,6 +52,10 @@ fn every_verb_explains_itself() {
         &["quarantine", "drop"],
         &["channel", "test"],
         &["keys", "save"],
+        &["ledger", "check"],
+        &["ledger", "snapshot"],
+        &["ledger", "restore"],
+        &["ledger", "rebuild"],
     ] {
         let output = run(&[args, &["--help"]].concat());
         assert_eq!(output.status.code(), Some(0), "{args:?}");
@@ -77,6 +83,9 @@ fn bad_usage_ends_with_two() {
         &["verify", "--from", "1h", "--to", "2h"],
         &["verify", "--offline", "."],
         &["verify", "--trail-arn", "x"],
+        &["ledger"],
+        &["ledger", "check", "--head", "12"],
+        &["ledger", "restore"],
     ] {
         let output = run(args);
         assert_eq!(output.status.code(), Some(2), "{args:?}: {}", stderr(&output));
@@ -99,15 +108,15 @@ fn the_manual_and_completions_are_printed() {
 }
 
 /// A clean day on directories, drained, with a configuration.
-struct Ground {
-    dir: tempfile::TempDir,
-    config: PathBuf,
+pub struct Ground {
+    pub dir: tempfile::TempDir,
+    pub config: PathBuf,
     /// Every chain has a digest that ends later.
     proven_to: Timestamp,
 }
 
 impl Ground {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let hour: i64 = Env::system().now().as_second() / 3_600 * 3_600;
         let scale = Scale { accounts: 2, regions: 1, hours: 6, logs_per_hour: (1, 2), records_per_log: (2, 4) };
         let start = Timestamp::from_second(hour - 6 * 3_600).expect("a time");
@@ -132,17 +141,17 @@ impl Ground {
         Self { dir, config, proven_to: Timestamp::from_second(hour - 3 * 3_600).expect("a time") }
     }
 
-    fn say(&self, name: &str, body: &[u8]) {
+    pub fn say(&self, name: &str, body: &[u8]) {
         std::fs::create_dir_all(self.dir.path().join("spool/new")).expect("a folder");
         std::fs::write(self.dir.path().join("spool/new").join(name), body).expect("a file");
     }
 
-    fn drain(&self) {
+    pub fn drain(&self) {
         let output = verb(&self.config, &["run", "--drain"]);
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     }
 
-    fn append(&self, text: &str) {
+    pub fn append(&self, text: &str) {
         let whole = std::fs::read_to_string(&self.config).expect("text") + text;
         std::fs::write(&self.config, whole).expect("a file");
     }
@@ -156,7 +165,7 @@ fn offline(bucket: &Path, keys: &Path, more: &[&str]) -> (Option<i32>, Value) {
 }
 
 /// Every file under `dir` whose path has `part` in it, in order.
-fn files(dir: &Path, part: &str) -> Vec<PathBuf> {
+pub fn files(dir: &Path, part: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![dir.to_owned()];
     while let Some(folder) = folders.pop() {

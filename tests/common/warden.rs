@@ -1,7 +1,8 @@
 //! The program as a process: started, watched, told to stop, killed.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
@@ -63,21 +64,30 @@ pub fn stderr(output: &Output) -> String {
 pub struct Warden {
     child: Child,
     log: PathBuf,
+    /// Where its own part of the log begins.
+    from: u64,
 }
 
 impl Warden {
     /// Its log goes on in the file `log` beside the configuration.
     pub fn start(config: &Path, env: &[(&str, String)]) -> Self {
+        Self::spawn(config, command(env).args(["run", "--config"]).arg(config))
+    }
+
+    /// With no file larger than `blocks` of the shell's `ulimit -f`: to the warden, a disk that fills up.
+    pub fn start_cramped(config: &Path, blocks: u64) -> Self {
+        let program = env!("CARGO_BIN_EXE_trailwarden");
+        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec '{program}' run --config \"$0\"");
+        let mut shell = Command::new("sh");
+        Self::spawn(config, shell.env_clear().arg("-c").arg(script).arg(config).stdin(Stdio::null()))
+    }
+
+    fn spawn(config: &Path, command: &mut Command) -> Self {
         let log = config.with_file_name("log");
         let file = File::options().create(true).append(true).open(&log).expect("a log file");
-        let child = command(env)
-            .args(["run", "--config"])
-            .arg(config)
-            .stdout(Stdio::null())
-            .stderr(file)
-            .spawn()
-            .expect("the program starts");
-        Self { child, log }
+        let from = file.metadata().expect("a log file").len();
+        let child = command.stdout(Stdio::null()).stderr(file).spawn().expect("the program starts");
+        Self { child, log, from }
     }
 
     /// All that it and those before it logged.
@@ -87,12 +97,22 @@ impl Warden {
         text
     }
 
+    /// What it logged itself.
+    fn own_log(&self) -> String {
+        let mut text = String::new();
+        let mut file = File::open(&self.log).expect("a log file");
+        file.seek(SeekFrom::Start(self.from))
+            .and_then(|_| file.read_to_string(&mut text))
+            .expect("the log can be read");
+        text
+    }
+
     /// Where it serves metrics and health.
     pub fn address(&mut self) -> String {
         let mut address = None;
         self.until("it serves metrics", |warden| {
-            let last = warden.log();
-            let served = last.lines().rfind(|line| line.contains("serving metrics"));
+            let own = warden.own_log();
+            let served = own.lines().find(|line| line.contains("serving metrics"));
             address = served
                 .and_then(|line| serde_json::from_str::<Value>(line).ok())
                 .and_then(|line| line["address"].as_str().map(str::to_owned));
@@ -117,9 +137,37 @@ impl Warden {
 
     /// SIGTERM; answers the exit code.
     pub fn stop(&mut self) -> Option<i32> {
+        self.terminate();
+        self.wait().code()
+    }
+
+    fn terminate(&self) {
         let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
         assert!(sent.is_ok_and(|status| status.success()), "a signal can be sent");
+    }
+
+    /// SIGTERM, and SIGKILL for one that is not gone `ticks` later, as a supervisor does. True when SIGTERM was enough.
+    pub fn stop_or_kill(&mut self, ticks: u32) -> bool {
+        self.terminate();
+        for _ in 0..ticks {
+            if let Some(status) = self.child.try_wait().expect("it can be waited for") {
+                // Before it listens to signals, one ends it as it ends any program.
+                assert!(status.code() == Some(0) || status.signal() == Some(15), "{status}:\n{}", tail(&self.log()));
+                return true;
+            }
+            pause(TICK);
+        }
+        self.kill();
+        false
+    }
+
+    /// Waits for one that ends by itself; answers the exit code.
+    pub fn ended(&mut self) -> Option<i32> {
         self.wait().code()
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("it can be waited for").is_none()
     }
 
     /// SIGKILL.
@@ -131,7 +179,7 @@ impl Warden {
     fn wait(&mut self) -> ExitStatus {
         for _ in 0..PATIENCE {
             if let Some(status) = self.child.try_wait().expect("it can be waited for") {
-                assert!(!self.log().contains("panicked"), "{}", self.log());
+                assert!(!self.own_log().contains("panicked"), "{}", self.own_log());
                 return status;
             }
             pause(TICK);

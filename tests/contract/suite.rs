@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
-use trailwarden::core::id::Region;
+use trailwarden::core::id::{Region, Sha256};
 use trailwarden::seam::{Bucket, Got, Keys, Member, Members, Message, Metadata, Object, PublicKey, Queue};
 
 /// More than one page of a listing holds.
@@ -17,6 +17,7 @@ const MIB: u64 = 1 << 20;
 pub async fn bucket_contract(bucket: &dyn Bucket, versioned: bool) {
     absent_is_absent(bucket).await;
     put_then_get(bucket).await;
+    put_from_a_file(bucket).await;
     too_large(bucket).await;
     versions(bucket, versioned).await;
     listing(bucket).await;
@@ -67,6 +68,22 @@ async fn put_then_get(bucket: &dyn Bucket) {
     }
     put(bucket, "empty", b"").await;
     assert_eq!(found(bucket, "empty", None).await.body, b"");
+}
+
+async fn put_from_a_file(bucket: &dyn Bucket) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    // More than goes over the wire in one piece.
+    let body: Vec<u8> = (0..=250).cycle().take(900_001).collect();
+    std::fs::write(&path, &body).unwrap();
+    let sha = Sha256::of(&body);
+    bucket.put_file("from/file.db", &path, &sha).await.unwrap();
+    assert_eq!(found(bucket, "from/file.db", None).await.body, body);
+    std::fs::write(&path, b"").unwrap();
+    bucket.put_file("from/file.db", &path, &Sha256::of(b"")).await.unwrap();
+    assert_eq!(found(bucket, "from/file.db", None).await.body, b"", "it is replaced as a whole");
+    assert!(bucket.put_file("from/none", &dir.path().join("none"), &sha).await.is_err());
+    assert!(matches!(bucket.get("from/none", None, MIB).await.unwrap(), Got::Absent));
 }
 
 async fn too_large(bucket: &dyn Bucket) {

@@ -8,9 +8,9 @@ use trailwarden::env::Env;
 use trailwarden::world::stage::Stage;
 use trailwarden::world::{PLANTABLE, Scale, Step, World};
 
-use crate::acts::{Acts, contains, world};
+use crate::common::acts::{Acts, contains, world};
+use crate::common::expected;
 use crate::common::warden::{Warden, get, json, stderr, verb};
-use crate::expected;
 
 /// A played world's directories and configuration.
 pub struct Ground {

@@ -9,10 +9,11 @@ use trailwarden::core::finding::Kind;
 use trailwarden::core::id::Sha256;
 use trailwarden::world::{PLANTABLE, Scale};
 
-use crate::acts::{Acts, world};
-use crate::cloud::{Cloud, Told};
+use crate::common::acts::{Acts, world};
+use crate::common::cloud::Cloud;
+use crate::common::expected::{self, Wanted};
+use crate::common::hook::{Hook, Told};
 use crate::common::warden::{self, Warden, get, json as read_json};
-use crate::expected::{self, Wanted};
 
 /// One in so many messages comes twice.
 const TWICE: usize = 4;
@@ -79,7 +80,7 @@ fn queue(acts: &Acts, adverse: &[Vec<u8>], rng: &mut fastrand::Rng) -> Vec<Vec<u
 /// A cloud with the first part of the day in it.
 async fn staged(rng: &mut fastrand::Rng) -> Option<(Arc<Cloud>, Vec<Wanted>)> {
     let acts = acts();
-    let cloud = Cloud::set(acts).await?;
+    let cloud = Cloud::set(acts, Hook::ready()).await?;
     let (messages, wanted) = adverse(acts);
     cloud.change(&acts.first).await;
     let bodies = queue(acts, &messages, rng);
@@ -157,7 +158,7 @@ async fn a_mixed_queue_is_settled_once_and_told_once() {
     let mut warden = finish(&cloud, warden).await;
     assert_eq!(warden.stop(), Some(0), "{}", warden.log());
     let ids = check(&cloud, &wanted);
-    let (hook, inbox) = (cloud.hook(), cloud.inbox().await);
+    let (hook, inbox) = (cloud.hook.told(), cloud.inbox().await);
     for channel in [&hook, &inbox] {
         told(channel, &ids);
         let repeated: Vec<_> = channel.iter().filter(|(_, keys)| keys.len() != 1).collect();
@@ -200,7 +201,7 @@ async fn stopping_and_killing_in_the_middle_changes_nothing() {
     let mut warden = finish(&cloud, warden).await;
     assert_eq!(warden.stop(), Some(0), "{}", warden.log());
     let ids = check(&cloud, &wanted);
-    let hook = cloud.hook();
+    let hook = cloud.hook.told();
     told(&hook, &ids);
     // A crash between a post and its stamp repeats the post under the same key; nothing is told under two.
     for (subject, keys) in &hook {

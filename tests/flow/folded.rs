@@ -12,7 +12,7 @@ use trailwarden::core::notice::{Event, How, Notice};
 use trailwarden::delivery::Fate;
 use trailwarden::env::Env;
 use trailwarden::ingest::settle_body;
-use trailwarden::store::{days, digests, findings, lists, objects};
+use trailwarden::store::{check, days, digests, findings, lists, objects};
 use trailwarden::verify::{Fold, Folded, Scrub, Sweep};
 use trailwarden::wiring::Works;
 use trailwarden::world::{Happening, Scale, Step, World};
@@ -104,6 +104,12 @@ impl Warden {
             .collect()
     }
 
+    /// Seals, journal and what must be true of the rows together.
+    fn check(&self) {
+        let report = check::now(self.works.store.path(), None).expect("it can be looked at");
+        assert!(report.good, "{:?}", report.checks);
+    }
+
     async fn rows(&self) -> i64 {
         let count = "SELECT count(*) FROM objects";
         self.works.store.read(|conn| conn.query_row(count, [], |row| row.get(0))).await.expect("the ledger answers")
@@ -143,6 +149,7 @@ async fn a_folded_ledger_says_what_an_unfolded_one_says() {
     assert_eq!(sum.objects, did.objects as i64);
     assert_eq!(folded.fold().await, Folded { days: folded.fold().await.days, ..Folded::default() }, "nothing is left");
     assert_eq!(open.seen().await, folded.seen().await);
+    folded.check();
 
     let (mut logs, digests) = keys(&happenings);
     // What came after the last digest is listed by none, so a folded ledger could not name it.
@@ -201,6 +208,7 @@ async fn a_folded_ledger_says_what_an_unfolded_one_says() {
         warden.env.advance(SignedDuration::from_hours(1));
         warden.sweep().await;
     }
+    folded.check();
     let (mut one, mut other) = (open.seen().await, folded.seen().await);
     let found: Vec<_> =
         other.0.iter().filter(|(kind, key, _)| *kind == Kind::LogUnlisted && silent(key)).cloned().collect();

@@ -3,11 +3,10 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-mod acts;
 mod bad_input;
-mod cloud;
 mod directories;
 mod emulated;
-mod expected;
 mod folded;
+mod health;
+mod reconcile;
 mod scrub;

@@ -9,7 +9,7 @@ use trailwarden::verify::Scrub;
 use trailwarden::wiring::Works;
 use trailwarden::world::Scale;
 
-use crate::acts::{Acts, world};
+use crate::common::acts::{Acts, world};
 use crate::directories::Ground;
 
 #[tokio::test]

@@ -337,15 +337,19 @@ impl Queue for SimQueue {
     }
 
     async fn later(&self, receipt: &str, delay: Duration) -> Result<()> {
-        let receipt = receipt.to_owned();
         let later = |state: &mut State, now: Timestamp| {
-            if let Some(posted) = held(state, &receipt) {
+            if let Some(posted) = held(state, receipt) {
                 posted.visible = now + signed(delay);
                 posted.receipt = None;
                 posted.held = None;
             }
         };
-        self.0.call("sqs:ChangeMessageVisibility", later).await
+        let outcome = self.0.call("sqs:ChangeMessageVisibility", later).await;
+        if let (Err(_), Some(posted)) = (&outcome, held(&mut self.0.state(), receipt)) {
+            // It comes back by itself: the warden may leave it at that.
+            posted.held = None;
+        }
+        outcome
     }
 
     async fn depth(&self) -> Result<Depth> {

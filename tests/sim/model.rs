@@ -11,7 +11,7 @@ use trailwarden::core::gzip::{Caps, inflate};
 use trailwarden::core::id::Sha256;
 use trailwarden::core::key::{self, ObjectKey};
 use trailwarden::core::notice::{self, Event, Notice, Opened};
-use trailwarden::store::findings;
+use trailwarden::store::{check, findings};
 use trailwarden::world::{GRACE, Planted, Step};
 
 use crate::cloud::{Cloud, Received};
@@ -51,7 +51,13 @@ impl Model {
                 Step::Remove { .. } => {}
             }
         }
-        let mut excused = vec![Kind::QueueStalled, Kind::CredentialsFailing];
+        let mut excused = vec![
+            Kind::QueueStalled,
+            Kind::QueueBacklogged,
+            Kind::CredentialsFailing,
+            Kind::ChannelFailing,
+            Kind::LoopStuck,
+        ];
         if denied {
             excused.push(Kind::ObjectUnreadable);
         }
@@ -103,6 +109,8 @@ impl Model {
             return Err(violation.clone());
         }
         sound(&conn)?;
+        let report = check::now(&self.ledger, None).map_err(|error| error.to_string())?;
+        report.fault().map_or(Ok(()), Err)?;
         self.objects(&conn)?;
         counters(&conn)?;
         for held in findings::list(&conn, true).expect("findings") {
@@ -272,7 +280,9 @@ fn counters(conn: &Connection) -> Check {
 fn outbox(conn: &Connection, received: &[Received]) -> Check {
     let unrouted: Option<String> = conn
         .query_row(
-            "SELECT id FROM findings WHERE (SELECT count(DISTINCT channel) FROM outbox WHERE finding = findings.id AND reason = 'first') <> 2",
+            // A channel that fails is told of by the other one.
+            "SELECT id FROM findings WHERE (SELECT count(DISTINCT channel) FROM outbox WHERE finding = findings.id AND reason = 'first')
+             <> iif(kind = 'channel_failing', 1, 2)",
             [],
             |row| row.get(0),
         )

@@ -1,10 +1,7 @@
 //! AWS on one machine, with a day's bucket, queue, topic, members and keys, and a webhook's receiver.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
 
-use aws_lc_rs::hmac;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::CreateBucketConfiguration;
 use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
@@ -12,43 +9,40 @@ use futures_util::StreamExt as _;
 use serde_json::Value;
 use trailwarden::world::{Happening, Step};
 
-use crate::acts::Acts;
-use crate::common::emulator::{Emulator, REGION};
-use crate::common::keys_stub::{StubKey, keys_stub};
-use crate::common::organization_stub::organization_stub;
-use crate::common::stub::{Answer, Asked, Stub};
+use super::acts::Acts;
+use super::emulator::{Emulator, REGION, env_of};
+use super::hook::{self, Hook, Told};
+use super::keys_stub::{StubKey, keys_stub};
+use super::organization_stub::organization_stub;
+use super::stub::Stub;
 
-const SECRET: &str = "a secret of the test's own";
 const AT_ONCE: usize = 16;
 /// Entries and bytes of one SendMessageBatch.
 const BATCH: usize = 10;
 const BATCH_BYTES: usize = 200_000;
-
-/// What a channel was told: idempotency keys by finding and reason.
-pub type Told = BTreeMap<(String, String), Vec<String>>;
 
 pub struct Cloud {
     _dir: tempfile::TempDir,
     pub config: PathBuf,
     pub state: PathBuf,
     pub env: Vec<(&'static str, String)>,
+    org: String,
     bucket: String,
     queue: String,
     /// Subscribed to the topic.
     inbox: String,
     s3: aws_sdk_s3::Client,
     sqs: aws_sdk_sqs::Client,
-    heard: Arc<Mutex<Vec<Heard>>>,
+    topic: String,
+    pub hook: Hook,
+    pub emulator: Emulator,
     // Alive as long as the cloud is.
-    _parts: (Emulator, Stub, Stub, Stub),
+    _parts: (Stub, Stub),
 }
-
-/// A post to the webhook: its key and body, and whether the signature is right.
-type Heard = (String, Value, bool);
 
 impl Cloud {
     /// Without an emulator: `None`.
-    pub async fn set(acts: &Acts) -> Option<Self> {
+    pub async fn set(acts: &Acts, hook: Hook) -> Option<Self> {
         let emulator = Emulator::start()?;
         let (s3, sqs, sns) = (emulator.s3().await, emulator.sqs().await, emulator.sns().await);
         let place = CreateBucketConfiguration::builder().location_constraint(REGION.into()).build();
@@ -64,30 +58,78 @@ impl Cloud {
         let members = acts.members.iter().map(|member| (member.account.to_string(), member.name.clone()));
         let organization = organization_stub(members.collect());
         let keys = keys_stub(acts.keys.iter().map(stub_key).collect(), 10);
-        let heard = Arc::default();
-        let hook = receiver(Arc::clone(&heard));
-
-        let mut env = emulator.env();
-        env.push(("AWS_ENDPOINT_URL_ORGANIZATIONS", organization.endpoint.clone()));
-        env.push(("AWS_ENDPOINT_URL_CLOUDTRAIL", keys.endpoint.clone()));
         let dir = tempfile::tempdir().expect("a directory");
-        std::fs::write(dir.path().join("hook-url"), format!("{}/alerts", hook.endpoint)).expect("a file");
-        std::fs::write(dir.path().join("hook-secret"), SECRET).expect("a file");
-        let config = dir.path().join("trailwarden.toml");
-        std::fs::write(&config, configuration(acts, &queue, &topic)).expect("a file");
-        Some(Self {
+        hook.write(dir.path());
+        let mut cloud = Self {
             state: dir.path().join("state.db"),
-            config,
+            config: dir.path().join("trailwarden.toml"),
             _dir: dir,
-            env,
+            env: Vec::new(),
+            org: acts.org.to_string(),
             bucket: acts.bucket.clone(),
             queue,
             inbox,
             s3,
             sqs,
-            heard,
-            _parts: (emulator, organization, keys, hook),
-        })
+            topic,
+            hook,
+            _parts: (organization, keys),
+            emulator,
+        };
+        cloud.through(&cloud.emulator.endpoint.clone());
+        cloud.configure("90m", "5s");
+        Some(cloud)
+    }
+
+    /// Sends the warden's calls to another endpoint in front of the emulator.
+    pub fn through(&mut self, endpoint: &str) {
+        let (organization, keys) = &self._parts;
+        self.env = env_of(endpoint);
+        self.env.push(("AWS_ENDPOINT_URL_ORGANIZATIONS", organization.endpoint.clone()));
+        self.env.push(("AWS_ENDPOINT_URL_CLOUDTRAIL", keys.endpoint.clone()));
+    }
+
+    /// Writes the configuration.
+    pub fn configure(&self, grace: &str, sweep: &str) {
+        let text = format!(
+            r#"
+[organization]
+id = "{org}"
+members = "organizations"
+
+[[trail]]
+name = "org"
+bucket = "{bucket}"
+region = "{REGION}"
+queue = "{queue}"
+layout = ["AWSLogs/{{org}}/{{account}}/", "AWSLogs/{{account}}/"]
+keys = "cloudtrail"
+visibility = "30s"
+
+[verify]
+grace = "{grace}"
+sweep = "{sweep}"
+{hook}
+[channel.topic]
+kind = "sns"
+topic = "{topic}"
+
+[[route]]
+to = ["hook", "topic"]
+
+[state]
+path = "state.db"
+
+[http]
+listen = "127.0.0.1:0"
+"#,
+            org = self.org,
+            bucket = self.bucket,
+            queue = self.queue,
+            hook = hook::CHANNEL,
+            topic = self.topic,
+        );
+        std::fs::write(&self.config, text).expect("a file");
     }
 
     /// Puts and removals happen to the bucket; messages are for the caller to send.
@@ -146,23 +188,21 @@ impl Cloud {
             .await;
     }
 
+    /// Ends the invisibility of what nobody holds any more; what is settled stays so.
+    pub async fn release(&self, receipts: Vec<String>) {
+        futures_util::stream::iter(receipts)
+            .for_each_concurrent(AT_ONCE, |receipt| async move {
+                let asked = self.sqs.change_message_visibility().queue_url(&self.queue).receipt_handle(receipt);
+                asked.visibility_timeout(0).send().await.ok();
+            })
+            .await;
+    }
+
     /// Visible messages and those in flight.
     pub async fn depth(&self) -> (u64, u64) {
         use QueueAttributeName::{ApproximateNumberOfMessages, ApproximateNumberOfMessagesNotVisible};
         let number = async |name| attribute(&self.sqs, &self.queue, name).await.parse().expect("a number");
         (number(ApproximateNumberOfMessages).await, number(ApproximateNumberOfMessagesNotVisible).await)
-    }
-
-    /// What the webhook was told so far; every post was signed.
-    pub fn hook(&self) -> Told {
-        let heard = self.heard.lock().expect("nobody panics with it").clone();
-        let mut told = Told::new();
-        for (key, body, signed) in heard {
-            assert!(signed, "a post with a wrong signature: {body}");
-            assert_eq!(body["key"], key.as_str(), "the body names its key, too");
-            told.entry(subject(&body)).or_default().push(key);
-        }
-        told
     }
 
     /// Empties the queue behind the topic.
@@ -178,18 +218,13 @@ impl Cloud {
                 let envelope: Value = serde_json::from_str(&message.body.unwrap_or_default()).expect("an envelope");
                 let alert: Value =
                     serde_json::from_str(envelope["Message"].as_str().unwrap_or_default()).expect("JSON");
-                told.entry(subject(&alert)).or_default().push(envelope["MessageId"].to_string());
+                told.entry(hook::subject(&alert)).or_default().push(envelope["MessageId"].to_string());
                 let receipt = message.receipt_handle.unwrap_or_default();
                 let gone = self.sqs.delete_message().queue_url(&self.inbox).receipt_handle(receipt).send().await;
                 gone.expect("a message is deleted");
             }
         }
     }
-}
-
-fn subject(alert: &Value) -> (String, String) {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    (text(&alert["finding"]["id"]), text(&alert["reason"]))
 }
 
 async fn make_queue(sqs: &aws_sdk_sqs::Client, name: &str) -> String {
@@ -210,66 +245,4 @@ fn stub_key((region, key): &(trailwarden::core::id::Region, trailwarden::seam::P
         valid_from: key.valid_from.expect("a key of the world has times"),
         valid_to: key.valid_to.expect("a key of the world has times"),
     }
-}
-
-/// Checks what a receiver is told to check, and remembers.
-fn receiver(heard: Arc<Mutex<Vec<Heard>>>) -> Stub {
-    Stub::start(move |asked| {
-        let header = |name: &str| asked.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let key = header("idempotency-key").to_owned();
-        let told =
-            (key, asked.json(), is_signed(asked, header("x-trailwarden-timestamp"), header("x-trailwarden-signature")));
-        heard.lock().expect("nobody panics with it").push(told);
-        Answer::new(204, "")
-    })
-}
-
-fn is_signed(asked: &Asked, timestamp: &str, signature: &str) -> bool {
-    let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes());
-    let signed = [timestamp.as_bytes(), b".", &asked.body].concat();
-    let said = signature.strip_prefix("v1=").and_then(|text| hex::decode(text).ok()).unwrap_or_default();
-    !timestamp.is_empty() && hmac::verify(&key, &signed, &said).is_ok()
-}
-
-fn configuration(acts: &Acts, queue: &str, topic: &str) -> String {
-    format!(
-        r#"
-[organization]
-id = "{org}"
-members = "organizations"
-
-[[trail]]
-name = "org"
-bucket = "{bucket}"
-region = "{REGION}"
-queue = "{queue}"
-layout = ["AWSLogs/{{org}}/{{account}}/", "AWSLogs/{{account}}/"]
-keys = "cloudtrail"
-visibility = "30s"
-
-[verify]
-grace = "90m"
-sweep = "5s"
-
-[channel.hook]
-kind = "webhook"
-url = {{ file = "hook-url" }}
-secret = {{ file = "hook-secret" }}
-
-[channel.topic]
-kind = "sns"
-topic = "{topic}"
-
-[[route]]
-to = ["hook", "topic"]
-
-[state]
-path = "state.db"
-
-[http]
-listen = "127.0.0.1:0"
-"#,
-        org = acts.org,
-        bucket = acts.bucket,
-    )
 }

@@ -11,8 +11,8 @@ use trailwarden::core::key::{self, ObjectKey};
 use trailwarden::core::notice::{self, Opened};
 use trailwarden::world::{GRACE, Planted};
 
-use crate::acts::Acts;
-use crate::common::warden::json;
+use super::acts::Acts;
+use super::warden::json;
 
 /// A finding that is wanted beside the planted ones: its kind, and a part of its object or detail.
 pub type Wanted = (Kind, String);
@@ -90,7 +90,8 @@ pub fn ledger(state: &Path, acts: &Acts, also: &[&str]) -> usize {
     }
     let twice: Vec<_> = rows.iter().filter(|(_, (count, ..))| *count != 1).collect();
     assert!(twice.is_empty(), "settled more than once: {twice:?}");
-    let announced = announced(acts);
+    let messages = [Acts::messages(&acts.first), Acts::messages(&acts.late)].concat();
+    let announced = announced(&acts.bucket, &messages);
     for key in &announced {
         assert!(rows.contains_key(key), "announced and not settled: {key}");
     }
@@ -129,12 +130,21 @@ pub fn ledger(state: &Path, acts: &Acts, also: &[&str]) -> usize {
 
 const ADMITTED: i64 = 0;
 
+/// What messages tell of and the ledger does not know.
+pub fn unsettled(state: &Path, acts: &Acts, messages: &[Vec<u8>]) -> Vec<String> {
+    let conn = Connection::open(state).expect("the ledger opens");
+    let mut known = conn.prepare("SELECT EXISTS (SELECT 1 FROM objects WHERE key = ?1)").expect("a query");
+    let mut keys = announced(&acts.bucket, messages);
+    keys.retain(|key| !known.query_row([key], |row| row.get::<_, bool>(0)).expect("an answer"));
+    keys
+}
+
 /// Logs and digests that messages tell of, in this bucket.
-fn announced(acts: &Acts) -> Vec<String> {
+fn announced(bucket: &str, messages: &[Vec<u8>]) -> Vec<String> {
     let mut keys = Vec::new();
-    for body in Acts::messages(&acts.first).into_iter().chain(Acts::messages(&acts.late)) {
-        let Opened::Notices { notices, .. } = notice::open(&body) else { continue };
-        let ours = notices.into_iter().filter(|notice| notice.bucket == acts.bucket);
+    for body in messages {
+        let Opened::Notices { notices, .. } = notice::open(body) else { continue };
+        let ours = notices.into_iter().filter(|notice| notice.bucket == bucket);
         keys.extend(ours.map(|notice| notice.key).filter(|key| {
             matches!(key::parse(key), ObjectKey::Log(_) | ObjectKey::Digest(_) | ObjectKey::Rejected(_))
         }));
