@@ -208,7 +208,7 @@ fn a_warden_copies_its_ledger_and_tells_when_it_cannot() {
     ground.ledger().execute("DELETE FROM deliveries WHERE kind = 0", []).expect("an edit");
     let output = verb(&ground.config, &["ledger", "snapshot"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("seals: objects has"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("seals: deliveries has"), "{}", stderr(&output));
     assert_eq!(ground.beside("snapshot-"), Vec::<PathBuf>::new());
 }
 
@@ -218,7 +218,7 @@ fn shown(ledger: &Connection) -> Vec<String> {
     for sql in [
         "SELECT 'object', key, kind, state, listed, hex(sha), records FROM objects WHERE state = 0 ORDER BY key",
         "SELECT 'digest', key, verdict, joined, disowned, hex(sha), logs FROM digests ORDER BY key",
-        "SELECT 'chain', root, region, trail, first, head, backfill FROM chains ORDER BY root, region, trail",
+        "SELECT 'chain', root, region, trail, first, head, backfill FROM chains ORDER BY root, region, trail, home, backfill",
         "SELECT 'finding', id, kind, state, severity, ifnull(note, ''), first_seen FROM findings
          WHERE kind LIKE 'log\\_%' ESCAPE '\\' OR kind LIKE 'digest\\_%' ESCAPE '\\' ORDER BY id",
     ] {
