@@ -52,7 +52,7 @@ impl Backfill {
         Self { deliveries, trail, permits: Arc::new(Semaphore::new(concurrency.max(1))) }
     }
 
-    /// Every object of the scope that the ledger does not know is settled as if it had been announced.
+    /// Every object of the scope that the ledger has not admitted is settled as if it had been announced.
     pub async fn run(&self, scope: &Scope, progress: &Arc<Progress>) -> Result<()> {
         if scope.restart && !scope.dry_run {
             let prefix = self.memory("");
@@ -86,7 +86,7 @@ impl Backfill {
         let bucket = self.trail.bucket.as_ref();
         let days = listing::dates(scope.from, scope.to);
         let mut places = Vec::new();
-        for root in listing::roots(bucket).await? {
+        for root in listing::roots(bucket, &self.trail.rules.layout).await? {
             if scope.account.is_some_and(|account| account != root.account) {
                 continue;
             }
@@ -148,7 +148,7 @@ impl Backfill {
                 let (mut new, mut known) = (Vec::new(), 0);
                 for object in listed {
                     let rows = objects::versions(conn, source, &object.key)?;
-                    if rows.iter().any(|row| row.state != objects::State::Absent as i64) {
+                    if rows.iter().any(objects::Known::is_admitted) {
                         known += 1;
                     } else {
                         new.push(object);

@@ -3,7 +3,7 @@
 mod wellness;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -21,7 +21,7 @@ use crate::health::{Health, Pulse};
 use crate::http;
 use crate::ingest::Ingest;
 use crate::snapshot;
-use crate::store::{Store, findings, journal};
+use crate::store::{Store, Tx, findings, journal};
 use crate::trail::Trail;
 use crate::verify::{Fold, Reconcile, Scrub, Sweep};
 use crate::wiring::{self, Works};
@@ -42,6 +42,12 @@ const FULL_HOUSE: Duration = Duration::from_secs(10);
 const ANNOUNCED: SignedDuration = SignedDuration::from_mins(15);
 /// How long a stop waits for messages in flight; well inside systemd's TimeoutStopSec.
 const STOP: Duration = Duration::from_secs(25);
+/// And how long for channels to take what is due.
+const LAST_ALERTS: Duration = Duration::from_secs(15);
+/// The longest that a channel may take for one alert; a webhook's own limit is five minutes.
+const SENDING: Duration = Duration::from_secs(600);
+/// How often heartbeat and backlog are looked at.
+const TENDING: Duration = Duration::from_secs(15);
 
 /// What a drain left behind.
 #[derive(Debug, Clone, Copy, Default)]
@@ -58,9 +64,8 @@ struct Daemon {
     path: PathBuf,
     health: Arc<Health>,
     ingests: Vec<Arc<Ingest>>,
-    sweep: Sweep,
     /// Replaced as a whole by a reload.
-    alerts: Mutex<Arc<Alerts>>,
+    alerts: watch::Sender<Arc<Alerts>>,
 }
 
 /// What a running warden is told from outside.
@@ -92,9 +97,11 @@ pub async fn watch(config: Config, path: &Path, works: Works, told: mpsc::Receiv
     let _ = stop.send(true);
     if outcome.is_ok() {
         daemon.settle_in_flight().await;
-        daemon.current_alerts().pump().await?;
     }
-    loops.abort_all();
+    loops.shutdown().await;
+    if outcome.is_ok() {
+        daemon.last_alerts().await?;
+    }
     let journal = daemon.journal_head().await;
     tracing::info!(journal, "stopped");
     outcome
@@ -126,14 +133,27 @@ pub async fn drain(config: Config, path: &Path, env: &Env) -> Result<Drained> {
     }
     for trail in &daemon.works.trails {
         // What the first sweep repairs may be what another chain waited for.
-        daemon.sweep.run(trail).await?;
-        daemon.sweep.run(trail).await?;
+        let sweep = Sweep::new(daemon.works.deliveries.clone());
+        sweep.run(trail).await?;
+        sweep.run(trail).await?;
     }
     let alerts = daemon.current_alerts();
-    while alerts.pump().await? > 0 {}
+    while alerts.pump().await? {}
+    alerts.forget().await?;
     let now = env.now();
-    let (unsent, _) = daemon.works.store.read(move |conn| crate::store::outbox::pending(conn, now)).await?;
+    let unsent = daemon.works.store.read(move |conn| crate::store::outbox::pending(conn, now)).await?;
     Ok(Drained { deferred: daemon.ingests.iter().map(|ingest| ingest.deferred()).sum(), unsent })
+}
+
+/// A loop goes on when the ledger was busy.
+fn unless_fatal(outcome: Result<()>) -> Result<()> {
+    outcome.or_else(|error| {
+        if error.is_fatal() {
+            return Err(error);
+        }
+        tracing::warn!(error = %error, "not written");
+        Ok(())
+    })
 }
 
 /// Receives until the queue has nothing more to give.
@@ -166,19 +186,11 @@ impl Daemon {
             .collect();
         let health = Arc::<Health>::default();
         works.alerts.attach(&health);
-        Self {
-            alerts: Mutex::new(works.alerts.clone()),
-            sweep: Sweep::new(works.deliveries.clone()),
-            health,
-            path: path.to_owned(),
-            works,
-            config,
-            ingests,
-        }
+        Self { alerts: watch::Sender::new(works.alerts.clone()), health, path: path.to_owned(), works, config, ingests }
     }
 
     fn current_alerts(&self) -> Arc<Alerts> {
-        self.alerts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.alerts.borrow().clone()
     }
 
     /// Every loop ends with the reason why the warden must stop; none of them ever ends well.
@@ -275,8 +287,8 @@ impl Daemon {
         match wiring::alerts(&config, &self.works.store, &self.works.metrics).await {
             Ok(alerts) => {
                 alerts.attach(&self.health);
-                *self.alerts.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(alerts);
                 self.works.store.set_routes(config.routes.clone());
+                self.alerts.send_replace(Arc::new(alerts));
                 let rest =
                     Config { routes: self.config.routes.clone(), channels: self.config.channels.clone(), ..config };
                 let restart = rest != Config { warnings: rest.warnings.clone(), ..self.config.clone() };
@@ -366,18 +378,16 @@ impl Daemon {
         let refused = error.code.as_deref().is_some_and(|code| CREDENTIALS.contains(&code));
         let kind = if refused { Kind::CredentialsFailing } else { Kind::QueueStalled };
         let finding = Finding::new(kind, trail.name.clone(), format!("trail {}: {error}", trail.name));
-        self.works.store.write(move |tx| findings::hold(tx, &finding)).await.map(|_| ())
+        unless_fatal(self.works.store.write(move |tx| findings::hold(tx, &finding)).await.map(|_| ()))
     }
 
     async fn queue_answers(&self, trail: &Trail) -> Result<()> {
         let name = trail.name.clone();
-        self.works
-            .store
-            .write(move |tx| {
-                findings::resolve(tx, Kind::QueueStalled, &name)?;
-                findings::resolve(tx, Kind::CredentialsFailing, &name).map(|_| ())
-            })
-            .await
+        let answers = move |tx: &Tx<'_>| {
+            findings::resolve(tx, Kind::QueueStalled, &name)?;
+            findings::resolve(tx, Kind::CredentialsFailing, &name).map(|_| ())
+        };
+        unless_fatal(self.works.store.write(answers).await)
     }
 
     async fn sweep(&self, trail: &Trail) -> Result<()> {
@@ -411,9 +421,17 @@ impl Daemon {
         loop {
             scrub.pulse.rest(SLICE).await;
             let source = trail.id;
-            let stored = self.works.store.read(move |conn| crate::store::objects::stored_bytes(conn, source)).await?;
+            let stored = self.works.store.read(move |conn| crate::store::objects::stored_bytes(conn, source)).await;
+            let stored = match stored {
+                Ok(stored) => stored,
+                Err(error) if error.is_fatal() => return Err(error),
+                Err(error) => {
+                    tracing::warn!(trail = trail.name, error = %error, "scrub put off");
+                    continue;
+                }
+            };
             let fair = stored.saturating_mul(SLICE.as_secs()) / every.as_secs().max(1);
-            let budget = fair.clamp(1 << 16, self.config.verify.scrub_limit.saturating_mul(SLICE.as_secs()));
+            let budget = fair.max(1 << 16).min(self.config.verify.scrub_limit.saturating_mul(SLICE.as_secs()));
             match scrub.run(trail, budget).await {
                 Ok(_) => scrub.pulse.worked(),
                 Err(error) if error.is_fatal() => return Err(error),
@@ -475,11 +493,15 @@ impl Daemon {
         let (store, name) = (&self.works.store, self.config.name.as_str());
         snapshot::clear(&self.config.state);
         loop {
-            tokio::time::sleep(snapshot::wait(store, to.every).await?).await;
-            let taken = async { wiring::snapshots(name, to, Some(to.keep), store).await?.take().await };
+            let taken = async {
+                tokio::time::sleep(snapshot::wait(store, to.every).await?).await;
+                wiring::snapshots(name, to, Some(to.keep), store).await?.take().await
+            };
             if let Err(error) = taken.await {
-                snapshot::tell(store, name, &error).await?;
-                tokio::time::sleep(AGAIN.min(to.every)).await;
+                match snapshot::tell(store, name, &error).await {
+                    Err(error) if error.is_fatal() => return Err(error),
+                    _ => tokio::time::sleep(AGAIN.min(to.every)).await,
+                }
             }
         }
     }
@@ -489,18 +511,84 @@ impl Daemon {
         self.works.store.read(journal::head).await.map_or_else(|error| error.to_string(), |head| head.to_string())
     }
 
-    async fn send_alerts(&self) -> Result<()> {
+    /// One loop for each channel, so that none keeps another waiting; all anew after a reload.
+    async fn send_alerts(self: Arc<Self>) -> Result<()> {
+        let mut current = self.alerts.subscribe();
         loop {
-            let alerts = self.current_alerts();
-            match alerts.pump().await {
-                Ok(_) => match alerts.late() {
+            let alerts = current.borrow_and_update().clone();
+            let mut channels = JoinSet::new();
+            for name in alerts.names() {
+                self.health.expect(&format!("channel {name}"), SENDING);
+                let (this, alerts, name) = (self.clone(), alerts.clone(), name.clone());
+                channels.spawn(async move { this.send_to(&alerts, &name).await });
+            }
+            let ended = tokio::select! {
+                biased;
+                Ok(()) = current.changed() => None,
+                ended = self.tend_alerts(&alerts) => Some(ended),
+                Some(ended) = channels.join_next() => {
+                    Some(ended.unwrap_or_else(|error| Err(Error::fatal("daemon", error))))
+                }
+            };
+            if let Some(ended) = ended {
+                return ended;
+            }
+            channels.shutdown().await;
+            alerts.names().for_each(|name| self.health.forget(&format!("channel {name}")));
+        }
+    }
+
+    async fn send_to(&self, alerts: &Alerts, name: &str) -> Result<()> {
+        let Some(mut outlet) = alerts.outlet(name) else { return std::future::pending().await };
+        let name = format!("channel {name}");
+        loop {
+            let more = match outlet.turn().await {
+                Ok(more) => {
+                    self.health.worked(&name);
+                    more
+                }
+                Err(error) if error.is_fatal() => return Err(error),
+                Err(error) => {
+                    self.health.failed(&name, &error);
+                    false
+                }
+            };
+            if !more {
+                outlet.wait().await;
+            }
+        }
+    }
+
+    async fn tend_alerts(&self, alerts: &Alerts) -> Result<()> {
+        const DAY: Duration = Duration::from_secs(86_400);
+        let mut forgot: Option<tokio::time::Instant> = None;
+        loop {
+            let mut tended = alerts.tend().await;
+            if tended.is_ok() && forgot.is_none_or(|at| at.elapsed() >= DAY) {
+                tended = alerts.forget().await;
+                forgot = Some(tokio::time::Instant::now());
+            }
+            match tended {
+                Ok(()) => match alerts.late() {
                     Some(why) => self.health.failed("alerts", why),
                     None => self.health.worked("alerts"),
                 },
                 Err(error) if error.is_fatal() => return Err(error),
                 Err(error) => self.health.failed("alerts", &error),
             }
-            alerts.wait().await;
+            tokio::time::sleep(TENDING).await;
+        }
+    }
+
+    /// What became due until the end; whatever no channel takes shortly is the next start's.
+    async fn last_alerts(&self) -> Result<()> {
+        let alerts = self.current_alerts();
+        match tokio::time::timeout(LAST_ALERTS, alerts.pump()).await {
+            Ok(sent) => sent.map(|_| ()),
+            Err(_) => {
+                tracing::warn!("some alerts were not taken in time; they are sent after the next start");
+                Ok(())
+            }
         }
     }
 }

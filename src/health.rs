@@ -42,6 +42,11 @@ impl Health {
         self.loops.lock().unwrap_or_else(PoisonError::into_inner).insert(name.into(), beat);
     }
 
+    /// A loop that is no more is not waited for.
+    pub fn forget(&self, name: &str) {
+        self.loops.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+
     /// The handle with which a loop that was announced reports.
     pub fn pulse(self: &Arc<Self>, name: &str) -> Pulse {
         Pulse(Some((self.clone(), name.into())))

@@ -1,20 +1,31 @@
 //! Pruned listings of a trail bucket: by account, kind, region and day, never the whole.
 
+use std::collections::BTreeSet;
+
 use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan, tz::TimeZone};
 
+use crate::core::admit::Layout;
 use crate::core::id::{AccountId, OrgId, Region};
 use crate::core::key::Root;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::seam::{Bucket, Listed};
 
 /// How deep a prefix may be, and how many folders are looked at on the way to `AWSLogs/`.
 const DEEPEST: usize = 6;
 const MOST_FOLDERS: usize = 2_000;
 
-/// The accounts' places in a bucket, found by delimiter listings down to `AWSLogs/[org/]account/`.
-pub async fn roots(bucket: &dyn Bucket) -> Result<Vec<Root>> {
+/// The accounts' places in a bucket: all of them, or an error. Where a layout says in which folders, only those are looked at;
+/// else they are found by delimiter listings down to `AWSLogs/[org/]account/`.
+pub async fn roots(bucket: &dyn Bucket, layout: &[Layout]) -> Result<Vec<Root>> {
     let mut roots = Vec::new();
+    for prefix in layout.iter().map(|layout| layout.prefix.as_str()).collect::<BTreeSet<_>>() {
+        let folder = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
+        accounts(bucket, &folder, &format!("{folder}AWSLogs/"), &mut roots).await?;
+    }
+    if !layout.is_empty() {
+        return Ok(roots);
+    }
     let mut level = vec![String::new()];
     let mut looked = 0;
     for _ in 0..=DEEPEST {
@@ -22,7 +33,10 @@ pub async fn roots(bucket: &dyn Bucket) -> Result<Vec<Root>> {
         for folder in level {
             looked += 1;
             if looked > MOST_FOLDERS {
-                return Ok(roots);
+                let text = format!(
+                    "more than {MOST_FOLDERS} folders lie on the way to `AWSLogs/`: name its place as `layout`"
+                );
+                return Err(Error::permanent("list", text));
             }
             for child in bucket.folders(&folder).await? {
                 if name(&child) == "AWSLogs" {

@@ -1,7 +1,7 @@
 //! Digest-signing keys, from CloudTrail's ListPublicKeys.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
@@ -23,7 +23,8 @@ const AFTER: SignedDuration = SignedDuration::from_hours(2);
 /// A key lives about a month, so this is more than any range of time holds.
 const MOST_PAGES: usize = 1_000;
 
-/// Keys belong to a region: each is asked for in the region of the digest, by a client made at the first question.
+/// Keys belong to a region: each is asked for in the region of the digest, by a client that is kept once it was answered: whoever
+/// writes to the bucket can make regions up.
 #[derive(Debug)]
 pub struct PublicKeys {
     config: SdkConfig,
@@ -35,13 +36,16 @@ impl PublicKeys {
         Self { config, clients: Mutex::default() }
     }
 
+    fn clients(&self) -> MutexGuard<'_, HashMap<Region, Client>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn client(&self, region: &Region) -> Client {
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        let made = clients.entry(region.clone()).or_insert_with(|| {
+        let made = self.clients().get(region).cloned();
+        made.unwrap_or_else(|| {
             let region = SdkRegion::new(region.as_str().to_owned());
             Client::from_conf(Builder::from(&self.config).region(region).build())
-        });
-        made.clone()
+        })
     }
 }
 
@@ -68,6 +72,7 @@ impl Keys for PublicKeys {
             keys.extend(answer.public_key_list.unwrap_or_default().into_iter().filter_map(key));
             token = answer.next_token;
             if token.is_none() {
+                self.clients().entry(region.clone()).or_insert(client);
                 return Ok(keys);
             }
         }

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 
 use crate::cmd::{Context, Exit, Failure, Outcome, print, print_json, style};
-use crate::core::finding::{Held, Kind, Severity};
+use crate::core::finding::{Held, Kind, Severity, State, short};
 use crate::core::printable;
 use crate::env::Env;
 use crate::store::{self, Store, findings};
@@ -81,10 +81,9 @@ pub fn table(context: &Context, all: &[Held]) -> String {
                 .into_iter()
                 .flatten()
                 .collect();
-        let state =
-            if held.state == crate::core::finding::State::Open { String::new() } else { format!("  [{}]", held.state) };
+        let state = if held.state == State::Open { String::new() } else { format!("  [{}]", held.state) };
         let severity = context.paint(color, format!("{:<8}", held.severity.name()));
-        text.push_str(&format!("{} {severity} {:<24} {}{state}\n", held.id, held.kind.name(), place.join(" ")));
+        text.push_str(&format!("{} {severity} {:<24} {}{state}\n", short(&held.id), held.kind.name(), place.join(" ")));
         text.push_str(&format!("             {}\n", context.paint(style::DIM, printable(&held.detail, 300))));
     }
     text
@@ -152,7 +151,7 @@ async fn acknowledge(context: &Context, id: String, note: String) -> Outcome {
     let id = held.id.clone();
     let done = store.write(move |tx| findings::acknowledge(tx, &id, &note)).await?;
     let said = if done { "acknowledged" } else { "was not open: nothing changed" };
-    print(&format!("{} {said}\n", held.id))?;
+    print(&format!("{} {said}\n", short(&held.id)))?;
     Ok(Exit::Done)
 }
 

@@ -4,7 +4,7 @@ use clap::Subcommand;
 
 use crate::cmd::{Context, Exit, Failure, Outcome, print, print_json};
 use crate::config::Config;
-use crate::core::finding::Kind;
+use crate::core::finding::{Kind, short};
 use crate::core::notice::{self, Opened};
 use crate::core::printable;
 use crate::env::Env;
@@ -47,7 +47,7 @@ pub async fn run(context: &Context, args: Args) -> Outcome {
                     .map(|row| {
                         format!(
                             "{} {} {} attempts={} {}\n",
-                            row.id,
+                            short(&row.id),
                             row.last_seen,
                             row.source,
                             row.attempts,
@@ -73,7 +73,12 @@ pub async fn run(context: &Context, args: Args) -> Outcome {
 async fn find(config: &Config, id: String) -> Result<Quarantined, Failure> {
     let wanted = id.clone();
     let rows = store::peek(&config.state, move |conn| lists::quarantined(conn, Some(&wanted))).await?;
-    rows.into_iter().next().ok_or_else(|| Failure::Usage(format!("nothing with the id `{id}` in quarantine")))
+    match <[Quarantined; 1]>::try_from(rows) {
+        Ok([row]) => Ok(row),
+        Err(_) => {
+            Err(Failure::Usage(format!("nothing with the id `{id}` in quarantine (or more than one that begins so)")))
+        }
+    }
 }
 
 fn show(row: &Quarantined, json: bool) -> Result<(), Failure> {

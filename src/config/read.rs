@@ -16,6 +16,8 @@ use crate::core::printable;
 
 pub(super) type Read<T> = Result<T, ConfigError>;
 
+/// Bytes a second: a scrub reads a piece at a time, and less than this in a minute is none.
+const LEAST_SCRUB: u64 = 2 << 10;
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -235,7 +237,7 @@ impl Reader<'_> {
             grace,
             sweep: self.duration(&raw.sweep, usual.sweep, SECOND, HOUR)?,
             scrub: or_off(&raw.scrub, usual.scrub)?,
-            scrub_limit: self.size(&raw.scrub_limit, usual.scrub_limit, 1 << 10)?,
+            scrub_limit: self.size(&raw.scrub_limit, usual.scrub_limit, LEAST_SCRUB)?,
             unlisted_after: self.duration(&raw.unlisted_after, grace, MINUTE, YEARS)?,
             reconcile: or_off(&raw.reconcile, usual.reconcile)?,
             reconcile_window: self.duration(&raw.reconcile_window, usual.reconcile_window, DAY, YEARS)?,

@@ -162,6 +162,7 @@ fn values_are_bounded() {
         ("[limits]\nobject = \"65MiB\"\n", "never be read"),
         ("[limits]\nbytes = \"32MiB\"\n", "never be read"),
         ("[limits]\ninflated = \"1KiB\"\n", "too small"),
+        ("[verify]\nscrub_limit = \"1KiB\"\n", "too small"),
         ("[limits]\nbytes = 64\n", "expected a string"),
         ("[verify]\ngrace = \"1s\"\n", "too short"),
         ("[verify]\nsweep = \"2h\"\n", "too long"),

@@ -1,5 +1,6 @@
 //! notice + members + layout → admit, refuse with a reason, ignore, or unsure of the account. Pure; members are passed in.
 
+use jiff::tz::Offset;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::core::finding::{Finding, Kind, Severity};
@@ -121,6 +122,12 @@ pub fn judge(
     let evidence = match key::parse(&notice.key) {
         ObjectKey::Log(key) => Evidence::Log(key),
         ObjectKey::Digest(key) => Evidence::Digest(key),
+        ObjectKey::Marker(account)
+            if matches!(notice.event, Event::Created(_)) && notice.size.is_some_and(|size| size > 0) =>
+        {
+            let fault = account.map_or(KeyFault::Outside, |_| KeyFault::BadName("a folder marker is empty"));
+            return Verdict::Refuse(unexpected(notice, &fault));
+        }
         ObjectKey::Marker(_) => return Verdict::Ignore("marker"),
         ObjectKey::OtherService(_) => return Verdict::Ignore("other_service"),
         ObjectKey::Rejected(_) if matches!(notice.event, Event::Removed { .. }) => {
@@ -139,7 +146,8 @@ pub fn judge(
     match membership(account) {
         Membership::Member => {}
         Membership::Departed(last) if evidence.time() <= last + rules.departed_grace => {}
-        Membership::Unknown if !final_answer => return Verdict::Unsure(account),
+        // It may have joined, or come back.
+        _ if !final_answer => return Verdict::Unsure(account),
         Membership::Unknown => return Verdict::Refuse(foreign(notice, account, "is not a member of the organization")),
         Membership::Departed(last) => {
             return Verdict::Refuse(foreign(notice, account, &format!("left the organization about {last}")));
@@ -230,7 +238,9 @@ fn unusual(notice: &Notice, rules: &Rules, evidence: &Evidence) -> Option<(bool,
         evidence,
         format!("the notice says that `{shown}` wrote it, not CloudTrail"),
     );
-    finding.subject = format!("{}/{shown}", notice.bucket);
+    // One a day: a writer who was told of once is not free to go on, and a pattern that is amiss is no flood.
+    let day = Offset::UTC.to_datetime(notice.time.unwrap_or(evidence.time())).date();
+    finding.subject = format!("{}/{shown}/{day}", notice.bucket);
     Some((false, finding.severity(Severity::Medium)))
 }
 
@@ -310,6 +320,13 @@ mod tests {
     }
 
     #[test]
+    fn a_departed_account_may_have_come_back() {
+        let departed = |_| Membership::Departed("2026-02-20T00:00:00Z".parse().unwrap());
+        let verdict = judge(&notice(LOG), &rules(), departed, false);
+        assert_eq!(verdict, Verdict::Unsure(AccountId::parse("111122223333").unwrap()));
+    }
+
+    #[test]
     fn late_files_of_a_departed_account_are_accepted_for_the_grace() {
         let left = |text: &str| Membership::Departed(text.parse().unwrap());
         assert_eq!(kind_of(&notice(LOG), left("2026-02-27T00:00:00Z")), None);
@@ -343,6 +360,37 @@ mod tests {
         );
         odd.writer = Some("AWS:AROAEXAMPLE:regionalDeliverySession".into());
         assert_eq!(kind_of(&odd, Membership::Member), None);
+    }
+
+    #[test]
+    fn an_odd_writer_is_told_of_once_a_day() {
+        let subject = |time: &str| {
+            let writer = Some("444455556666".into());
+            let odd = Notice { writer, time: Some(time.parse().unwrap()), ..notice(LOG) };
+            match judge(&odd, &rules(), |_| Membership::Member, true) {
+                Verdict::Admit(_, Some(finding)) => finding.subject,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(subject("2026-03-01T22:13:00Z"), subject("2026-03-01T23:13:00Z"));
+        assert_ne!(subject("2026-03-01T22:13:00Z"), subject("2026-03-02T22:13:00Z"));
+    }
+
+    #[test]
+    fn a_folder_marker_is_empty() {
+        for (key, size, ignored) in [
+            ("AWSLogs/o-a1b2c3d4e5/111122223333/CloudTrail/", None, true),
+            ("AWSLogs/o-a1b2c3d4e5/111122223333/CloudTrail/", Some(0), true),
+            ("AWSLogs/o-a1b2c3d4e5/111122223333/CloudTrail/", Some(1), false),
+            ("elsewhere/", Some(1), false),
+        ] {
+            let notice = Notice { size, ..notice(key) };
+            assert_eq!(
+                kind_of(&notice, Membership::Member),
+                (!ignored).then_some(Kind::KeyUnexpected),
+                "{key} {size:?}"
+            );
+        }
     }
 
     #[test]

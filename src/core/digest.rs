@@ -2,20 +2,25 @@
 //! custom implementations of integrity validation).
 
 use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
 use crate::core::finding::Kind;
 use crate::core::gzip::{self, BadGzip, Caps};
 use crate::core::id::{AccountId, Sha256};
-use crate::core::key::DigestKey;
-use crate::core::printable;
+use crate::core::key::{self, DigestKey, ObjectKey};
+use crate::core::{is_plausible, printable};
 
 /// The only signature algorithm that CloudTrail documents.
 pub const SIGNATURE_ALGORITHM: &str = "SHA256withRSA";
 /// The only hash algorithm that CloudTrail documents.
 pub const HASH_ALGORITHM: &str = "SHA-256";
+
+/// How far from its own end the logs may lie that a digest without proof speaks for.
+const CLAIMED: SignedDuration = SignedDuration::from_hours(48);
+/// Logs that a digest without proof speaks for; an hour of an account and region has fewer.
+const MOST_CLAIMS: usize = 50_000;
 
 /// The contents of a digest file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,8 +111,9 @@ impl Digest {
     pub fn parse(bytes: &[u8]) -> Result<Self, BadDigest> {
         let written: Written =
             serde_json::from_slice(bytes).map_err(|error| BadDigest::Json(printable(&error.to_string(), 200)))?;
-        let time = |field, text: &str| {
-            text.parse::<Timestamp>().map_err(|_| BadDigest::Field { field, problem: "not a time" })
+        let time = |field, text: &str| -> Result<Timestamp, BadDigest> {
+            let time = text.parse().ok().filter(|time| is_plausible(*time));
+            time.ok_or(BadDigest::Field { field, problem: "not a time of this age" })
         };
         let start = time("digestStartTime", &written.digest_start_time)?;
         let end = time("digestEndTime", &written.digest_end_time)?;
@@ -297,6 +303,9 @@ impl Examined {
         }
         if place.parsed.backfill {
             match metadata.get(metadata::BACKFILL_GENERATION).and_then(|text| text.parse().ok()) {
+                Some(time) if !is_plausible(time) => self
+                    .faults
+                    .push((Kind::DigestMalformed, "a backfill digest generated in no year of CloudTrail's".into())),
                 Some(time) => self.key_time = time,
                 None => self
                     .faults
@@ -345,13 +354,24 @@ impl Examined {
     }
 
     /// The logs of a digest that proves nothing although its signature was not refuted: its key is not known, its metadata
-    /// is incomplete, it lies elsewhere. Whether CloudTrail delivered them stays open.
-    pub fn claims(&self) -> &[ListedLog] {
+    /// is incomplete, it lies elsewhere. Whether CloudTrail delivered them stays open. As anybody may have written it, it
+    /// speaks of its own account, region and days only, and not without end.
+    pub fn claims<'s>(&'s self, key: &'s DigestKey) -> impl Iterator<Item = &'s str> {
         let refuted = self.faults.iter().any(|(kind, _)| *kind == Kind::DigestSignatureInvalid);
-        match &self.digest {
-            Some(digest) if !refuted && !self.is_signed() => &digest.logs,
-            _ => &[],
+        let open = self.digest.as_ref().filter(|_| !refuted && !self.is_signed());
+        let listed = open.into_iter().flat_map(|digest| &digest.logs).map(|log| log.key.as_str());
+        listed.filter(|log| may_list(key, log)).take(MOST_CLAIMS)
+    }
+}
+
+fn may_list(digest: &DigestKey, log: &str) -> bool {
+    match key::parse(log) {
+        ObjectKey::Log(log) => {
+            log.root == digest.root
+                && log.region == digest.region
+                && log.delivered.duration_since(digest.end).abs() <= CLAIMED
         }
+        _ => false,
     }
 }
 
@@ -372,6 +392,49 @@ mod tests {
         let starting = Digest::parse(digest_json("\"previousDigestSignature\":null,").as_bytes()).unwrap();
         assert_eq!(starting.previous, None);
         assert!(Digest::parse(digest_json("").as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_time_that_bears_no_arithmetic_is_no_digests() {
+        let good = digest_json("\"previousDigestSignature\":null,");
+        for (time, far) in
+            [("2026-03-01T22:07:13Z", "-009999-01-02T01:59:59Z"), ("2026-03-01T23:07:13Z", "9999-12-30T21:59:59Z")]
+        {
+            let error = Digest::parse(good.replace(time, far).as_bytes()).unwrap_err();
+            assert!(matches!(error, BadDigest::Field { problem: "not a time of this age", .. }), "{far}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_digest_without_proof_speaks_for_its_own_place_and_days_only() {
+        let log = "AWSLogs/111122223333/CloudTrail/eu-west-1/2026/03/01/111122223333_CloudTrail_eu-west-1_20260301T2212Z_Ab3dEf6hIj9kLm2n.json.gz";
+        let place = "AWSLogs/111122223333/CloudTrail-Digest/eu-west-1/2026/03/01/111122223333_CloudTrail-Digest_eu-west-1_org-main_us-east-1_20260301T230713Z.json.gz";
+        let ObjectKey::Digest(parsed) = key::parse(place) else { panic!("no digest's key") };
+        let others = [
+            log.replace("111122223333", "444455556666"),
+            log.replace("eu-west-1", "us-east-1"),
+            log.replace("2026/03/01", "2026/03/04").replace("20260301", "20260304"),
+            format!("p/{log}"),
+            "no log".to_owned(),
+        ];
+        let all = others.iter().map(String::as_str).chain(std::iter::repeat_n(log, MOST_CLAIMS + 1));
+        let listed: Vec<String> = all
+            .map(|log| {
+                format!(
+                    r#"{{"s3Bucket":"b","s3Object":"{log}","hashValue":"{}","hashAlgorithm":"SHA-256"}}"#,
+                    Sha256::of(b"")
+                )
+            })
+            .collect();
+        let text = digest_json("\"previousDigestSignature\":null,")
+            .replace("\"logFiles\":[]", &format!("\"logFiles\":[{}]", listed.join(",")))
+            .replace("\"k\"", &format!("\"{place}\""));
+        let place = Place { bucket: None, key: place, parsed: &parsed, has_metadata: false };
+        let examined = Examined::open(&place, &gzip::deflate(text.as_bytes()), &BTreeMap::new(), Caps::default());
+        assert_eq!(examined.faults, []);
+        let claims: Vec<&str> = examined.claims(&parsed).collect();
+        assert_eq!(claims.len(), MOST_CLAIMS);
+        assert!(claims.iter().all(|claim| *claim == log));
     }
 
     #[test]

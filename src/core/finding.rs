@@ -140,6 +140,10 @@ kinds! {
         "a log file that no digest lists"
         "The hour's digests have arrived and none names this file: CloudTrail did not deliver it, or a trail without validation shares the place."
         "Treat its records as forged. If a trail without validation delivers here, declare it (`validation = \"some\"`)."
+    LogUnproven "log_unproven" Integrity High
+        "log files that no digest will ever list"
+        "Logs lie at a place and time for which there is no chain of digests, or whose digests never came. Whoever may write to the bucket may have put them there: they are neither proven nor refuted."
+        "Prove the day with `trailwarden verify`; take older history in with `trailwarden backfill`. If no trail with validation delivers there, treat the records as forged."
     LogMalformed "log_malformed" Integrity High
         "a log file cannot be read"
         "Truncated or damaged gzip, no JSON, or no `Records`. CloudTrail does not write such files."
@@ -190,7 +194,7 @@ kinds! {
         "Check the trail's regions, an AWS outage in the region, and the service control policies."
     AccountUncovered "account_uncovered" Delivery High
         "a member account that never delivered"
-        "The organization lists an active account of which no log or digest has been seen."
+        "The organization lists an active account of which no proven digest has been seen."
         "Check that the organization trail covers it, and that it is not excluded by an opt-in home region."
     MessageUnintelligible "message_unintelligible" Ingest Medium
         "a message that could not be understood"
@@ -218,7 +222,7 @@ kinds! {
         "Look at the file; a digest tells whether CloudTrail wrote it."
     ChannelFailing "channel_failing" Operation High
         "an alert channel refuses alerts"
-        "A channel failed permanently. Its alerts are told through the other channels."
+        "A channel refused an alert. What it refuses is told through the other channels, and tried again for a week."
         "Fix its address or credentials, then `trailwarden channel test NAME`."
     QueueStalled "queue_stalled" Operation High
         "the notification queue does not answer"
@@ -359,14 +363,15 @@ impl Finding {
     }
 }
 
-/// What makes two raisings the same finding: the kind and the subject. Twelve hexadecimal digits.
+/// What makes two raisings the same finding: the kind and the subject. 32 hexadecimal digits: whoever chooses a subject
+/// finds none that is taken for another's.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Fingerprint(String);
 
 impl Fingerprint {
     pub fn of(kind: Kind, subject: &str) -> Self {
         let hash = Sha256::of(format!("{}\n{subject}", kind.name()).as_bytes());
-        Self(hex::encode(&hash.0[..6]))
+        Self(hex::encode(&hash.0[..16]))
     }
 
     pub fn as_str(&self) -> &str {
@@ -378,6 +383,11 @@ impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// As much of an id as people are shown: the beginning of one is enough to ask for it.
+pub fn short(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
 }
 
 /// A finding as the ledger holds it, and as `findings list --json` prints it.
@@ -429,6 +439,20 @@ pub struct Alert {
     /// Where the ledger's journal stood when this was said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ledger: Option<Head>,
+    /// In a flood: what is told with it, and not on its own.
+    pub more: Option<More>,
+}
+
+/// Findings of one kind that one alert tells of besides its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct More {
+    pub count: u64,
+    /// Of which accounts, most of them first, as far as they are named.
+    pub accounts: Vec<AccountId>,
+}
+
+impl More {
+    pub const NAMED: usize = 20;
 }
 
 impl Alert {
@@ -442,6 +466,7 @@ impl Alert {
             action: kind.action(),
             warden: warden.into(),
             ledger: None,
+            more: None,
         }
     }
 
@@ -451,7 +476,7 @@ impl Alert {
         self
     }
 
-    /// One line: `critical digest_missing 111122223333 eu-west-1: …`.
+    /// One line: `critical digest_missing 111122223333 eu-west-1: …`; in a flood with `(and 12 more, of 111122223333)`.
     pub fn headline(&self) -> String {
         let finding = &self.finding;
         let mut line = format!("{} {}", finding.severity, finding.kind);
@@ -460,6 +485,11 @@ impl Alert {
         }
         if let Some(region) = &finding.region {
             line.push_str(&format!(" {region}"));
+        }
+        if let Some(more) = &self.more {
+            let accounts: Vec<&str> = more.accounts.iter().map(AccountId::as_str).collect();
+            let of = if accounts.is_empty() { String::new() } else { format!(", of {}", accounts.join(", ")) };
+            line.push_str(&format!(" (and {} more{of})", more.count));
         }
         format!("{line}: {}", finding.detail)
     }
@@ -487,5 +517,7 @@ mod tests {
         let again = Finding::of_object(Kind::LogModified, "b", "k", "another detail");
         assert_eq!(one.fingerprint(), again.fingerprint());
         assert_ne!(one.fingerprint(), Finding::of_object(Kind::LogMissing, "b", "k", "x").fingerprint());
+        // 128 bits of SHA-256("log_modified\nb/k").
+        assert_eq!(one.fingerprint().as_str(), "7fb90462c0cbbe9cda33be7082b1bb99");
     }
 }

@@ -5,7 +5,7 @@ use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::Offset;
 
 use crate::core::id::{AccountId, OrgId, Region};
-use crate::core::printable;
+use crate::core::{YEARS, printable};
 
 /// What kind of records a log file holds; named after its folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -393,6 +393,9 @@ fn at(date: Date, time: Time) -> Option<Timestamp> {
 }
 
 fn calendar(year: i16, month: i16, day: i16) -> Option<Date> {
+    if !YEARS.contains(&year) {
+        return None;
+    }
     Date::new(year, i8::try_from(month).ok()?, i8::try_from(day).ok()?).ok()
 }
 
@@ -427,6 +430,17 @@ mod tests {
         match parse(key) {
             ObjectKey::Log(log) => log,
             other => panic!("{key} is {other:?}"),
+        }
+    }
+
+    #[test]
+    fn years_without_cloudtrail_are_no_dates() {
+        for (year, accepted) in [("2012", false), ("2013", true), ("2199", true), ("2200", false), ("9999", false)] {
+            for key in [LOG, DIGEST] {
+                let judged = parse(&key.replace("2026", year));
+                let refused = matches!(judged, ObjectKey::Rejected(KeyFault::BadDate(_)));
+                assert_eq!(refused, !accepted, "{judged:?}");
+            }
         }
     }
 
@@ -562,8 +576,8 @@ mod tests {
         }
     }
 
-    /// Years 1 to 9998, in whole minutes.
-    const MINUTES: std::ops::Range<i64> = -1_035_000_000..4_222_000_000;
+    /// The years of [`YEARS`], in whole minutes.
+    const MINUTES: std::ops::Range<i64> = 22_616_640..120_968_640;
 
     proptest! {
         #[test]

@@ -13,6 +13,14 @@ pub mod notice;
 pub mod record;
 pub mod route;
 
+/// Years in which CloudTrail can have written anything: it began in the first. A time far from every clock is a lie, and would
+/// not bear an hour to be added to it.
+pub const YEARS: std::ops::RangeInclusive<i16> = 2013..=2199;
+
+pub fn is_plausible(time: jiff::Timestamp) -> bool {
+    YEARS.contains(&jiff::tz::Offset::UTC.to_datetime(time).year())
+}
+
 /// Attacker-chosen text made fit to print: control characters escaped, cut at `limit` bytes.
 pub fn printable(text: &str, limit: usize) -> String {
     let mut out = String::new();

@@ -11,8 +11,9 @@ use crate::core::notice::Notice;
 use crate::delivery::{Deliveries, Fate, Fetched, arrived, overwritten, raise};
 use crate::error::Result;
 use crate::metrics::Outcome;
+use crate::seam::Got;
 use crate::store::digests::{self, Beside, Chain, NewDigest};
-use crate::store::objects::{self, Listing, NewObject, State};
+use crate::store::objects::{self, Known, Listing, NewObject, State};
 use crate::store::{Tx, findings};
 use crate::trail::Trail;
 
@@ -40,7 +41,7 @@ impl Deliveries {
             Ok(fetched) => fetched,
             Err(fate) => return Ok(fate),
         };
-        let examined = self.examine_digest(trail, key, &mut fetched).await?;
+        let examined = self.examine_digest(trail, &notice.key, key, &mut fetched).await?;
         if examined.verdict == Verdict::Good
             && let Some(digest) = &examined.digest
         {
@@ -51,26 +52,28 @@ impl Deliveries {
         self.metrics.digests.get_or_create(&Outcome { outcome: verdict }).inc();
         let bucket = trail.name_or(&notice.bucket).to_owned();
         let mut row = self.row(trail, notice, &evidence, State::Admitted);
-        row.key.clone_from(&fetched.key);
         row.version.clone_from(&fetched.object.head.version);
         row.etag = row.etag.take().or_else(|| fetched.object.head.etag.clone());
         row.size = fetched.object.head.size;
         row.sha = examined.sha;
         row.listed = Listing::NotExpected;
-        let mut told: Vec<Finding> = note.into_iter().collect();
-        if let Some(detail) = overwritten(&fetched, examined.sha) {
-            told.push(about(Kind::EvidenceOverwritten, &bucket, &fetched.key, key, detail));
-        }
+        let told: Vec<Finding> = note.into_iter().collect();
         let step = Step { row, key: key.clone(), bucket, examined, told, grace: self.grace };
         let fresh = self.step(move |tx| step.clone().commit(tx)).await?;
         Ok(if fresh { Fate::Admitted } else { Fate::Repeated })
     }
 
-    async fn examine_digest(&self, trail: &Trail, key: &DigestKey, fetched: &mut Fetched) -> Result<Examined> {
+    async fn examine_digest(
+        &self,
+        trail: &Trail,
+        object: &str,
+        key: &DigestKey,
+        fetched: &mut Fetched,
+    ) -> Result<Examined> {
         let (body, stored) = fetched.take();
         let place = Place {
             bucket: trail.bucket_name.get().map(String::as_str),
-            key: &fetched.key,
+            key: object,
             parsed: key,
             has_metadata: trail.bucket.has_metadata().await?,
         };
@@ -79,8 +82,12 @@ impl Deliveries {
         drop((body, stored, room));
         if let Some(fingerprint) = examined.wants_key() {
             let fingerprint = fingerprint.to_owned();
-            let der = self.public_key(trail, &key.region, &fingerprint, examined.key_time).await?;
-            examined.seal(der.as_ref().map(|der| der.as_slice()));
+            match self.public_key(trail, &key.region, &fingerprint, examined.key_time).await {
+                Ok(der) => examined.seal(der.as_ref().map(|der| der.as_slice())),
+                Err(error) if error.is_fatal() => return Err(error),
+                // Who names the region may have made it up: the digest is kept, and the sweep asks again.
+                Err(error) => tracing::warn!(error = %error, %key.region, "a digest's key could not be asked for"),
+            }
         }
         Ok(examined)
     }
@@ -88,12 +95,17 @@ impl Deliveries {
     /// Looks at a digest again whose key was not known before. False when it still is not.
     pub async fn try_again(&self, trail: &Trail, object: &str, key: &DigestKey) -> Result<bool> {
         let notice = Notice::listed(trail.name_or(""), object, 0, None);
-        let (crate::seam::Got::Found(found), room) = self.get(trail, object, None, None).await? else {
-            return Ok(false);
-        };
-        let mut fetched = Fetched { object: found, known: Vec::new(), key: object.to_owned(), room: Some(room) };
-        let examined = self.examine_digest(trail, key, &mut fetched).await?;
-        if examined.verdict == Verdict::Unchecked {
+        let (source, name) = (trail.id, object.to_owned());
+        let known = self.store.read(move |conn| objects::versions(conn, source, &name)).await?;
+        let Some(seen) = known.into_iter().find(Known::is_admitted) else { return Ok(false) };
+        let version = (!seen.version.is_empty()).then_some(seen.version.as_str());
+        let (Got::Found(found), room) = self.get(trail, object, version, None).await? else { return Ok(false) };
+        let mut fetched = Fetched { object: found, room: Some(room) };
+        let examined = self.examine_digest(trail, object, key, &mut fetched).await?;
+        // Another writing has another row, or was told as one.
+        if examined.verdict == Verdict::Unchecked
+            || !examined.sha.zip(seen.sha).is_some_and(|(sha, seen)| seen.fits(&sha))
+        {
             return Ok(false);
         }
         let row = self.row(trail, &notice, &Evidence::Digest(key.clone()), State::Admitted);
@@ -118,25 +130,33 @@ fn about(kind: Kind, bucket: &str, object: &str, key: &DigestKey, detail: String
 
 impl Step {
     /// A crash before this did nothing; a crash after it makes the message a repeat.
-    fn commit(self, tx: &Tx<'_>) -> rusqlite::Result<(bool, Vec<Kind>)> {
+    fn commit(mut self, tx: &Tx<'_>) -> rusqlite::Result<(bool, Vec<Kind>)> {
+        let (source, key) = (self.row.source, self.row.key.clone());
         arrived(tx, &self.row, &self.bucket)?;
-        let known = !objects::versions(tx.conn, self.row.source, &self.row.key)?.is_empty();
-        let fresh = objects::insert(tx, &self.row)?;
-        if known || !fresh {
+        let known = objects::versions(tx.conn, source, &key)?;
+        let again = overwritten(&known, &self.row);
+        let again = again.map(|detail| about(Kind::EvidenceOverwritten, &self.bucket, &key, &self.key, detail));
+        let unproven = !known.iter().any(|row| row.folded) && digests::link(tx.conn, source, &key)?.is_none();
+        if known.iter().any(Known::is_admitted) && !(unproven && self.examined.is_signed()) {
             // Another writing of a key: the first one is the evidence, the second is only told.
-            let told: Vec<Finding> =
-                self.told.into_iter().filter(|finding| finding.kind == Kind::EvidenceOverwritten).collect();
-            let (_, news) = raise(tx, &told)?;
+            objects::insert(tx, &self.row)?;
+            let (_, news) = raise(tx, again.as_slice())?;
             return Ok((false, news));
         }
+        // Whatever was there before a proven one was not the digest.
+        for state in [State::Refused, State::Unusable, State::Admitted] {
+            objects::forget(tx, source, &key, state)?;
+        }
+        findings::resolve(tx, Kind::ObjectTooLarge, &format!("{}/{key}", self.bucket))?;
+        objects::insert(tx, &self.row)?;
+        self.told.extend(again);
         self.apply(tx)
     }
 
     fn apply(mut self, tx: &Tx<'_>) -> rusqlite::Result<(bool, Vec<Kind>)> {
         let chain = digests::chain(tx, self.row.source, &ChainId::of(&self.key))?;
         let signed = self.examined.is_signed();
-        let claims = self.examined.claims().iter().map(|log| log.key.as_str());
-        objects::set_claims(tx, self.row.source, &self.row.key, claims)?;
+        objects::set_claims(tx, self.row.source, &self.row.key, self.examined.claims(&self.key))?;
         let digest = self.examined.digest.take();
         let start = digest.as_ref().map_or(self.key.end - HOUR, |digest| digest.start);
         let lacks = (self.examined.verdict == Verdict::Unchecked)
@@ -177,7 +197,7 @@ impl Step {
             }
             news.extend(self.neighbors(tx, &chain)?);
         }
-        self.settle_overdue(tx, &chain)?;
+        self.settle_overdue(tx, &chain, signed)?;
         Ok((true, news))
     }
 
@@ -198,23 +218,28 @@ impl Step {
         let source = self.row.source;
         let rows = objects::versions(tx.conn, source, &log.key)?;
         let subject = format!("{}/{}", self.bucket, log.key);
-        if rows.iter().any(|row| row.sha.is_some_and(|sha| sha.fits(&log.sha))) {
-            objects::set_listed(tx, source, &log.key, Listing::Fits)?;
+        let fits = |row: &Known| row.sha.is_some_and(|sha| sha.fits(&log.sha));
+        if rows.iter().any(fits) {
+            // Another writing beside it was told when it came.
+            for row in &rows {
+                let listed = if fits(row) { Listing::Fits } else { Listing::Differs };
+                objects::set_version_listed(tx, source, &log.key, &row.version, listed)?;
+            }
             findings::resolve(tx, Kind::LogUnlisted, &subject)?;
             return Ok(vec![]);
         }
-        if let Some(sha) = rows.iter().find_map(|row| row.sha) {
-            objects::set_listed(tx, source, &log.key, Listing::Differs)?;
-            let detail = format!("SHA-256 is {sha}, the digest {} says {}", self.row.key, log.sha);
-            let finding = about(Kind::LogModified, &self.bucket, &log.key, &self.key, detail);
-            return Ok(raise(tx, std::slice::from_ref(&finding))?.1);
-        }
-        if rows.iter().any(|row| row.state == State::Unusable as i64) {
-            objects::set_listed(tx, source, &log.key, Listing::Differs)?;
+        objects::await_log(tx, source, &log.key, &log.sha, &self.row.key, self.key.end + self.grace)?;
+        let sha = rows.iter().find_map(|row| row.sha);
+        if sha.is_none() && !rows.iter().any(|row| row.state == State::Unusable as i64) {
             return Ok(vec![]);
         }
-        objects::await_log(tx, source, &log.key, &log.sha, &self.row.key, self.key.end + self.grace)?;
-        Ok(vec![])
+        // Not looked for; the promise stays, for whoever restores it.
+        objects::told_awaited(tx, source, &log.key)?;
+        objects::set_listed(tx, source, &log.key, Listing::Differs)?;
+        let Some(sha) = sha else { return Ok(vec![]) };
+        let detail = format!("SHA-256 is {sha}, the digest {} says {}", self.row.key, log.sha);
+        let finding = about(Kind::LogModified, &self.bucket, &log.key, &self.key, detail);
+        Ok(raise(tx, std::slice::from_ref(&finding))?.1)
     }
 
     /// The joint to the digest before, and that of the digest after, whose predecessor this may be.
@@ -229,13 +254,15 @@ impl Step {
     }
 
     /// A digest that arrives ends the wait for it.
-    fn settle_overdue(&self, tx: &Tx<'_>, chain: &Chain) -> rusqlite::Result<()> {
-        let subject = chain.chain.to_string();
+    fn settle_overdue(&self, tx: &Tx<'_>, chain: &Chain, signed: bool) -> rusqlite::Result<()> {
+        let subject = chain.subject();
         if !findings::is_open(tx.conn, Kind::DigestOverdue, &subject)? {
             return Ok(());
         }
-        let head = self.key.end.max(chain.head.unwrap_or(Timestamp::UNIX_EPOCH));
-        if chain::overdue_hours(head, tx.now, self.grace).is_empty() {
+        let Some(head) = chain.head.max(signed.then_some(self.key.end)) else { return Ok(()) };
+        let slots = digests::slots(tx.conn, chain.id, head, tx.now)?;
+        let mut hours = chain::overdue_hours(head, tx.now, self.grace).into_iter();
+        if hours.all(|hour| slots.iter().any(|slot| slot.end == hour)) {
             findings::resolve(tx, Kind::DigestOverdue, &subject)?;
         }
         Ok(())
@@ -274,6 +301,8 @@ pub fn settle_joint(
     };
     let told_gap = findings::is_open(tx.conn, Kind::DigestMissing, &subject)?;
     match &joint {
+        // What lies between the two may be on its way yet.
+        Joint::Broken { suspect, .. } if *suspect == link.key && !last_word => {}
         Joint::Broken { suspect, why } => {
             let mut broken = finding(Kind::ChainBroken, format!("{why}: {}", link.key));
             broken.object = Some(suspect.clone());
@@ -294,7 +323,14 @@ pub fn settle_joint(
     if told_gap && !matches!(joint, Joint::Gap(_)) {
         findings::resolve(tx, Kind::DigestMissing, &subject)?;
     }
-    let settled = matches!(joint, Joint::Linked | Joint::Broken { .. } | Joint::Start);
+    if joint == Joint::Linked {
+        findings::resolve(tx, Kind::ChainBroken, &subject)?;
+    }
+    let settled = match &joint {
+        Joint::Linked | Joint::Start => true,
+        Joint::Broken { suspect, .. } => *suspect != link.key,
+        _ => false,
+    };
     // A predecessor that turns up later opens the question again: what looked like a beginning may follow a gap.
     let answered = settled || (last_word && !matches!(joint, Joint::Horizon));
     digests::set_joined(tx, chain.source, &link.key, answered)?;
@@ -320,7 +356,7 @@ fn standard_joint(tx: &Tx<'_>, chain: &Chain, link: &Link) -> rusqlite::Result<J
     }
     let before = digests::before(tx.conn, chain.id, link.end)?;
     let from = before.as_ref().map_or(link.start - HOUR * 48, |before| before.end);
-    let slots = digests::slots(tx.conn, chain.id, from)?;
+    let slots = digests::slots(tx.conn, chain.id, from, link.end)?;
     Ok(chain::join(before.as_ref(), link, &slots))
 }
 
@@ -354,18 +390,33 @@ mod tests {
 
     fn starting(tx: &Tx<'_>, chain: &Chain, end: &str) -> rusqlite::Result<Link> {
         let end: Timestamp = end.parse().expect("a time");
+        add(tx, chain, end - HOUR, end, None)
+    }
+
+    fn add(
+        tx: &Tx<'_>,
+        chain: &Chain,
+        start: Timestamp,
+        end: Timestamp,
+        before: Option<&str>,
+    ) -> rusqlite::Result<Link> {
         let key = format!("{ROOT}{}.json.gz", end.strftime("%Y%m%dT%H%M%SZ"));
         let digest = NewDigest {
             source: 1,
             key: key.clone(),
             chain: chain.id,
-            start: end - HOUR,
+            start,
             end,
             verdict: Verdict::Good,
             faulty: false,
             sha: Some(Sha256::of(key.as_bytes())),
             signature: Some(vec![1]),
-            previous: None,
+            previous: before.map(|before| Previous {
+                bucket: "b".into(),
+                key: before.into(),
+                sha: Sha256::of(before.as_bytes()),
+                signature: vec![1],
+            }),
             logs: 0,
             lacks: None,
         };
@@ -467,13 +518,14 @@ mod tests {
                 // Every moment of the chain is covered, and none after it.
                 let covered = |at: &str| {
                     let (root, at) = (parsed.root.path(), at.parse().expect("a time"));
-                    digests::coverage(tx.conn, 1, &root, &parsed.region, at)
+                    digests::coverage(tx.conn, 1, &root, &parsed.region, at, day)
                 };
-                for (at, with) in [("00:30", 1), ("03:30", 1), ("06:59", 1), ("07:30", 1), ("08:00", 0)] {
-                    assert_eq!(covered(&format!("2026-03-02T{at}:00Z"))?, (1, with), "{at}");
+                for (at, both) in [("00:30", 1), ("03:30", 1), ("06:59", 1), ("07:30", 1), ("08:00", 0)] {
+                    assert_eq!(covered(&format!("2026-03-02T{at}:00Z"))?, (both, both), "{at}");
                 }
                 // One that claims a part of the folded time is no part of the chain.
                 let intruder = linked(tx, &chain, "2026-03-02T03:30:00Z", Some(&newest))?;
+                settle_joint(tx, &chain, &intruder, "b", true)?;
                 let told = findings::list(tx.conn, true)?;
                 assert_eq!(told.len(), 1);
                 assert_eq!((told[0].kind, told[0].object.as_deref()), (Kind::ChainBroken, Some(intruder.key.as_str())));
@@ -481,5 +533,33 @@ mod tests {
             })
             .await
             .expect("a step");
+    }
+
+    #[tokio::test]
+    async fn a_short_digest_that_comes_late_is_no_break() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let env = Env::manual("2026-03-03T00:00:00Z".parse().expect("a time"), 1);
+        let store = Store::open(&dir.path().join("state.db"), &env).await.expect("a ledger");
+        let step = |tx: &Tx<'_>| {
+            objects::source_id(tx, "org")?;
+            let key::ObjectKey::Digest(parsed) = key::parse(&format!("{ROOT}20260302T100000Z.json.gz")) else {
+                panic!("no digest's key")
+            };
+            let chain = digests::chain(tx, 1, &ChainId::of(&parsed))?;
+            let first = starting(tx, &chain, "2026-03-02T10:00:00Z")?;
+            let minutes = jiff::SignedDuration::from_mins(20);
+            let name = format!("{ROOT}20260302T102000Z.json.gz");
+            let third = add(tx, &chain, first.end + minutes, first.end + minutes * 2, Some(&name))?;
+            settle_joint(tx, &chain, &third, "b", false)?;
+            assert!(findings::list(tx.conn, false)?.is_empty(), "it may be on its way");
+            assert_eq!(digests::loose(tx.conn, 1, tx.now, 9)?.len(), 2, "and is asked about");
+            settle_joint(tx, &chain, &third, "b", true)?;
+            assert_eq!(findings::list(tx.conn, false)?[0].kind, Kind::ChainBroken);
+            let second = add(tx, &chain, first.end, first.end + minutes, Some(&first.key))?;
+            settle_joint(tx, &chain, &second, "b", false)?;
+            settle_joint(tx, &chain, &third, "b", false)?;
+            findings::list(tx.conn, false)
+        };
+        assert!(store.write(step).await.expect("a step").is_empty(), "it came after all");
     }
 }

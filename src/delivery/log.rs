@@ -10,7 +10,7 @@ use crate::core::record::{self, LogFile, MisfitKind};
 use crate::delivery::memory::INLINE;
 use crate::delivery::{Deliveries, Fate, Fetched, arrived, overwritten, raise};
 use crate::error::Result;
-use crate::store::objects::{self, Listing, NewObject, State};
+use crate::store::objects::{self, Known, Listing, NewObject, State};
 use crate::store::{Tx, findings};
 use crate::trail::Trail;
 
@@ -43,10 +43,7 @@ impl Deliveries {
         fill(&mut row, &fetched, &examined);
         let bucket = trail.name_or(&notice.bucket).to_owned();
         let mut told: Vec<Finding> = note.into_iter().collect();
-        told.extend(tell(&bucket, key, &fetched.key, &examined));
-        if let Some(detail) = overwritten(&fetched, examined.sha) {
-            told.push(about(Kind::EvidenceOverwritten, &bucket, &fetched.key, key, detail));
-        }
+        told.extend(tell(&bucket, key, &notice.key, &examined));
         let fate = if row.state == State::Admitted { Fate::Admitted } else { Fate::Unusable };
         let key = key.clone();
         let fresh = self.step(move |tx| commit(tx, row.clone(), &key, &bucket, told.clone())).await?;
@@ -98,7 +95,6 @@ fn state(examined: &Examined) -> State {
 }
 
 fn fill(row: &mut NewObject, fetched: &Fetched, examined: &Examined) {
-    row.key.clone_from(&fetched.key);
     row.version.clone_from(&fetched.object.head.version);
     row.etag = row.etag.take().or_else(|| fetched.object.head.etag.clone());
     row.size = fetched.object.head.size;
@@ -141,23 +137,21 @@ fn commit(
     bucket: &str,
     mut told: Vec<Finding>,
 ) -> rusqlite::Result<(bool, Vec<Kind>)> {
-    let subject = format!("{bucket}/{}", row.key);
     arrived(tx, &row, bucket)?;
-    let awaited = objects::awaited(tx.conn, row.source, &row.key)?;
-    if awaited.is_some() {
+    // Another message may have brought another writing of the key since this one was fetched: what is known is asked here.
+    let known = objects::versions(tx.conn, row.source, &row.key)?;
+    let again = overwritten(&known, &row);
+    told.extend(again.iter().map(|detail| about(Kind::EvidenceOverwritten, bucket, &row.key, key, detail.clone())));
+    let vouched = known.iter().any(|row| row.listed == Listing::Fits as i64);
+    told.extend(compare(tx, &mut row, &known, key, bucket)?);
+    if row.listed != Listing::None || row.state != State::Refused {
         objects::forget(tx, row.source, &row.key, State::Refused)?;
     }
-    if let Some(awaited) = awaited {
-        let fits = row.sha.is_some() && awaited.sha == row.sha;
-        row.listed = if fits { Listing::Fits } else { Listing::Differs };
-        if let (false, Some(sha)) = (fits, &row.sha)
-            && let Some(promised) = awaited.sha
-        {
-            let detail = format!("SHA-256 is {sha}, the digest {} says {promised}", awaited.digest);
-            told.push(about(Kind::LogModified, bucket, &row.key, key, detail));
-        }
-        objects::forget_awaited(tx, row.source, &row.key)?;
-        findings::resolve(tx, Kind::LogMissing, &subject)?;
+    let proven = row.listed == Listing::Fits && !vouched;
+    let readable = row.state == State::Admitted && again.is_none() && !known.iter().any(Known::is_admitted);
+    if proven || readable {
+        objects::forget_version(tx, row.source, &row.key, row.version.as_deref().unwrap_or_default())?;
+        findings::resolve(tx, Kind::ObjectTooLarge, &format!("{bucket}/{}", row.key))?;
     }
     if !objects::insert(tx, &row)? {
         told.retain(|finding| finding.kind == Kind::EvidenceOverwritten);
@@ -165,4 +159,33 @@ fn commit(
         return Ok((false, news));
     }
     raise(tx, &told)
+}
+
+/// The log against what a digest said of it: the hash that is still awaited, or the one of the writing that fits.
+fn compare(
+    tx: &Tx<'_>,
+    row: &mut NewObject,
+    known: &[Known],
+    key: &LogKey,
+    bucket: &str,
+) -> rusqlite::Result<Option<Finding>> {
+    let listed = |fits| if fits { Listing::Fits } else { Listing::Differs };
+    let Some(awaited) = objects::awaited(tx.conn, row.source, &row.key)? else {
+        if let Some(genuine) = known.iter().find(|row| row.listed == Listing::Fits as i64) {
+            row.listed = listed(genuine.sha.zip(row.sha).is_some_and(|(genuine, sha)| genuine.fits(&sha)));
+        }
+        return Ok(None);
+    };
+    findings::resolve(tx, Kind::LogMissing, &format!("{bucket}/{}", row.key))?;
+    let fits = row.sha.is_some() && awaited.sha == row.sha;
+    row.listed = listed(fits);
+    if fits {
+        objects::forget_awaited(tx, row.source, &row.key)?;
+        return Ok(None);
+    }
+    // Not looked for any more; the promise stays, for whoever restores it.
+    objects::told_awaited(tx, row.source, &row.key)?;
+    let (Some(sha), Some(promised)) = (&row.sha, awaited.sha) else { return Ok(None) };
+    let detail = format!("SHA-256 is {sha}, the digest {} says {promised}", awaited.digest);
+    Ok(Some(about(Kind::LogModified, bucket, &row.key, key, detail)))
 }

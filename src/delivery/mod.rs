@@ -9,6 +9,7 @@ mod memory;
 mod pace;
 mod roster;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -21,11 +22,11 @@ pub use roster::Roster;
 
 use crate::core::admit::{self, Evidence, Verdict};
 use crate::core::finding::{Finding, Kind};
-use crate::core::id::{Region, Sha256};
+use crate::core::id::Region;
 use crate::core::notice::{Envelope, Notice};
 use crate::core::printable;
 use crate::env::Env;
-use crate::error::{Error, Result};
+use crate::error::{Class, Error, Result};
 use crate::metrics::{KindLabel, Metrics};
 use crate::retry::{Policy, retry};
 use crate::seam::{Got, Object};
@@ -83,11 +84,9 @@ pub struct Deliveries {
 /// A digest-signing key's region and fingerprint.
 type KeyName = (Region, String);
 
-/// An object as it was fetched, with what the ledger knew of its key before.
+/// An object as it was fetched.
 struct Fetched {
     object: Object,
-    known: Vec<Known>,
-    key: String,
     room: Option<Room>,
 }
 
@@ -121,6 +120,8 @@ impl Deliveries {
     /// Settles one notice. `Ok` means that its fate is committed; an error means that nothing was learned, except that a
     /// permanent one (access denied, an archived object) has been told as a finding.
     pub async fn settle(&self, trail: &Trail, notice: &Notice) -> Result<Fate> {
+        let meant = self.meant(trail, notice).await?;
+        let notice = meant.as_ref();
         let fate = match self.judge(trail, notice).await? {
             Verdict::Ignore(why) => {
                 tracing::debug!(trail = trail.name, why, object.key = %printable(&notice.key, 200), "notice ignored");
@@ -135,7 +136,7 @@ impl Deliveries {
                     Evidence::Digest(key) => self.digest(trail, notice, key, note).await,
                 };
                 match outcome {
-                    Err(error) if error.class == crate::error::Class::Permanent => {
+                    Err(error) if error.class == Class::Permanent => {
                         self.unreadable(trail, notice, &evidence, &error).await?;
                         return Err(error);
                     }
@@ -149,22 +150,25 @@ impl Deliveries {
         Ok(fate)
     }
 
-    async fn judge(&self, trail: &Trail, notice: &Notice) -> Result<Verdict> {
-        let verdict = self.judge_as_written(trail, notice).await?;
-        match (&verdict, &notice.key_decoded) {
-            // EventBridge does not document its encoding: a key that makes sense only when decoded is meant decoded.
-            (Verdict::Refuse(finding), Some(decoded)) if finding.kind == Kind::KeyUnexpected => {
-                let decoded = Notice { key: decoded.clone(), key_decoded: None, ..notice.clone() };
-                match self.judge_as_written(trail, &decoded).await? {
-                    Verdict::Refuse(_) => Ok(verdict),
-                    meant => Ok(meant),
-                }
-            }
-            _ => Ok(verdict),
+    /// EventBridge does not document its encoding: what is known or there under the key as it is written is meant so. A forged
+    /// object with an escape in its key is not taken for the one that it would be decoded.
+    async fn meant<'n>(&self, trail: &Trail, notice: &'n Notice) -> Result<Cow<'n, Notice>> {
+        let Some(decoded) = &notice.key_decoded else { return Ok(Cow::Borrowed(notice)) };
+        let (source, key) = (trail.id, printable(&notice.key, 1024));
+        let known = self.store.read(move |conn| objects::versions(conn, source, &key)).await?;
+        let there = match retry(&self.env, Policy::STEP, || trail.bucket.head(&notice.key, None)).await {
+            Ok(head) => head.is_some(),
+            // Denied is there.
+            Err(error) if error.class == Class::Permanent => true,
+            Err(error) => return Err(error),
+        };
+        if there || !known.is_empty() {
+            return Ok(Cow::Borrowed(notice));
         }
+        Ok(Cow::Owned(Notice { key: decoded.clone(), key_decoded: None, ..notice.clone() }))
     }
 
-    async fn judge_as_written(&self, trail: &Trail, notice: &Notice) -> Result<Verdict> {
+    async fn judge(&self, trail: &Trail, notice: &Notice) -> Result<Verdict> {
         let rules = trail.rules();
         let first = self.roster.look(|membership| admit::judge(notice, &rules, membership, false));
         match first {
@@ -205,6 +209,7 @@ impl Deliveries {
             records: 0,
             rejects: 0,
         });
+        let listed = notice.envelope == Envelope::Listing;
         let fresh = self
             .step(move |tx| {
                 let fresh = match &row {
@@ -213,7 +218,12 @@ impl Deliveries {
                     }
                     None => true,
                 };
-                if fresh { raise(tx, std::slice::from_ref(&finding)) } else { Ok((false, vec![])) }
+                if fresh {
+                    return raise(tx, std::slice::from_ref(&finding));
+                }
+                // Another writing of a known key is not evidence, and yet no repeat.
+                let news = !listed && findings::hold(tx, &finding)?;
+                Ok((false, if news { vec![finding.kind] } else { vec![] }))
             })
             .await?;
         Ok(if fresh { Fate::Refused } else { Fate::Repeated })
@@ -280,19 +290,11 @@ impl Deliveries {
         if is_repeat(&known, notice) {
             return Ok(Fetch::Repeated);
         }
-        let mut key = notice.key.clone();
-        let version = notice.version.as_deref();
-        let (mut got, mut room) = self.get(trail, &key, version, notice.size).await?;
-        if let (Got::Absent, Some(decoded)) = (&got, &notice.key_decoded) {
-            // Whoever waits for room holds none of the same.
-            drop(room);
-            (got, room) = self.get(trail, decoded, version, notice.size).await?;
-            key.clone_from(decoded);
-        }
+        let (got, room) = self.get(trail, &notice.key, notice.version.as_deref(), notice.size).await?;
         Ok(match got {
             Got::Found(object) => {
                 self.metrics.bytes.inc_by(object.body.len() as u64);
-                Fetch::Found(Fetched { object, known, key, room: Some(room) })
+                Fetch::Found(Fetched { object, room: Some(room) })
             }
             Got::Absent => Fetch::Absent,
             Got::TooLarge(size) => Fetch::TooLarge(size),
@@ -359,7 +361,8 @@ impl Deliveries {
         }
     }
 
-    /// The key of a digest: from memory, from the ledger, from CloudTrail; kept durably once seen.
+    /// The key of a digest: from memory, from the ledger, from CloudTrail; kept durably once seen. CloudTrail is asked once: a
+    /// digest without its key waits for the sweep, and holds up nobody.
     pub async fn public_key(
         &self,
         trail: &Trail,
@@ -374,7 +377,7 @@ impl Deliveries {
         let (wanted_region, wanted) = name.clone();
         let mut found = self.store.read(move |conn| lists::key(conn, &wanted_region, &wanted)).await?;
         if found.is_none() {
-            found = retry(&self.env, Policy::STEP, || trail.keys.find(region, fingerprint, at)).await?;
+            found = trail.keys.find(region, fingerprint, at).await?;
             if let Some(key) = found.clone() {
                 let region = region.clone();
                 self.store.write(move |tx| lists::put_key(tx, &region, &key)).await?;
@@ -428,8 +431,9 @@ fn raise(tx: &Tx<'_>, all: &[Finding]) -> rusqlite::Result<(bool, Vec<Kind>)> {
 fn is_repeat(known: &[Known], notice: &Notice) -> bool {
     let mut settled = known.iter().filter(|row| row.state != State::Absent as i64).peekable();
     if notice.envelope == Envelope::Listing {
-        // A listing names what a digest may have vouched for since it was refused.
-        return settled.any(|row| row.state != State::Refused as i64);
+        // What was refused or could not be used may be otherwise by now: a digest vouches for it, its account is a member, a
+        // limit was raised.
+        return settled.any(|row| row.is_admitted());
     }
     if settled.peek().is_none() {
         return false;
@@ -442,21 +446,26 @@ fn is_repeat(known: &[Known], notice: &Notice) -> bool {
     }
 }
 
-/// Whether the fetched object is a second writing of a key that was seen before, and what to say of it. A folded one has no
-/// version any more: the same content is a repeat.
-fn overwritten(fetched: &Fetched, sha: Option<Sha256>) -> Option<String> {
-    let version = fetched.object.head.version.as_deref().unwrap_or("");
-    let fits = |row: &Known| row.sha.zip(sha).is_some_and(|(known, sha)| known.fits(&sha));
-    let earlier = fetched.known.iter().find(|row| {
-        row.state == State::Admitted as i64
-            && row.sha.is_some()
-            && !((row.version == version || row.folded) && fits(row))
-    })?;
-    let both_versioned = !version.is_empty() && !earlier.version.is_empty() && earlier.version != version;
-    if fits(earlier) && !both_versioned {
-        return None;
-    }
+/// Whether an object is a second writing of a key of which these rows are known, and what to say of it.
+fn overwritten(known: &[Known], row: &NewObject) -> Option<String> {
+    let earlier = known.iter().find(|earlier| is_another(earlier, row))?;
     let first = earlier.sha.map_or_else(|| "unreadable".into(), |sha| sha.to_string());
-    let now = sha.map_or_else(|| "unreadable".into(), |sha| sha.to_string());
+    let now = row.sha.map_or_else(|| "unreadable".into(), |sha| sha.to_string());
     Some(format!("the key was written again: first SHA-256 {first}, now {now}"))
 }
+
+/// Whether a row is of an object that was read, or tried to, and is not this very one.
+fn is_another(earlier: &Known, row: &NewObject) -> bool {
+    let read = earlier.is_admitted() || earlier.state == State::Unusable as i64;
+    let version = row.version.as_deref().unwrap_or_default();
+    let both_versioned = !version.is_empty() && !earlier.version.is_empty();
+    let differs = match (earlier.sha, &row.sha, &earlier.etag, &row.etag) {
+        (Some(earlier), Some(sha), ..) => !earlier.fits(sha),
+        (.., Some(earlier), Some(etag)) => earlier != etag,
+        (earlier, sha, ..) => earlier.is_some() && sha.is_none(),
+    };
+    read && ((both_versioned && earlier.version != version) || differs)
+}
+
+#[cfg(test)]
+mod tests;

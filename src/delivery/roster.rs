@@ -6,16 +6,17 @@ use std::sync::{Mutex, PoisonError, RwLock};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::core::admit::Membership;
+use crate::core::finding::Kind;
 use crate::core::id::AccountId;
 use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::retry::{Policy, retry};
-use crate::seam::DynMembers;
-use crate::store::Store;
+use crate::seam::{DynMembers, Member};
 use crate::store::lists::{self, Remembered};
+use crate::store::{Store, Tx, findings};
 
-/// An account that was asked for in vain is not asked for again before this has passed: a flood of foreign keys must not
-/// become a flood of calls.
+/// An account that was asked for in vain is not asked for again before this has passed, and a question that failed is not
+/// repeated: a flood of foreign keys must not become a flood of calls.
 const ASK_AGAIN: SignedDuration = SignedDuration::from_secs(60);
 
 pub struct Roster {
@@ -23,8 +24,15 @@ pub struct Roster {
     store: Store,
     env: Env,
     known: RwLock<BTreeMap<AccountId, Remembered>>,
-    asked: Mutex<Option<Timestamp>>,
+    asked: Mutex<Option<Asked>>,
     refreshing: tokio::sync::Mutex<()>,
+}
+
+/// The last time that the organization was asked for.
+#[derive(Clone, Copy)]
+struct Asked {
+    at: Timestamp,
+    answered: bool,
 }
 
 impl Roster {
@@ -48,38 +56,47 @@ impl Roster {
 
     /// Asks for the whole organization. The last list stays in force when that fails.
     pub async fn refresh(&self) -> Result<()> {
-        let members = retry(&self.env, Policy::STEP, || self.seam.all()).await?;
-        self.store.write(move |tx| lists::put_members(tx, &members)).await?;
+        let members = match retry(&self.env, Policy::STEP, || self.seam.all()).await {
+            Ok(members) => members,
+            Err(error) => {
+                self.remember(false);
+                return Err(error);
+            }
+        };
+        self.store.write(move |tx| welcome(tx, &members)).await?;
         self.recall().await?;
         // Only now: whoever sees that it was asked a moment ago judges by what it answered.
-        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.env.now());
+        self.remember(true);
         Ok(())
     }
 
-    /// Refreshes because of one account, unless that was done a moment ago.
+    fn remember(&self, answered: bool) {
+        let asked = Asked { at: self.env.now(), answered };
+        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked);
+    }
+
+    /// Refreshes because of one account, unless that was done a moment ago. Whoever comes while somebody asks does not wait:
+    /// its message comes again, and its place is free for those whose account is known.
     pub async fn refresh_for(&self, account: AccountId) -> Result<()> {
-        let _one_at_a_time = self.refreshing.lock().await;
+        let later = |text: &str| Err(Error::transient("members", text.to_owned()));
+        let Ok(_one_at_a_time) = self.refreshing.try_lock() else {
+            return later("the members are being asked for");
+        };
         let asked = *self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        let recently = asked.is_some_and(|at| self.env.now().duration_since(at).abs() < ASK_AGAIN);
-        if recently || self.is_known(account) {
-            return Ok(());
-        }
-        match self.refresh().await {
-            Ok(()) => Ok(()),
-            Err(error) if self.is_empty() => Err(Error { class: crate::error::Class::TRANSIENT, ..error }),
-            Err(error) => {
+        match asked.filter(|asked| self.env.now().duration_since(asked.at).abs() < ASK_AGAIN) {
+            _ if self.is_member(account) => Ok(()),
+            Some(asked) if asked.answered => Ok(()),
+            Some(_) => later("the members could not be asked for a moment ago"),
+            None => self.refresh().await.map_err(|error| {
                 tracing::warn!(error = %error, account.id = %account, "members could not be refreshed; the last list decides");
-                Err(Error { class: crate::error::Class::TRANSIENT, ..error })
-            }
+                if error.is_fatal() { error } else { Error { class: crate::error::Class::TRANSIENT, ..error } }
+            }),
         }
     }
 
-    fn is_known(&self, account: AccountId) -> bool {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).contains_key(&account)
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).is_empty()
+    fn is_member(&self, account: AccountId) -> bool {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.get(&account).is_some_and(|remembered| remembered.membership == Membership::Member)
     }
 
     /// Runs a judgement over the members as they are known now.
@@ -99,40 +116,112 @@ impl Roster {
     }
 }
 
+/// Writes the members down. Whoever is one is foreign no more.
+fn welcome(tx: &Tx<'_>, members: &[Member]) -> rusqlite::Result<()> {
+    lists::put_members(tx, members)?;
+    for (id, subject) in findings::open_of(tx.conn, Kind::AccountForeign)? {
+        let account = subject.rsplit('/').next().unwrap_or_default();
+        if members.iter().any(|member| member.account.as_str() == account) {
+            findings::resolve_id(tx, &id)?;
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use async_trait::async_trait;
 
     use super::*;
-    use crate::seam::{Member, MemberState, Members};
+    use crate::core::finding::Finding;
+    use crate::seam::{MemberState, Members};
 
-    struct One(AccountId);
+    /// Answers who is in `list`, after `delay`; fails while it is empty.
+    #[derive(Default)]
+    struct Organization {
+        list: Mutex<Vec<&'static str>>,
+        delay: std::time::Duration,
+        calls: AtomicUsize,
+    }
 
     #[async_trait]
-    impl Members for One {
+    impl Members for Organization {
         async fn all(&self) -> Result<Vec<Member>> {
-            let state = MemberState::Active;
-            Ok(vec![Member { account: self.0, name: "one".into(), ou: None, state, joined: None }])
+            self.calls.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(self.delay).await;
+            let list = self.list.lock().expect("the list").clone();
+            if list.is_empty() {
+                return Err(Error::permanent("organizations:ListAccounts", "AccessDenied"));
+            }
+            let member = |id: &&str| Member {
+                account: AccountId::parse(id).expect("an account"),
+                name: String::new(),
+                ou: None,
+                state: MemberState::Active,
+                joined: None,
+            };
+            Ok(list.iter().map(member).collect())
         }
     }
 
-    /// At the first start messages come while the members are asked for: a member must not be taken for a stranger then.
+    async fn roster(organization: &Arc<Organization>, dir: &tempfile::TempDir) -> Roster {
+        let env = Env::manual("2026-03-03T00:00:00Z".parse().expect("a time"), 1);
+        let store = Store::open(&dir.path().join("state.db"), &env).await.expect("a ledger");
+        Roster::new(organization.clone(), store)
+    }
+
+    fn account(id: &str) -> AccountId {
+        AccountId::parse(id).expect("an account")
+    }
+
     #[tokio::test]
-    async fn nobody_is_judged_by_a_list_that_is_not_known_yet() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&dir.path().join("state.db"), &Env::system()).await.unwrap();
-        let account = AccountId::parse("111122223333").unwrap();
-        let roster = Roster::new(Arc::new(One(account)), store);
-        let judged = async {
-            while roster.asked.lock().unwrap().is_none() {
-                tokio::task::yield_now().await;
-            }
-            roster.refresh_for(account).await.unwrap();
-            roster.is_known(account)
-        };
-        let (refreshed, known) = tokio::join!(roster.refresh(), judged);
-        assert!(refreshed.is_ok() && known);
+    async fn a_question_that_failed_is_not_repeated_at_once_and_decides_nothing() {
+        let (organization, dir) = (Arc::<Organization>::default(), tempfile::tempdir().expect("a directory"));
+        let roster = roster(&organization, &dir).await;
+        for _ in 0..5 {
+            let error = roster.refresh_for(account("111122223333")).await.expect_err("nobody answers");
+            assert!(matches!(error.class, crate::error::Class::Transient { .. }), "{error}");
+        }
+        assert_eq!(organization.calls.load(Ordering::Relaxed), 1);
+        organization.list.lock().expect("the list").push("111122223333");
+        roster.env.advance(ASK_AGAIN);
+        roster.refresh_for(account("111122223333")).await.expect("it answers");
+        assert!(roster.is_member(account("111122223333")));
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_another_ones_question() {
+        let delay = std::time::Duration::from_millis(50);
+        let organization =
+            Arc::new(Organization { list: Mutex::new(vec!["111122223333"]), delay, ..Default::default() });
+        let dir = tempfile::tempdir().expect("a directory");
+        let roster = roster(&organization, &dir).await;
+        let (first, second) =
+            tokio::join!(roster.refresh_for(account("111122223333")), roster.refresh_for(account("444455556666")));
+        first.expect("it is answered");
+        second.expect_err("it comes again");
+        assert_eq!(organization.calls.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn one_who_comes_back_is_asked_about_and_foreign_no_more() {
+        let organization =
+            Arc::new(Organization { list: Mutex::new(vec!["111122223333", "444455556666"]), ..Default::default() });
+        let dir = tempfile::tempdir().expect("a directory");
+        let roster = roster(&organization, &dir).await;
+        roster.refresh().await.expect("an answer");
+        organization.list.lock().expect("the list").pop();
+        roster.refresh().await.expect("an answer");
+        let foreign = Finding::new(Kind::AccountForeign, "b/444455556666", "it left");
+        roster.store.write(move |tx| findings::raise(tx, &foreign)).await.expect("a step");
+        organization.list.lock().expect("the list").push("444455556666");
+        roster.env.advance(ASK_AGAIN);
+        roster.refresh_for(account("444455556666")).await.expect("an answer");
+        assert!(roster.is_member(account("444455556666")));
+        let open = roster.store.read(|conn| findings::open_of(conn, Kind::AccountForeign)).await.expect("a look");
+        assert!(open.is_empty());
     }
 }

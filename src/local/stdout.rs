@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{blocking, fault};
 use crate::config::Format;
-use crate::core::finding::{Alert, Reason};
+use crate::core::finding::{Alert, Reason, short};
 use crate::core::printable;
 use crate::error::{Error, Result};
 use crate::seam::Channel;
@@ -59,7 +59,7 @@ fn human(alert: &Alert) -> String {
         Reason::First => String::new(),
         reason => format!("{reason}: "),
     };
-    let mut text = format!("{} {told}{headline} [{}]\n", finding.last_seen.strftime("%FT%TZ"), finding.id);
+    let mut text = format!("{} {told}{headline} [{}]\n", finding.last_seen.strftime("%FT%TZ"), short(&finding.id));
     if alert.reason == Reason::First {
         text.push_str(&format!("    {}\n", alert.action));
     }

@@ -305,6 +305,8 @@ fn a_flipped_byte_is_found_or_touches_nothing() {
 #[test]
 fn a_truncated_file_is_bad() {
     let ground = Ground::new();
+    // A free page at the end has nothing to lose.
+    ground.hand().execute_batch("VACUUM").expect("no free pages");
     let bytes = std::fs::read(&ground.path).expect("bytes");
     for length in [bytes.len() - 1, bytes.len() - 4_096, bytes.len() / 2, 4_096, 100, 50, 0] {
         std::fs::write(&ground.path, &bytes[..length]).expect("a file");

@@ -20,6 +20,13 @@ pub struct Chain {
     pub head: Option<Timestamp>,
 }
 
+impl Chain {
+    /// What a finding about a chain is about: buckets that hold copies of it each have their own.
+    pub fn subject(&self) -> String {
+        format!("{}/{}", self.source, self.chain)
+    }
+}
+
 /// A digest as it is written.
 #[derive(Debug, Clone)]
 pub struct NewDigest {
@@ -200,6 +207,15 @@ pub fn link(conn: &Connection, source: i64, key: &str) -> Result<Option<Link>> {
         .optional()
 }
 
+/// Whether a key is that of a digest which is known and proves nothing, or not as it should.
+pub fn is_unproven(conn: &Connection, source: i64, key: &str) -> Result<bool> {
+    let Some((chain, end)) = place(conn, source, key)? else { return Ok(false) };
+    conn.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM links WHERE chain = ?1 AND end = ?2 AND (verdict <> 1 OR faulty OR disowned))",
+    )?
+    .query_row(params![chain, end], |row| row.get(0))
+}
+
 /// The last good digest of a chain that ends before `end`.
 pub fn before(conn: &Connection, chain: i64, end: Timestamp) -> Result<Option<Link>> {
     conn.prepare_cached(&format!(
@@ -218,10 +234,12 @@ pub fn following(conn: &Connection, chain: i64, end: Timestamp) -> Result<Option
     .optional()
 }
 
-/// Digest objects of a chain after `from` that prove nothing.
-pub fn slots(conn: &Connection, chain: i64, from: Timestamp) -> Result<Vec<Slot>> {
-    conn.prepare_cached("SELECT key, end FROM digests WHERE chain = ?1 AND end > ?2 AND verdict <> 1")?
-        .query_map(params![chain, from.as_second()], |row| Ok(Slot { key: row.get(0)?, end: time(row.get(1)?) }))?
+/// Digest objects of a chain after `from` and up to `to` that prove nothing.
+pub fn slots(conn: &Connection, chain: i64, from: Timestamp, to: Timestamp) -> Result<Vec<Slot>> {
+    conn.prepare_cached("SELECT key, end FROM digests WHERE chain = ?1 AND end > ?2 AND end <= ?3 AND verdict <> 1")?
+        .query_map(params![chain, from.as_second(), to.as_second()], |row| {
+            Ok(Slot { key: row.get(0)?, end: time(row.get(1)?) })
+        })?
         .collect()
 }
 
@@ -292,12 +310,16 @@ pub struct LackedKey {
     pub at: Timestamp,
 }
 
-pub fn lacked_keys(conn: &Connection, source: i64, limit: usize) -> Result<Vec<LackedKey>> {
+/// In an order of their own, those after another one first.
+pub fn lacked_keys(conn: &Connection, source: i64, after: Option<&LackedKey>, limit: usize) -> Result<Vec<LackedKey>> {
+    let (fingerprint, region) = after.map_or(("", ""), |key| (key.fingerprint.as_str(), key.region.as_str()));
     let mut query = conn.prepare_cached(
         "SELECT region, fingerprint, max(key_time) FROM links INDEXED BY links_unchecked JOIN chains ON chains.id = chain
-         WHERE source = ?1 AND verdict = 0 AND fingerprint IS NOT NULL GROUP BY region, fingerprint LIMIT ?2",
+         WHERE source = ?1 AND verdict = 0 AND fingerprint IS NOT NULL GROUP BY fingerprint, region
+         ORDER BY (fingerprint, region) > (?3, ?4) DESC, fingerprint, region LIMIT ?2",
     )?;
-    let mut rows = query.query(params![source, i64::try_from(limit).unwrap_or(i64::MAX)])?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut rows = query.query(params![source, limit, fingerprint, region])?;
     let mut keys = Vec::new();
     while let Some(row) = rows.next()? {
         let Ok(region) = Region::parse(&row.get::<_, String>(0)?) else { continue };
@@ -324,17 +346,26 @@ pub fn waiting_for(
     .collect()
 }
 
-/// How many standard chains a root and region have, and how many of them have a good digest for the moment `at`.
-pub fn coverage(conn: &Connection, source: i64, root: &str, region: &Region, at: Timestamp) -> Result<(usize, usize)> {
+/// How many standard chains a root and region have at the moment `at`, and how many of them have a good digest for it. A chain
+/// that was last heard of before `at` is waited for until it was silent since `alive`.
+pub fn coverage(
+    conn: &Connection,
+    source: i64,
+    root: &str,
+    region: &Region,
+    at: Timestamp,
+    alive: Timestamp,
+) -> Result<(usize, usize)> {
     conn.prepare_cached(
         "SELECT count(*), count(d) FROM (
            SELECT coalesce(
                     (SELECT 1 FROM links WHERE chain = chains.id AND verdict = 1 AND disowned = 0
                      AND start <= ?4 AND end > ?4 AND end <= ?4 + 90000 LIMIT 1),
                     (SELECT 1 FROM spans WHERE chain = chains.id AND start <= ?4 AND end > ?4 LIMIT 1)) AS d
-           FROM chains WHERE source = ?1 AND root = ?2 AND region = ?3 AND backfill = 0 AND head IS NOT NULL)",
+           FROM chains WHERE source = ?1 AND root = ?2 AND region = ?3 AND backfill = 0
+             AND first <= ?4 AND (head > ?4 OR head > ?5))",
     )?
-    .query_row(params![source, root, region.as_str(), at.as_second()], |row| {
+    .query_row(params![source, root, region.as_str(), at.as_second(), alive.as_second()], |row| {
         Ok((row.get::<_, i64>(0)?.unsigned_abs() as usize, row.get::<_, i64>(1)?.unsigned_abs() as usize))
     })
 }

@@ -12,11 +12,12 @@ use crate::store::{Tx, journal, outbox, time};
 const HELD: &str = "id, kind, severity, state, account, region, trail, bucket, object, hours, detail, first_seen, last_seen, \
                     resolved_at, note, count";
 
-fn held(row: &Row<'_>) -> Result<Held> {
+/// `None` for what another version of the program has written, of a kind that this one does not know.
+fn held(row: &Row<'_>) -> Result<Option<Held>> {
     let text = |column| row.get::<_, Option<String>>(column);
     let unknown = |column| rusqlite::Error::InvalidColumnType(column, "name".into(), rusqlite::types::Type::Text);
-    let kind = text(1)?.as_deref().and_then(Kind::parse).ok_or_else(|| unknown(1))?;
-    Ok(Held {
+    let Some(kind) = text(1)?.as_deref().and_then(Kind::parse) else { return Ok(None) };
+    Ok(Some(Held {
         id: row.get(0)?,
         kind,
         class: kind.class(),
@@ -35,7 +36,7 @@ fn held(row: &Row<'_>) -> Result<Held> {
         note: row.get(14)?,
         count: row.get::<_, i64>(15)?.unsigned_abs(),
         url: kind.url(),
-    })
+    }))
 }
 
 /// By its id, or the unambiguous beginning of one.
@@ -43,6 +44,7 @@ pub fn get(conn: &Connection, id: &str) -> Result<Option<Held>> {
     let found: Vec<Held> = conn
         .prepare_cached(&format!("SELECT {HELD} FROM findings WHERE id >= ?1 AND id < ?1 || 'g' LIMIT 2"))?
         .query_map([id], held)?
+        .filter_map(Result::transpose)
         .collect::<Result<_>>()?;
     Ok(if found.len() == 1 { found.into_iter().next() } else { None })
 }
@@ -54,6 +56,7 @@ pub fn list(conn: &Connection, resolved: bool) -> Result<Vec<Held>> {
             "SELECT {HELD} FROM findings WHERE ?1 OR state <> 'resolved' ORDER BY first_seen, id"
         ))?
         .query_map([resolved], held)?
+        .filter_map(Result::transpose)
         .collect::<Result<_>>()?;
     all.sort_by_key(|held| std::cmp::Reverse(held.severity));
     Ok(all)
@@ -139,6 +142,7 @@ pub fn resolve_id(tx: &Tx<'_>, id: &str) -> Result<bool> {
         .execute(params![id, tx.seconds()])?
         == 1;
     if closed {
+        outbox::end_repeats(tx, id)?;
         journal::append(tx, What::Resolved, id, "")?;
         tell(tx, id, Reason::Resolved)?;
     }
@@ -146,6 +150,7 @@ pub fn resolve_id(tx: &Tx<'_>, id: &str) -> Result<bool> {
 }
 
 pub fn acknowledge(tx: &Tx<'_>, id: &str, note: &str) -> Result<bool> {
+    outbox::end_repeats(tx, id)?;
     let done = tx
         .conn
         .prepare_cached("UPDATE findings SET state = 'acknowledged', note = ?2 WHERE id = ?1 AND state = 'open'")?
@@ -189,6 +194,20 @@ pub fn open_of(conn: &Connection, kind: Kind) -> Result<Vec<(String, String)>> {
         .collect()
 }
 
+/// The objects in a bucket of which something is open.
+pub fn open_objects(conn: &Connection, kinds: &[Kind], bucket: &str) -> Result<Vec<String>> {
+    let mut objects = Vec::new();
+    for kind in kinds {
+        let mut query = conn.prepare_cached(
+            "SELECT object FROM findings WHERE kind = ?1 AND state <> 'resolved' AND object IS NOT NULL AND bucket = ?2",
+        )?;
+        for object in query.query_map(params![kind.name(), bucket], |row| row.get(0))? {
+            objects.push(object?);
+        }
+    }
+    Ok(objects)
+}
+
 /// How many are open, by severity.
 pub fn open_by_severity(conn: &Connection) -> Result<Vec<(String, i64)>> {
     conn.prepare_cached("SELECT severity, count(*) FROM findings WHERE state <> 'resolved' GROUP BY severity")?
@@ -202,8 +221,20 @@ fn tell(tx: &Tx<'_>, id: &str, reason: Reason) -> Result<()> {
     if reason == Reason::Resolved && !route.resolved {
         return Ok(());
     }
+    // A heartbeat has a rhythm of its own.
+    let repeat = route.repeat.filter(|_| held.kind != Kind::Heartbeat);
     for channel in &route.to {
-        outbox::add(tx, id, channel, reason, route.repeat, tx.now)?;
+        outbox::add(tx, id, channel, reason, repeat, tx.now)?;
+    }
+    Ok(())
+}
+
+/// What waits for channels that are none of these goes to those that the routes name now.
+pub fn reroute(tx: &Tx<'_>, strays: &[(String, String)]) -> Result<()> {
+    for (id, from) in strays {
+        let held = get(tx.conn, id)?;
+        let route = held.as_ref().and_then(|held| route::plan(tx.routes, held));
+        outbox::reroute(tx, id, from, route.map_or(&[], |route| &route.to))?;
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use crate::core::id::Sha256;
 use crate::store::days::{self, Hash, KeyHash, Sum};
 use crate::store::objects::KEY;
 use crate::store::places::{self, Place};
-use crate::store::{Tx, findings};
+use crate::store::{Tx, digests, findings};
 
 /// How long the sweep looks for the digest of a log that none has listed; until then its row is not folded.
 pub const LOOKBACK: SignedDuration = SignedDuration::from_hours(14 * 24);
@@ -38,7 +38,7 @@ pub fn next_day(conn: &Connection, source: i64, after: (i64, i64), before: i64) 
 
 /// A row that may go.
 struct Clean {
-    key: KeyHash,
+    key: String,
     name: String,
     version: String,
     sha: Option<Sha256>,
@@ -52,7 +52,7 @@ fn clean(tx: &Tx<'_>, place: i64, day: i64) -> Result<Vec<Clean>> {
            SELECT {KEY} AS key, source, name, version, sha, size, records, rejects
            FROM deliveries CROSS JOIN places ON places.id = place
            WHERE place = ?1 AND name >= ?2 AND name < ?2 || '~' AND state = 0 AND sha IS NOT NULL AND removed IS NULL
-             AND (listed IN (1, 4) OR (listed = 0 AND (kind <> 0 OR seen < ?3)))
+             AND (listed IN (1, 4, 5) OR (listed = 0 AND (kind <> 0 OR seen < ?3)))
              AND NOT EXISTS (SELECT 1 FROM deliveries AS other WHERE other.place = deliveries.place
                              AND other.name = deliveries.name AND other.version <> deliveries.version)) AS row
          WHERE NOT EXISTS (SELECT 1 FROM awaited WHERE awaited.source = row.source AND awaited.key = row.key)
@@ -63,7 +63,7 @@ fn clean(tx: &Tx<'_>, place: i64, day: i64) -> Result<Vec<Clean>> {
     let since = tx.seconds() - LOOKBACK.as_secs();
     let rows = query.query_map(params![place, format!("{day:08}"), since, ROWS as i64], |row| {
         Ok(Clean {
-            key: KeyHash::of(&row.get::<_, String>(0)?),
+            key: row.get(0)?,
             name: row.get(1)?,
             version: row.get(2)?,
             sha: Sha256::from_slice(&row.get::<_, Vec<u8>>(3)?),
@@ -79,12 +79,17 @@ pub fn fold_day(tx: &Tx<'_>, place: i64, day: i64) -> Result<(usize, bool)> {
     if rows.is_empty() {
         return Ok((0, false));
     }
+    let source = places::source(tx.conn, place)?;
     let mut entries = days::entries(tx.conn, place, day)?;
     let (found, mut more) = (rows.len(), Sum::default());
     for row in rows {
         // A key that was folded and came again with another content is trouble: its row stays.
-        let Some(sha) = row.sha.filter(|_| !entries.contains_key(&row.key)) else { continue };
-        entries.insert(row.key, Hash::Whole(sha));
+        let key = KeyHash::of(&row.key);
+        let Some(sha) = row.sha.filter(|_| !entries.contains_key(&key)) else { continue };
+        if digests::is_unproven(tx.conn, source, &row.key)? {
+            continue;
+        }
+        entries.insert(key, Hash::Whole(sha));
         more.objects += row.sum.objects;
         more.records += row.sum.records;
         more.rejects += row.sum.rejects;

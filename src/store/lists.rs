@@ -35,7 +35,7 @@ pub struct Quarantined {
 
 /// Keeps a body; the same body again only counts. Answers its id.
 pub fn quarantine(tx: &Tx<'_>, source: i64, message: &str, body: &[u8], reason: &str) -> Result<String> {
-    let id = hex::encode(&Sha256::of(body).0[..6]);
+    let id = hex::encode(&Sha256::of(body).0[..16]);
     let held = quarantine_stands(tx.conn, &id)?.is_some_and(|state| state == "held");
     tx.conn
         .prepare_cached(
@@ -50,11 +50,12 @@ pub fn quarantine(tx: &Tx<'_>, source: i64, message: &str, body: &[u8], reason: 
     Ok(id)
 }
 
+/// What is held, or what has an id that begins so.
 pub fn quarantined(conn: &Connection, id: Option<&str>) -> Result<Vec<Quarantined>> {
     conn.prepare_cached(
         "SELECT quarantine.id, name, message, reason, attempts, first_seen, last_seen, state, body
          FROM quarantine JOIN sources ON sources.id = source
-         WHERE CASE WHEN ?1 IS NULL THEN state = 'held' ELSE quarantine.id = ?1 END ORDER BY first_seen, quarantine.id",
+         WHERE CASE WHEN ?1 IS NULL THEN state = 'held' ELSE quarantine.id >= ?1 AND quarantine.id < ?1 || 'g' END ORDER BY first_seen, quarantine.id",
     )?
     .query_map([id], |row| {
         Ok(Quarantined {

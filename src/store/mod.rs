@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
-use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::core::journal::What;
 use crate::core::route::Route;
@@ -31,8 +31,12 @@ use crate::env::Env;
 use crate::error::{Class, Error, Result};
 
 /// Forward only: the number of the last one is the file's version.
-const MIGRATIONS: &[&str] =
-    &[include_str!("schema/001.sql"), include_str!("schema/002.sql"), include_str!("schema/003.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema/001.sql"),
+    include_str!("schema/002.sql"),
+    include_str!("schema/003.sql"),
+    include_str!("schema/004.sql"),
+];
 /// Steps that share one fsync, at most.
 const GROUP: usize = 256;
 /// Readers at a time; each has a connection, and a connection has a cache.
@@ -78,7 +82,7 @@ pub struct Store {
     readers: Arc<Mutex<Vec<Connection>>>,
     reading: Arc<Semaphore>,
     routes: Arc<RwLock<Arc<Vec<Route>>>>,
-    bell: Arc<Notify>,
+    bell: watch::Sender<()>,
     trouble: Arc<Mutex<Option<String>>>,
     env: Env,
 }
@@ -104,7 +108,7 @@ impl Store {
         let conn = env.blocking(open).await??;
         let (writer, steps) = mpsc::channel(4 * GROUP);
         let routes = Arc::new(RwLock::new(Arc::new(Vec::new())));
-        let (bell, reading) = (Arc::<Notify>::default(), Arc::new(Semaphore::new(READERS)));
+        let (bell, reading) = (watch::Sender::default(), Arc::new(Semaphore::new(READERS)));
         tokio::spawn(write_loop(conn, steps, env.clone(), routes.clone(), bell.clone()));
         let (path, readers, trouble) = (path.to_owned(), Arc::default(), Arc::default());
         Ok(Self { path, writer, readers, reading, routes, bell, trouble, env: env.clone() })
@@ -186,9 +190,9 @@ impl Store {
         self.env.blocking(read).await?
     }
 
-    /// Returns when a commit since the last call has left an alert to be sent.
-    pub async fn rung(&self) {
-        self.bell.notified().await;
+    /// Changes with each commit that leaves an alert to be sent.
+    pub fn bell(&self) -> watch::Receiver<()> {
+        self.bell.subscribe()
     }
 
     pub fn env(&self) -> &Env {
@@ -242,7 +246,7 @@ async fn write_loop(
     mut steps: mpsc::Receiver<Step>,
     env: Env,
     routes: Arc<RwLock<Arc<Vec<Route>>>>,
-    bell: Arc<Notify>,
+    bell: watch::Sender<()>,
 ) {
     let mut group = Vec::with_capacity(GROUP);
     while steps.recv_many(&mut group, GROUP).await > 0 {
@@ -255,7 +259,7 @@ async fn write_loop(
         let Ok((back, rings)) = done.await else { return };
         conn = back;
         if rings {
-            bell.notify_one();
+            bell.send_replace(());
         }
     }
 }

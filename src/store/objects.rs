@@ -30,6 +30,8 @@ pub enum State {
 }
 
 impl State {
+    const ALL: [Self; 4] = [Self::Admitted, Self::Refused, Self::Absent, Self::Unusable];
+
     fn counter(self) -> &'static str {
         match self {
             Self::Admitted => "objects.admitted",
@@ -47,6 +49,8 @@ pub enum Listing {
     Differs = 2,
     Told = 3,
     NotExpected = 4,
+    /// No digest came that could have listed it.
+    Unproven = 5,
 }
 
 /// A row as it is written.
@@ -72,6 +76,7 @@ pub struct Known {
     pub key: String,
     pub version: String,
     pub state: i64,
+    pub listed: i64,
     pub sha: Option<Hash>,
     pub etag: Option<String>,
     pub size: u64,
@@ -82,17 +87,44 @@ pub struct Known {
 /// The whole key of a row of `deliveries`.
 pub(super) const KEY: &str = "(SELECT key FROM objects AS whole
    WHERE whole.place = deliveries.place AND whole.name = deliveries.name AND whole.version = deliveries.version)";
-const KNOWN: &str = "version, state, sha, CASE typeof(etag) WHEN 'blob' THEN lower(hex(etag)) ELSE etag END, size";
+const KNOWN: &str =
+    "version, state, listed, sha, CASE typeof(etag) WHEN 'blob' THEN lower(hex(etag)) ELSE etag END, size";
+
+impl Known {
+    /// What is left of an object whose row has been folded away; no digest contradicted it.
+    pub fn folded(key: &str, hash: Hash, size: u64) -> Self {
+        Self {
+            key: key.to_owned(),
+            version: String::new(),
+            state: State::Admitted as i64,
+            listed: Listing::Fits as i64,
+            sha: Some(hash),
+            etag: None,
+            size,
+            folded: true,
+        }
+    }
+
+    /// As far as size and ETag tell.
+    pub fn is_same(&self, size: u64, etag: Option<&str>) -> bool {
+        self.size == size && (self.etag.is_none() || self.etag.as_deref() == etag)
+    }
+
+    pub fn is_admitted(&self) -> bool {
+        self.state == State::Admitted as i64
+    }
+}
 
 fn known(row: &Row<'_>) -> Result<Known> {
-    let sha = row.get::<_, Option<Vec<u8>>>(3)?;
+    let sha = row.get::<_, Option<Vec<u8>>>(4)?;
     Ok(Known {
         key: row.get(0)?,
         version: row.get(1)?,
         state: row.get(2)?,
+        listed: row.get(3)?,
         sha: sha.and_then(|bytes| Sha256::from_slice(&bytes)).map(Hash::Whole),
-        etag: row.get(4)?,
-        size: row.get::<_, i64>(5)?.unsigned_abs(),
+        etag: row.get(5)?,
+        size: row.get::<_, i64>(6)?.unsigned_abs(),
         folded: false,
     })
 }
@@ -166,15 +198,7 @@ fn is_folded(conn: &Connection, place: i64, short: &Short, object: &NewObject) -
 pub fn versions(conn: &Connection, source: i64, key: &str) -> Result<Vec<Known>> {
     let short = Short::of(key);
     let Some(place) = places::find(conn, source, &short)? else { return Ok(vec![]) };
-    let folded = days::find(conn, place, &short, key)?.map(|hash| Known {
-        key: key.to_owned(),
-        version: String::new(),
-        state: State::Admitted as i64,
-        sha: Some(hash),
-        etag: None,
-        size: 0,
-        folded: true,
-    });
+    let folded = days::find(conn, place, &short, key)?.map(|hash| Known::folded(key, hash, 0));
     let mut query = conn.prepare_cached(&format!(
         "SELECT ?3, {KNOWN} FROM deliveries WHERE place = ?1 AND name = ?2 ORDER BY seen, version"
     ))?;
@@ -191,21 +215,48 @@ pub fn set_listed(tx: &Tx<'_>, source: i64, key: &str, listed: Listing) -> Resul
         .map(|_| ())
 }
 
-/// Forgets the rows of a key that say nothing of its content: absent when the object turns up after all, refused when a
-/// signed digest lists it.
+pub fn set_version_listed(tx: &Tx<'_>, source: i64, key: &str, version: &str, listed: Listing) -> Result<()> {
+    let short = Short::of(key);
+    let Some(place) = places::find(tx.conn, source, &short)? else { return Ok(()) };
+    tx.conn
+        .prepare_cached("UPDATE deliveries SET listed = ?4 WHERE place = ?1 AND name = ?2 AND version = ?3")?
+        .execute(params![place, short.name, version, listed as i64])
+        .map(|_| ())
+}
+
+/// Forgets the rows of a key in a state that is known better by now: absent when the object turns up after all, refused when
+/// it is not refused any more, unusable when it can be read.
 pub fn forget(tx: &Tx<'_>, source: i64, key: &str, state: State) -> Result<bool> {
     let short = Short::of(key);
     let Some(place) = places::find(tx.conn, source, &short)? else { return Ok(false) };
-    let gone = tx
-        .conn
-        .prepare_cached("DELETE FROM deliveries WHERE place = ?1 AND name = ?2 AND state = ?3")?
-        .execute(params![place, short.name, state as i64])?;
-    let gone = i64::try_from(gone).unwrap_or(0);
-    if gone > 0 {
-        tx.count("objects.seen", -gone)?;
-        tx.count(state.counter(), -gone)?;
+    forget_where(tx, source, "place = ?1 AND name = ?2 AND state = ?3", params![place, short.name, state as i64])
+}
+
+/// Forgets one writing of a key, whose place a proven one takes.
+pub fn forget_version(tx: &Tx<'_>, source: i64, key: &str, version: &str) -> Result<bool> {
+    let short = Short::of(key);
+    let Some(place) = places::find(tx.conn, source, &short)? else { return Ok(false) };
+    forget_where(tx, source, "place = ?1 AND name = ?2 AND version = ?3", params![place, short.name, version])
+}
+
+fn forget_where(tx: &Tx<'_>, source: i64, which: &str, params: &[&dyn rusqlite::ToSql]) -> Result<bool> {
+    let mut gone = tx.conn.prepare_cached(&format!(
+        "DELETE FROM deliveries WHERE {which} RETURNING state, iif(sha IS NULL, 0, size), records, rejects"
+    ))?;
+    let mut gone = gone.query(params)?;
+    let mut any = false;
+    while let Some(row) = gone.next()? {
+        any = true;
+        tx.count("objects.seen", -1)?;
+        let state: i64 = row.get(0)?;
+        if let Some(state) = State::ALL.into_iter().find(|known| *known as i64 == state) {
+            tx.count(state.counter(), -1)?;
+        }
+        for (counter, column) in [(format!("bytes/{source}"), 1), ("records".into(), 2), ("rejects".into(), 3)] {
+            tx.count(&counter, -row.get::<_, i64>(column)?)?;
+        }
     }
-    Ok(gone > 0)
+    Ok(any)
 }
 
 pub fn set_removed(tx: &Tx<'_>, source: i64, key: &str, version: Option<&str>) -> Result<usize> {
@@ -220,37 +271,63 @@ pub fn set_removed(tx: &Tx<'_>, source: i64, key: &str, version: Option<&str>) -
 }
 
 /// A log that waits to be listed.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unlisted {
     pub key: String,
     pub account: String,
     pub region: String,
     pub delivered: Timestamp,
+    pub seen: Timestamp,
 }
 
-/// Admitted event logs that no digest has listed, delivered before a time and seen since another; not those that a digest without proof lists.
+/// Admitted event logs that no digest has listed and that were delivered outside of a time; not those that a digest without
+/// proof lists. Page by page, each after the last log of the one before.
 pub fn unlisted(
     conn: &Connection,
     source: i64,
-    before: Timestamp,
-    since: Timestamp,
+    outside: (Timestamp, Timestamp),
+    after: Option<&Unlisted>,
     limit: usize,
 ) -> Result<Vec<Unlisted>> {
+    let (place, since, name) = match after {
+        Some(log) => {
+            let short = Short::of(&log.key);
+            (places::find(conn, source, &short)?.unwrap_or(0), log.delivered.as_second(), short.name)
+        }
+        None => (0, i64::MIN, String::new()),
+    };
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     conn.prepare_cached(&format!(
         "SELECT * FROM (
-           SELECT {KEY} AS key, substr(root, -13, 12), region, delivered
+           SELECT {KEY} AS key, substr(root, -13, 12), region, delivered, seen
            FROM deliveries INDEXED BY deliveries_unlisted CROSS JOIN places ON places.id = place
-           WHERE source = ?1 AND listed = 0 AND kind = 0 AND state = 0 AND delivered < ?2 AND seen >= ?4) AS log
+           WHERE source = ?1 AND listed = 0 AND kind = 0 AND state = 0 AND (delivered < ?2 OR delivered > ?3)
+             AND (place, delivered, name) > (?4, ?5, ?6)
+           ORDER BY place, delivered, name) AS log
          WHERE NOT EXISTS (SELECT 1 FROM claimed WHERE claimed.source = ?1 AND claimed.key = log.key)
-         LIMIT ?3"
+         LIMIT ?7"
     ))?
-    .query_map(
-        params![source, before.as_second(), i64::try_from(limit).unwrap_or(i64::MAX), since.as_second()],
-        |row| {
-            Ok(Unlisted { key: row.get(0)?, account: row.get(1)?, region: row.get(2)?, delivered: time(row.get(3)?) })
-        },
-    )?
+    .query_map(params![source, outside.0.as_second(), outside.1.as_second(), place, since, name, limit], |row| {
+        Ok(Unlisted {
+            key: row.get(0)?,
+            account: row.get(1)?,
+            region: row.get(2)?,
+            delivered: time(row.get(3)?),
+            seen: time(row.get(4)?),
+        })
+    })?
     .collect()
+}
+
+/// Whether no digest lists a log, not even one without proof.
+pub fn is_unlisted(conn: &Connection, source: i64, key: &str) -> Result<bool> {
+    let short = Short::of(key);
+    let Some(place) = places::find(conn, source, &short)? else { return Ok(false) };
+    conn.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM deliveries WHERE place = ?1 AND name = ?2 AND listed = 0)
+            AND NOT EXISTS (SELECT 1 FROM claimed WHERE source = ?3 AND key = ?4)",
+    )?
+    .query_row(params![place, short.name, source, key], |row| row.get(0))
 }
 
 /// Rows after one of them, by place and day, for scrubbing.
@@ -327,9 +404,11 @@ pub fn region_folders(conn: &Connection, source: i64) -> Result<Vec<(Root, Strin
     Ok(folders)
 }
 
-/// Accounts of which anything was seen.
+/// Accounts of which a good digest was seen.
 pub fn accounts_seen(conn: &Connection) -> Result<Vec<String>> {
-    conn.prepare_cached("SELECT DISTINCT account FROM chains")?.query_map([], |row| row.get(0))?.collect()
+    conn.prepare_cached("SELECT DISTINCT account FROM chains WHERE head IS NOT NULL")?
+        .query_map([], |row| row.get(0))?
+        .collect()
 }
 
 /// A log that a digest promised.

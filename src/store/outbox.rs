@@ -1,11 +1,16 @@
-//! Who is to be told what, and what became of it. A row is written in the transaction of its cause and never forgotten.
+//! Who is to be told what, and what became of it. A row is written in the transaction of its cause; what became of it is
+//! remembered for a season.
+//!
+//! A row is *due* until it was *sent*, was *folded* into the alert of another row that was sent, is *dropped* because nothing
+//! is left to tell, or is *dead*: refused for so long that nobody waits for it any more.
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
-use crate::core::finding::Reason;
+use crate::core::finding::{Kind, More, Reason};
+use crate::core::id::AccountId;
 use crate::store::{Tx, time};
 
 #[derive(Debug, Clone)]
@@ -15,17 +20,9 @@ pub struct Due {
     pub channel: String,
     pub reason: Reason,
     pub attempts: u32,
-    /// Seconds between repeats while the finding stays open.
-    pub repeat: Option<i64>,
     pub created: Timestamp,
-}
-
-impl Due {
     /// Since when it waits.
-    pub fn since(&self) -> Timestamp {
-        let planned = if self.reason == Reason::Repeat { self.repeat.unwrap_or(0) } else { 0 };
-        self.created + SignedDuration::from_secs(planned)
-    }
+    pub since: Timestamp,
 }
 
 pub fn add(
@@ -52,17 +49,27 @@ pub fn add(
         .map(|_| ())
 }
 
-/// The oldest due row of a channel, but for those whose finding has an earlier one that was put off: nothing is told as
-/// resolved before it was told at all.
+/// What channel `?1` could be told at `?2`: nothing is told as resolved before it was told at all.
+const READY: &str = "outbox.state = 'due' AND outbox.channel = ?1 AND outbox.due <= ?2 AND outbox.told_by IS NULL
+    AND NOT EXISTS (SELECT 1 FROM outbox AS earlier
+                    WHERE earlier.finding = outbox.finding AND earlier.channel = ?1 AND earlier.state = 'due'
+                      AND earlier.reason <> 'repeat' AND earlier.id < outbox.id)";
+
+/// Since when a row waits: from its turn on, which a failure does not put off.
+const SINCE: &str = "iif(attempts = 0, due, created + iif(reason = 'repeat', ifnull(repeat, 0), 0))";
+
+/// Of those, the rows with reason `?3` whose findings are of kind `?4`.
+const ALIKE: &str = "outbox.reason = ?3
+    AND EXISTS (SELECT 1 FROM findings WHERE findings.id = outbox.finding AND findings.kind = ?4)";
+
+/// What a channel is to be told next: the worst first, then the oldest.
 pub fn next(conn: &Connection, channel: &str, now: Timestamp) -> Result<Option<Due>> {
-    conn.prepare_cached(
-        "SELECT id, finding, channel, reason, attempts, repeat, created FROM outbox
-         WHERE state = 'due' AND channel = ?1 AND due <= ?2
-           AND NOT EXISTS (SELECT 1 FROM outbox AS earlier
-                           WHERE earlier.finding = outbox.finding AND earlier.channel = ?1 AND earlier.state = 'due'
-                             AND earlier.reason <> 'repeat' AND earlier.id < outbox.id)
-         ORDER BY due, id LIMIT 1",
-    )?
+    conn.prepare_cached(&format!(
+        "SELECT outbox.id, finding, channel, reason, attempts, created, {SINCE} FROM outbox JOIN findings ON findings.id = finding
+         WHERE {READY}
+         ORDER BY CASE severity WHEN 'critical' THEN 0 WHEN 'high' THEN 1 WHEN 'medium' THEN 2 WHEN 'low' THEN 3 ELSE 4 END,
+                  due, outbox.id LIMIT 1"
+    ))?
     .query_row(params![channel, now.as_second()], |row| {
         Ok(Due {
             id: row.get(0)?,
@@ -70,8 +77,8 @@ pub fn next(conn: &Connection, channel: &str, now: Timestamp) -> Result<Option<D
             channel: row.get(2)?,
             reason: Reason::parse(&row.get::<_, String>(3)?).unwrap_or(Reason::First),
             attempts: row.get(4)?,
-            repeat: row.get(5)?,
-            created: time(row.get(6)?),
+            created: time(row.get(5)?),
+            since: time(row.get(6)?),
         })
     })
     .optional()
@@ -79,45 +86,154 @@ pub fn next(conn: &Connection, channel: &str, now: Timestamp) -> Result<Option<D
 
 /// When the next row of a channel becomes due, or became due.
 pub fn next_due(conn: &Connection, channel: &str) -> Result<Option<Timestamp>> {
-    conn.prepare_cached("SELECT min(due) FROM outbox WHERE state = 'due' AND channel = ?1")?
+    conn.prepare_cached("SELECT min(due) FROM outbox WHERE state = 'due' AND channel = ?1 AND told_by IS NULL")?
         .query_row([channel], |row| row.get::<_, Option<i64>>(0))
         .map(|second| second.map(time))
 }
 
-/// Stamps a row as sent, and plans the repeat that follows it.
-pub fn sent(tx: &Tx<'_>, due: &Due) -> Result<()> {
+/// Makes a row's alert stand for all others like it that its channel could be told now, and was not asked to take before.
+pub fn fold(tx: &Tx<'_>, lead: &Due, kind: Kind) -> Result<()> {
+    tx.conn
+        .prepare_cached(&format!(
+            "UPDATE outbox SET told_by = ?5 WHERE {READY} AND {ALIKE} AND attempts = 0 AND id <> ?5"
+        ))?
+        .execute(params![lead.channel, tx.seconds(), lead.reason.name(), kind.name(), lead.id])
+        .map(|_| ())
+}
+
+/// Lets everything like a row wait.
+pub fn put_off(tx: &Tx<'_>, like: &Due, kind: Kind, until: Timestamp) -> Result<()> {
+    tx.conn
+        .prepare_cached(&format!("UPDATE outbox SET due = ?5 WHERE {READY} AND {ALIKE}"))?
+        .execute(params![like.channel, tx.seconds(), like.reason.name(), kind.name(), until.as_second()])
+        .map(|_| ())
+}
+
+/// What a row's alert tells of besides its own finding.
+pub fn more(conn: &Connection, lead: i64) -> Result<Option<More>> {
+    let mut query = conn.prepare_cached(
+        "SELECT account, count(*) FROM outbox JOIN findings ON findings.id = finding
+         WHERE told_by = ?1 AND outbox.state = 'due' GROUP BY account ORDER BY count(*) DESC, account",
+    )?;
+    let mut more = More { count: 0, accounts: Vec::new() };
+    let mut rows = query.query([lead])?;
+    while let Some(row) = rows.next()? {
+        more.count += row.get::<_, i64>(1)?.unsigned_abs();
+        let account = row.get::<_, Option<String>>(0)?.and_then(|text| AccountId::parse(&text).ok());
+        more.accounts.extend(account.filter(|_| more.accounts.len() < More::NAMED));
+    }
+    Ok((more.count > 0).then_some(more))
+}
+
+/// Stamps a row as sent, with those that its alert told of, and plans the repeats that follow: one for a finding and channel.
+pub fn sent(tx: &Tx<'_>, id: i64) -> Result<()> {
+    let stamped = tx
+        .conn
+        .prepare_cached(
+            "UPDATE outbox SET state = 'sent', sent_at = ?2, attempts = attempts + 1, error = NULL
+             WHERE id = ?1 AND state = 'due'",
+        )?
+        .execute(params![id, tx.seconds()])?;
+    if stamped == 0 {
+        return Ok(());
+    }
+    tx.count("alerts.sent", 1)?;
+    tx.conn
+        .prepare_cached("UPDATE outbox SET state = 'folded', sent_at = ?2 WHERE told_by = ?1 AND state = 'due'")?
+        .execute(params![id, tx.seconds()])?;
     tx.conn
         .prepare_cached(
-            "UPDATE outbox SET state = 'sent', sent_at = ?2, attempts = attempts + 1, error = NULL WHERE id = ?1",
+            "INSERT INTO outbox (finding, channel, reason, repeat, due, state, created)
+             SELECT finding, channel, 'repeat', repeat, ?2 + repeat, 'due', ?2 FROM outbox AS told
+             WHERE (id = ?1 OR told_by = ?1) AND state IN ('sent', 'folded') AND repeat IS NOT NULL
+               AND reason IN ('first', 'repeat')
+               AND EXISTS (SELECT 1 FROM findings WHERE findings.id = told.finding AND findings.state = 'open')
+               AND NOT EXISTS (SELECT 1 FROM outbox AS planned
+                               WHERE planned.finding = told.finding AND planned.channel = told.channel
+                                 AND planned.reason = 'repeat' AND planned.state = 'due')",
         )?
-        .execute(params![due.id, tx.seconds()])?;
-    tx.count("alerts.sent", 1)?;
-    if let (Some(repeat), Reason::First | Reason::Repeat) = (due.repeat, due.reason) {
-        let at = tx.now + SignedDuration::from_secs(repeat);
-        let repeat = Duration::from_secs(repeat.unsigned_abs());
-        add(tx, &due.finding, &due.channel, Reason::Repeat, Some(repeat), at)?;
-    }
-    Ok(())
+        .execute(params![id, tx.seconds()])
+        .map(|_| ())
+}
+
+/// A finding that is not open any more is not repeated.
+pub fn end_repeats(tx: &Tx<'_>, finding: &str) -> Result<()> {
+    const REPEATS: &str = "finding = ?1 AND reason = 'repeat' AND state = 'due'";
+    tx.conn
+        .prepare_cached(&format!(
+            "UPDATE outbox SET told_by = NULL WHERE told_by IN (SELECT id FROM outbox WHERE {REPEATS}) AND state = 'due'"
+        ))?
+        .execute([finding])?;
+    tx.conn
+        .prepare_cached(&format!("UPDATE outbox SET state = 'dropped' WHERE {REPEATS}"))?
+        .execute([finding])
+        .map(|_| ())
 }
 
 pub fn later(tx: &Tx<'_>, id: i64, due: Timestamp, error: &str) -> Result<()> {
     tx.conn
-        .prepare_cached("UPDATE outbox SET due = ?2, attempts = attempts + 1, error = ?3 WHERE id = ?1")?
+        .prepare_cached(
+            "UPDATE outbox SET due = ?2, attempts = attempts + 1, error = ?3 WHERE id = ?1 AND state = 'due'",
+        )?
         .execute(params![id, due.as_second(), error])
         .map(|_| ())
 }
 
-/// A channel that refuses for good: the row is kept, and the failure is told by the other channels.
+/// Refused for too long. The rows are kept, and are sent no more.
 pub fn dead(tx: &Tx<'_>, id: i64, error: &str) -> Result<()> {
-    tx.conn
-        .prepare_cached("UPDATE outbox SET state = 'dead', attempts = attempts + 1, error = ?2 WHERE id = ?1")?
+    let dead = tx
+        .conn
+        .prepare_cached(
+            "UPDATE outbox SET state = 'dead', attempts = attempts + 1, error = ?2
+             WHERE (id = ?1 OR told_by = ?1) AND state = 'due'",
+        )?
         .execute(params![id, error])?;
-    tx.count("alerts.dead", 1)
+    tx.count("alerts.dead", i64::try_from(dead).unwrap_or(i64::MAX))
 }
 
-/// A repeat whose finding is no longer open.
-pub fn cancel(tx: &Tx<'_>, id: i64) -> Result<()> {
-    tx.conn.prepare_cached("DELETE FROM outbox WHERE id = ?1")?.execute([id]).map(|_| ())
+/// Whether something that a channel did not take is still waiting for it.
+pub fn is_failing(conn: &Connection, channel: &str) -> Result<bool> {
+    conn.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM outbox WHERE channel = ?1 AND state = 'due' AND error IS NOT NULL)",
+    )?
+    .query_row([channel], |row| row.get(0))
+}
+
+/// Due rows of channels that are none of these: (finding, channel).
+pub fn strays(conn: &Connection, channels: &[String]) -> Result<Vec<(String, String)>> {
+    let gone: Vec<String> = conn
+        .prepare_cached("SELECT DISTINCT channel FROM outbox WHERE state = 'due'")?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_>>()?;
+    let mut strays = Vec::new();
+    for channel in gone.into_iter().filter(|channel| !channels.contains(channel)) {
+        let mut query =
+            conn.prepare_cached("SELECT DISTINCT finding FROM outbox WHERE state = 'due' AND channel = ?1")?;
+        for finding in query.query_map([&channel], |row| row.get(0))? {
+            strays.push((finding?, channel.clone()));
+        }
+    }
+    Ok(strays)
+}
+
+/// Gives what a channel was to be told of a finding to others, as far as they have heard nothing of it.
+pub fn reroute(tx: &Tx<'_>, finding: &str, from: &str, to: &[String]) -> Result<()> {
+    const THOSE: &str = "finding = ?1 AND channel = ?2 AND state = 'due'";
+    for channel in to {
+        if !was_planned(tx.conn, finding, channel, Timestamp::UNIX_EPOCH)? {
+            tx.conn
+                .prepare_cached(&format!(
+                    "INSERT INTO outbox (finding, channel, reason, repeat, due, state, created)
+                     SELECT finding, ?3, reason, repeat, due, 'due', created FROM outbox WHERE {THOSE} ORDER BY id"
+                ))?
+                .execute(params![finding, from, channel])?;
+            tx.rings.set(true);
+        }
+    }
+    tx.conn
+        .prepare_cached(&format!("UPDATE outbox SET state = 'dropped' WHERE {THOSE}"))?
+        .execute(params![finding, from])
+        .map(|_| ())
 }
 
 /// Forgets what is still to be said of a finding.
@@ -128,24 +244,36 @@ pub fn forget_due(tx: &Tx<'_>, finding: &str) -> Result<()> {
 /// Rows that are due now, and since when the oldest waits that is due or was put off.
 pub fn backlog(conn: &Connection, now: Timestamp) -> Result<(i64, Option<Timestamp>)> {
     conn.query_row(
-        "SELECT ifnull(sum(due <= ?1), 0), min(created + iif(reason = 'repeat', ifnull(repeat, 0), 0))
-         FROM outbox WHERE state = 'due' AND (due <= ?1 OR attempts > 0)",
+        &format!(
+            "SELECT ifnull(sum(due <= ?1), 0), min({SINCE}) FROM outbox WHERE state = 'due' AND (due <= ?1 OR attempts > 0)"
+        ),
         [now.as_second()],
         |row| Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?.map(time))),
     )
 }
 
-/// Whether a channel has or had a row for a finding.
-pub fn was_planned(conn: &Connection, finding: &str, channel: &str) -> Result<bool> {
-    conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM outbox WHERE finding = ?1 AND channel = ?2)")?
-        .query_row(params![finding, channel], |row| row.get(0))
+/// Whether a channel has or had a row for a finding that was written since a time.
+pub fn was_planned(conn: &Connection, finding: &str, channel: &str, since: Timestamp) -> Result<bool> {
+    conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM outbox WHERE finding = ?1 AND channel = ?2 AND created >= ?3)")?
+        .query_row(params![finding, channel, since.as_second()], |row| row.get(0))
 }
 
 /// Rows that were to be sent by now and are not: due, or put off after a failure.
-pub fn pending(conn: &Connection, now: Timestamp) -> Result<(i64, i64)> {
+pub fn pending(conn: &Connection, now: Timestamp) -> Result<i64> {
     conn.query_row(
-        "SELECT ifnull(sum(state = 'due' AND (due <= ?1 OR attempts > 0)), 0), ifnull(sum(state = 'dead'), 0) FROM outbox",
+        "SELECT count(*) FROM outbox WHERE state = 'due' AND (due <= ?1 OR attempts > 0)",
         [now.as_second()],
-        |row| Ok((row.get(0)?, row.get(1)?)),
+        |row| row.get(0),
     )
+}
+
+/// Rows that have had their end before a time.
+pub fn old(conn: &Connection, before: Timestamp, limit: usize) -> Result<Vec<i64>> {
+    conn.prepare_cached("SELECT id FROM outbox WHERE state <> 'due' AND created < ?1 LIMIT ?2")?
+        .query_map(params![before.as_second(), i64::try_from(limit).unwrap_or(i64::MAX)], |row| row.get(0))?
+        .collect()
+}
+
+pub fn forget(tx: &Tx<'_>, id: i64) -> Result<()> {
+    tx.conn.prepare_cached("DELETE FROM outbox WHERE id = ?1")?.execute([id]).map(|_| ())
 }

@@ -117,10 +117,11 @@ pub fn from(conn: &Connection, source: i64, id: i64) -> Result<Vec<Place>> {
 }
 
 pub fn get(conn: &Connection, id: i64) -> Result<Option<Place>> {
-    let source: Option<i64> =
-        conn.prepare_cached("SELECT source FROM places WHERE id = ?1")?.query_row([id], |row| row.get(0)).optional()?;
-    let Some(source) = source else { return Ok(None) };
-    Ok(from(conn, source, id)?.into_iter().next().filter(|place| place.id == id))
+    Ok(from(conn, source(conn, id)?, id)?.into_iter().next().filter(|place| place.id == id))
+}
+
+pub fn source(conn: &Connection, id: i64) -> Result<i64> {
+    conn.prepare_cached("SELECT source FROM places WHERE id = ?1")?.query_row([id], |row| row.get(0))
 }
 
 /// What the third migration asks of the program.

@@ -26,3 +26,5 @@ fn about(mut finding: Finding, object: &str) -> Finding {
     }
     finding
 }
+#[cfg(test)]
+mod tests;

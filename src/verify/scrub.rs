@@ -54,6 +54,29 @@ impl At {
     }
 }
 
+/// What became of an object since it was admitted.
+enum Seen {
+    Good,
+    Attested,
+    Unchecked,
+    Bad(Kind, String),
+}
+
+impl Seen {
+    fn gone() -> Self {
+        Self::Bad(Kind::EvidenceRemoved, "the scrub did not find it any more".to_owned())
+    }
+
+    fn outcome(&self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Attested => "attested",
+            Self::Unchecked => "unchecked",
+            Self::Bad(..) => "bad",
+        }
+    }
+}
+
 pub struct Scrub {
     deliveries: Arc<Deliveries>,
     pub pulse: Pulse,
@@ -104,63 +127,104 @@ impl Scrub {
     }
 
     async fn look(&self, trail: &Trail, row: &Known) -> Result<()> {
-        let version = (!row.version.is_empty()).then_some(row.version.as_str());
-        let deliveries = &self.deliveries;
-        let (got, _stored) = match deliveries.get(trail, &row.key, version, Some(row.size)).await {
-            Ok(got) => got,
+        let seen = match self.see(trail, row).await {
             Err(error) if error.is_fatal() => return Err(error),
-            Err(error) if error.code.as_deref() == Some("InvalidObjectState") => return self.attest(trail, row).await,
             Err(error) => {
                 if let Some(since) = self.quiet.say(&error) {
                     tracing::warn!(error = %error, object.key = row.key, since, "could not be scrubbed");
                 }
-                self.tally("unchecked");
-                return Ok(());
+                Seen::Unchecked
             }
+            Ok(seen) => seen,
         };
-        let (kind, detail) = match got {
-            Got::Absent => (Kind::EvidenceRemoved, "the scrub did not find it any more".to_owned()),
-            Got::TooLarge(size) => (Kind::EvidenceOverwritten, format!("it has grown to {size} bytes")),
-            Got::Found(object) => match deliveries.memory.inflate(object.body, trail.caps).await?.0 {
-                Ok(inflated) if row.sha.is_some_and(|sha| sha.fits(&Sha256::of(&inflated.bytes))) => {
-                    self.tally("good");
-                    return Ok(());
-                }
-                Ok(inflated) => {
-                    (Kind::EvidenceOverwritten, format!("its SHA-256 is now {}", Sha256::of(&inflated.bytes)))
-                }
-                Err(error) => (Kind::EvidenceOverwritten, format!("it can no longer be read: {error}")),
-            },
-        };
-        self.tell(trail, kind, &row.key, detail).await
+        self.tally(seen.outcome());
+        match seen {
+            Seen::Bad(kind, detail) => self.tell(trail, &row.key, kind, detail).await,
+            _ => Ok(()),
+        }
     }
 
-    async fn tell(&self, trail: &Trail, kind: Kind, object: &str, detail: String) -> Result<()> {
-        self.tally("bad");
+    async fn see(&self, trail: &Trail, row: &Known) -> Result<Seen> {
+        match self.current(trail, row).await? {
+            Seen::Good => self.content(trail, row).await,
+            bad => Ok(bad),
+        }
+    }
+
+    /// Where there are versions, the one that was read stays as it was: what lies before it is asked for, too.
+    async fn current(&self, trail: &Trail, row: &Known) -> Result<Seen> {
+        if row.version.is_empty() {
+            return Ok(Seen::Good);
+        }
+        let Some(head) = trail.bucket.head(&row.key, None).await? else {
+            let detail = "the scrub found it deleted, or hidden by a delete marker".to_owned();
+            return Ok(Seen::Bad(Kind::EvidenceRemoved, detail));
+        };
+        let (source, key) = (trail.id, row.key.clone());
+        let known = self.deliveries.store.read(move |conn| objects::versions(conn, source, &key)).await?;
+        Ok(match head.version {
+            Some(version) if known.iter().all(|row| row.version != version) => {
+                let version = crate::core::printable(&version, 100);
+                Seen::Bad(Kind::EvidenceOverwritten, format!("its version is now {version}, which nobody announced"))
+            }
+            _ => Seen::Good,
+        })
+    }
+
+    async fn content(&self, trail: &Trail, row: &Known) -> Result<Seen> {
+        let version = (!row.version.is_empty()).then_some(row.version.as_str());
+        let deliveries = &self.deliveries;
+        let (got, _stored) = match deliveries.get(trail, &row.key, version, Some(row.size)).await {
+            Err(error) if error.code.as_deref() == Some("InvalidObjectState") => return self.attest(trail, row).await,
+            got => got?,
+        };
+        Ok(match got {
+            Got::Absent => Seen::gone(),
+            // The limits are lower than they were.
+            Got::TooLarge(size) if size == row.size => Seen::Unchecked,
+            Got::TooLarge(size) => Seen::Bad(Kind::EvidenceOverwritten, format!("it has grown to {size} bytes")),
+            Got::Found(object) => {
+                let same = row.is_same(object.head.size, object.head.etag.as_deref());
+                match deliveries.memory.inflate(object.body, trail.caps).await?.0 {
+                    Ok(inflated) if row.sha.is_some_and(|sha| sha.fits(&Sha256::of(&inflated.bytes))) => Seen::Good,
+                    Ok(inflated) => {
+                        let detail = format!("its SHA-256 is now {}", Sha256::of(&inflated.bytes));
+                        Seen::Bad(Kind::EvidenceOverwritten, detail)
+                    }
+                    Err(error) if error.is_cap() && same => Seen::Unchecked,
+                    Err(error) => Seen::Bad(Kind::EvidenceOverwritten, format!("it can no longer be read: {error}")),
+                }
+            }
+        })
+    }
+
+    /// An archived object cannot be read at once: its size and ETag are compared, and it counts as attested, not re-hashed. Of
+    /// a folded one neither is known.
+    async fn attest(&self, trail: &Trail, row: &Known) -> Result<Seen> {
+        let version = (!row.version.is_empty()).then_some(row.version.as_str());
+        Ok(match trail.bucket.head(&row.key, version).await? {
+            None => Seen::gone(),
+            Some(_) if row.folded => Seen::Unchecked,
+            Some(head) if row.is_same(head.size, head.etag.as_deref()) => Seen::Attested,
+            Some(head) => {
+                let detail =
+                    format!("it is archived, and has another size or ETag: {} bytes, once {}", head.size, row.size);
+                Seen::Bad(Kind::EvidenceOverwritten, detail)
+            }
+        })
+    }
+
+    fn tally(&self, outcome: &'static str) {
+        self.pulse.beat();
+        self.deliveries.metrics.scrubbed.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    async fn tell(&self, trail: &Trail, object: &str, kind: Kind, detail: String) -> Result<()> {
         let finding = about(Finding::of_object(kind, trail.name_or(""), object, detail), object);
         let news = self.deliveries.store.write(move |tx| findings::hold(tx, &finding)).await?;
         if news {
             self.deliveries.metrics.findings.get_or_create(&KindLabel { kind: kind.name() }).inc();
         }
         Ok(())
-    }
-
-    /// An archived object cannot be read at once: its size and ETag are compared, and it counts as attested, not re-hashed. Of
-    /// a folded one neither is known.
-    async fn attest(&self, trail: &Trail, row: &Known) -> Result<()> {
-        if row.folded {
-            self.tally("unchecked");
-            return Ok(());
-        }
-        let version = (!row.version.is_empty()).then_some(row.version.as_str());
-        let head = trail.bucket.head(&row.key, version).await?;
-        let same = head.is_some_and(|head| head.size == row.size && (row.etag.is_none() || head.etag == row.etag));
-        self.tally(if same { "attested" } else { "unchecked" });
-        Ok(())
-    }
-
-    fn tally(&self, outcome: &'static str) {
-        self.pulse.beat();
-        self.deliveries.metrics.scrubbed.get_or_create(&Outcome { outcome }).inc();
     }
 }

@@ -6,10 +6,13 @@
 mod unlisted;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use futures_util::StreamExt;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
 
 use crate::core::chain::{self, HOUR, Joint};
 use crate::core::finding::{Finding, Kind};
@@ -21,7 +24,7 @@ use crate::error::{Class, Result};
 use crate::health::Pulse;
 use crate::metrics::KindLabel;
 use crate::retry::Quiet;
-use crate::store::digests::{self, Chain};
+use crate::store::digests::{self, Chain, LackedKey};
 use crate::store::objects;
 use crate::store::{Tx, findings};
 use crate::trail::{Trail, Validation};
@@ -33,16 +36,55 @@ const CAUGHT_UP: usize = 3;
 /// Unknown keys that are asked for again in one sweep.
 const KEYS: usize = 200;
 
+/// Late chains that are asked for side by side.
+const ABREAST: usize = 8;
+/// Overdue hours that a finding names; the others follow them.
+const NAMED_HOURS: usize = 200;
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+/// What was told as missing is looked for again this often, so many objects in one sweep.
+const AGAIN: Duration = Duration::from_secs(86_400);
+const LOOKED_FOR: usize = 500;
+
+/// The sweep of one trail.
 pub struct Sweep {
     deliveries: Arc<Deliveries>,
     grace: SignedDuration,
     pub pulse: Pulse,
     quiet: Quiet,
+    memory: Mutex<Memory>,
+}
+
+/// What one sweep leaves to the next.
+#[derive(Default)]
+struct Memory {
+    chains: HashMap<i64, Asked>,
+    /// The last key that was asked for.
+    key: Option<LackedKey>,
+    /// What is still to be looked for again, and since when.
+    missing: Option<(Instant, Vec<String>)>,
+}
+
+/// A late chain for which the bucket had nothing new.
+struct Asked {
+    head: Option<Timestamp>,
+    again: Timestamp,
+    /// Ends of digests that are there and could not be read.
+    lying: BTreeSet<Timestamp>,
 }
 
 impl Sweep {
     pub fn new(deliveries: Arc<Deliveries>) -> Self {
-        Self { grace: deliveries.grace, deliveries, pulse: Pulse::default(), quiet: Quiet::default() }
+        Self {
+            grace: deliveries.grace,
+            deliveries,
+            pulse: Pulse::default(),
+            quiet: Quiet::default(),
+            memory: Mutex::default(),
+        }
+    }
+
+    fn remember<T>(&self, change: impl FnOnce(&mut Memory) -> T) -> T {
+        change(&mut self.memory.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Looks at everything once. Objects that cannot be read now are left for the next sweep.
@@ -50,6 +92,7 @@ impl Sweep {
         let now = self.deliveries.env.now();
         self.unknown_keys(trail, now).await?;
         self.awaited(trail, now).await?;
+        self.missing_again(trail).await?;
         self.loose(trail, now).await?;
         let alive = self.overdue(trail, now).await?;
         self.uncovered(trail, now, &alive).await?;
@@ -62,7 +105,10 @@ impl Sweep {
     /// Digests whose key was not known: each key is asked for again, and told once the grace has passed.
     async fn unknown_keys(&self, trail: &Trail, now: Timestamp) -> Result<()> {
         let source = trail.id;
-        for lacked in self.deliveries.store.read(move |conn| digests::lacked_keys(conn, source, KEYS)).await? {
+        let after = self.remember(|memory| memory.key.take());
+        let keys = move |conn: &rusqlite::Connection| digests::lacked_keys(conn, source, after.as_ref(), KEYS);
+        for lacked in self.deliveries.store.read(keys).await? {
+            self.remember(|memory| memory.key = Some(lacked.clone()));
             let asked = self.deliveries.public_key(trail, &lacked.region, &lacked.fingerprint, lacked.at).await;
             let Some(found) = self.tolerate(asked)? else { continue };
             let fingerprint = lacked.fingerprint.clone();
@@ -133,6 +179,28 @@ impl Sweep {
                 Ok(if findings::hold(tx, &finding)? { vec![finding.kind] } else { vec![] })
             })
             .await?;
+        }
+        Ok(())
+    }
+
+    /// What was told as missing may be there again: a delete marker that is taken away announces nothing.
+    async fn missing_again(&self, trail: &Trail) -> Result<()> {
+        let waiting = self.remember(|memory| match &memory.missing {
+            Some((since, left)) => !left.is_empty() || since.elapsed() < AGAIN,
+            None => false,
+        });
+        if !waiting {
+            let bucket = trail.name_or("").to_owned();
+            let kinds = [Kind::LogMissing, Kind::DigestMissing, Kind::ObjectMissing];
+            let told = self.deliveries.store.read(move |conn| findings::open_objects(conn, &kinds, &bucket)).await?;
+            self.remember(|memory| memory.missing = Some((Instant::now(), told)));
+        }
+        let some = self.remember(|memory| match &mut memory.missing {
+            Some((_, left)) => left.split_off(left.len().saturating_sub(LOOKED_FOR)),
+            None => Vec::new(),
+        });
+        for object in some {
+            self.repair(trail, &object).await?;
         }
         Ok(())
     }
@@ -220,13 +288,18 @@ impl Sweep {
 
     /// Chains whose next digest is late. Answers the accounts that are known to deliver.
     async fn overdue(&self, trail: &Trail, now: Timestamp) -> Result<HashSet<AccountId>> {
-        let late = |chain: &Chain| chain.head.is_some_and(|head| head + HOUR + self.grace <= now);
+        let behind = |chain: &Chain| chain.head.is_some_and(|head| now.duration_since(head) >= HOUR + self.grace);
         let mut lying = HashMap::new();
-        for chain in self.chains(trail).await?.iter().filter(|chain| !chain.chain.backfill && late(chain)) {
-            if let Some(ends) = self.catch_up(trail, chain, now).await? {
-                lying.insert(chain.id, ends);
+        let mut all = self.chains(trail).await?;
+        all.retain(|chain| !chain.chain.backfill && behind(chain));
+        let ask = |chain: Chain| async move { (chain.id, self.ask(trail, &chain, now).await) };
+        let mut asked = futures_util::stream::iter(all).map(ask).buffer_unordered(ABREAST);
+        while let Some((id, answer)) = asked.next().await {
+            if let Some(ends) = answer? {
+                lying.insert(id, ends);
             }
         }
+        drop(asked);
         let chains: Vec<Chain> = self
             .chains(trail)
             .await?
@@ -234,46 +307,76 @@ impl Sweep {
             .filter(|chain| !chain.chain.backfill && chain.head.is_some())
             .collect();
         // Of a late chain that was not asked about, or came up only now, nothing can be said.
-        let sure = |chain: &Chain| lying.contains_key(&chain.id);
-        let silence = Silence::find(&chains, |chain| late(chain) && sure(chain));
-        for (subject, finding) in silence.findings(trail.name_or(""), &chains) {
-            tracing::debug!(subject, "silent");
-            self.hold(finding).await?;
-        }
-        for chain in chains.iter().filter(|chain| late(chain) && !silence.covers(chain) && silence.is_certain(chain)) {
-            if let Some(lying) = lying.get(&chain.id) {
-                self.tell_overdue(trail, chain, now, lying).await?;
+        let unsure = |chain: &Chain| behind(chain) && !lying.contains_key(&chain.id);
+        let mut owed = HashMap::new();
+        for chain in chains.iter().filter(|chain| behind(chain)) {
+            if let Some(lying) = lying.get(&chain.id)
+                && let hours = self.owed(chain, now, lying).await?
+                && !hours.is_empty()
+            {
+                owed.insert(chain.id, hours);
             }
         }
-        self.end_silence(&silence, chains.iter().filter(|chain| late(chain) && !sure(chain))).await?;
-        Ok(chains.iter().filter(|chain| !late(chain)).map(|chain| chain.chain.account()).collect())
+        let late = |chain: &Chain| owed.contains_key(&chain.id);
+        let silence = Silence::find(&chains, late);
+        for finding in silence.findings(trail, &chains) {
+            self.hold(finding).await?;
+        }
+        for chain in &chains {
+            if let Some(hours) = owed.get(&chain.id)
+                && !silence.covers(chain)
+                && silence.is_certain(chain)
+            {
+                self.tell_overdue(trail, chain, hours.clone()).await?;
+            }
+        }
+        self.end_silence(trail, &silence, chains.iter().filter(|chain| unsure(chain))).await?;
+        Ok(chains.iter().filter(|chain| !late(chain) && !unsure(chain)).map(|chain| chain.chain.account()).collect())
     }
 
-    /// `lying`: ends of digests that are there and could not be read, which is told on its own.
-    async fn tell_overdue(
-        &self,
-        trail: &Trail,
-        chain: &Chain,
-        now: Timestamp,
-        lying: &BTreeSet<Timestamp>,
-    ) -> Result<()> {
-        let Some(head) = chain.head else { return Ok(()) };
+    /// Hours of which no digest is there, not even one that proves nothing or, of `lying`, cannot be read: both are told on
+    /// their own.
+    async fn owed(&self, chain: &Chain, now: Timestamp, lying: &BTreeSet<Timestamp>) -> Result<Vec<Timestamp>> {
+        let Some(head) = chain.head else { return Ok(vec![]) };
         let mut hours = chain::overdue_hours(head, now, self.grace);
         let id = chain.id;
-        let slots = self.deliveries.store.read(move |conn| digests::slots(conn, id, head)).await?;
-        hours.retain(|hour| !slots.iter().any(|slot| slot.end == *hour) && !lying.contains(hour));
-        if hours.is_empty() {
-            return Ok(());
-        }
-        let subject = chain.chain.to_string();
-        let detail = format!("{} digests are overdue; the last one ended at {head}", hours.len());
-        let mut finding = Finding::new(Kind::DigestOverdue, subject, detail)
+        let slots = self.deliveries.store.read(move |conn| digests::slots(conn, id, head, now)).await?;
+        let slots: HashSet<Timestamp> = slots.iter().map(|slot| slot.end).collect();
+        hours.retain(|hour| !slots.contains(hour) && !lying.contains(hour));
+        Ok(hours)
+    }
+
+    async fn tell_overdue(&self, trail: &Trail, chain: &Chain, mut hours: Vec<Timestamp>) -> Result<()> {
+        let last = chain.head.map_or_else(String::new, |head| format!("; the last one ended at {head}"));
+        let more = if hours.len() > NAMED_HOURS { "more than " } else { "" };
+        hours.truncate(NAMED_HOURS);
+        let detail = format!("{more}{} digests are overdue{last}", hours.len());
+        let mut finding = Finding::new(Kind::DigestOverdue, chain.subject(), detail)
             .account(chain.chain.account())
             .region(&chain.chain.region)
             .trail(&chain.chain.trail)
             .hours(hours);
         finding.bucket = Some(trail.name_or("").to_owned());
         self.hold(finding).await
+    }
+
+    /// As [`Self::catch_up`]; after a day of silence the less often the longer it lasts.
+    async fn ask(&self, trail: &Trail, chain: &Chain, now: Timestamp) -> Result<Option<BTreeSet<Timestamp>>> {
+        let known = self.remember(|memory| {
+            let asked = memory.chains.get(&chain.id).filter(|asked| asked.head == chain.head && now < asked.again);
+            asked.map(|asked| asked.lying.clone())
+        });
+        if known.is_some() {
+            return Ok(known);
+        }
+        let answer = self.catch_up(trail, chain, now).await?;
+        if let (Some(lying), Some(head)) = (&answer, chain.head) {
+            let silent = now.duration_since(head);
+            let rest = if silent < DAY { SignedDuration::ZERO } else { (silent / 8).min(DAY) };
+            let asked = Asked { head: chain.head, again: now + rest, lying: lying.clone() };
+            self.remember(|memory| memory.chains.insert(chain.id, asked));
+        }
+        Ok(answer)
     }
 
     /// Digests that arrived without a notification: the chain's own days are listed. Answers the ends of those that are there
@@ -308,17 +411,23 @@ impl Sweep {
     }
 
     /// Silence ends when a digest arrives; of `unsure` chains that could not be told now.
-    async fn end_silence<'c>(&self, silence: &Silence, unsure: impl Iterator<Item = &'c Chain>) -> Result<()> {
-        let mut accounts: HashSet<String> = silence.accounts.iter().map(ToString::to_string).collect();
-        let mut regions: HashSet<String> = silence.regions.iter().map(ToString::to_string).collect();
+    async fn end_silence<'c>(
+        &self,
+        trail: &Trail,
+        silence: &Silence,
+        unsure: impl Iterator<Item = &'c Chain>,
+    ) -> Result<()> {
+        let mut accounts: HashSet<String> = silence.accounts.iter().map(|account| subject(trail, account)).collect();
+        let mut regions: HashSet<String> = silence.regions.iter().map(|region| subject(trail, region)).collect();
         for chain in unsure {
-            accounts.insert(chain.chain.account().to_string());
-            regions.insert(chain.chain.region.to_string());
+            accounts.insert(subject(trail, &chain.chain.account()));
+            regions.insert(subject(trail, &chain.chain.region));
         }
+        let ours = subject(trail, &"");
         self.commit(move |tx| {
             for (kind, still) in [(Kind::AccountSilent, &accounts), (Kind::RegionSilent, &regions)] {
                 for (id, subject) in findings::open_of(tx.conn, kind)? {
-                    if !still.contains(&subject) {
+                    if subject.starts_with(&ours) && !still.contains(&subject) {
                         findings::resolve_id(tx, &id)?;
                     }
                 }
@@ -335,18 +444,26 @@ impl Sweep {
             return Ok(());
         }
         let seen: HashSet<String> = self.deliveries.store.read(objects::accounts_seen).await?.into_iter().collect();
-        for remembered in self.deliveries.roster.expected() {
-            let account = remembered.member.account;
-            let subject = account.to_string();
-            if seen.contains(&subject) {
-                self.commit(move |tx| findings::resolve(tx, Kind::AccountUncovered, &subject).map(|_| vec![])).await?;
-            } else if remembered.first_seen + HOUR + self.grace <= now {
-                let name = crate::core::printable(&remembered.member.name, 80);
-                let detail = format!("{name} is an active member, and no log or digest of it has been seen");
-                self.hold(Finding::new(Kind::AccountUncovered, subject, detail).account(account)).await?;
+        let (expected, grace) = (self.deliveries.roster.expected(), self.grace);
+        self.commit(move |tx| {
+            let mut news = Vec::new();
+            for remembered in expected {
+                let account = remembered.member.account;
+                let subject = account.to_string();
+                if seen.contains(&subject) {
+                    findings::resolve(tx, Kind::AccountUncovered, &subject)?;
+                } else if remembered.first_seen + HOUR + grace <= now {
+                    let name = crate::core::printable(&remembered.member.name, 80);
+                    let detail = format!("{name} is an active member, and no log or digest of it has been seen");
+                    let finding = Finding::new(Kind::AccountUncovered, subject, detail).account(account);
+                    if findings::hold(tx, &finding)? {
+                        news.push(finding.kind);
+                    }
+                }
             }
-        }
-        Ok(())
+            Ok(news)
+        })
+        .await
     }
 
     /// What one object refuses must not stop the sweep: `None` means that it could not be told now.
@@ -372,11 +489,17 @@ impl Sweep {
     where
         F: FnOnce(&Tx<'_>) -> rusqlite::Result<Vec<Kind>> + Send + 'static,
     {
+        self.pulse.beat();
         for kind in self.deliveries.store.write(step).await? {
             self.deliveries.metrics.findings.get_or_create(&KindLabel { kind: kind.name() }).inc();
         }
         Ok(())
     }
+}
+
+/// Silence is of one trail: another one may hear of the same account or region.
+fn subject(trail: &Trail, of: &impl std::fmt::Display) -> String {
+    format!("{}/{of}", trail.id)
 }
 
 /// Accounts and regions all of whose chains are late: told once each, not chain by chain.
@@ -446,7 +569,7 @@ impl Silence {
             && region.is_none_or(|group| group.accounts.len() == 1 || group.head >= Some(missed))
     }
 
-    fn findings(&self, bucket: &str, chains: &[Chain]) -> Vec<(String, Finding)> {
+    fn findings(&self, trail: &Trail, chains: &[Chain]) -> Vec<Finding> {
         let since = |same: &dyn Fn(&Chain) -> bool| {
             let last = chains.iter().filter(|chain| same(chain)).filter_map(|chain| chain.head).max();
             last.map_or_else(String::new, |last| format!("its last digest ended at {last}"))
@@ -454,15 +577,14 @@ impl Silence {
         let mut told = Vec::new();
         for account in &self.accounts {
             let detail = format!("none of its chains delivers; {}", since(&|chain| chain.chain.account() == *account));
-            let mut finding = Finding::new(Kind::AccountSilent, account.to_string(), detail).account(*account);
-            finding.bucket = Some(bucket.to_owned());
-            told.push((account.to_string(), finding));
+            told.push(Finding::new(Kind::AccountSilent, subject(trail, account), detail).account(*account));
         }
         for region in &self.regions {
             let detail = format!("no account's chain delivers; {}", since(&|chain| chain.chain.region == *region));
-            let mut finding = Finding::new(Kind::RegionSilent, region.to_string(), detail).region(region);
-            finding.bucket = Some(bucket.to_owned());
-            told.push((region.to_string(), finding));
+            told.push(Finding::new(Kind::RegionSilent, subject(trail, region), detail).region(region));
+        }
+        for finding in &mut told {
+            finding.bucket = Some(trail.name_or("").to_owned());
         }
         told
     }

@@ -238,11 +238,11 @@ impl Cloud {
         messages
     }
 
-    /// An answer with messages was lost: nobody holds them.
-    fn let_go(&self, messages: &[Message]) {
+    /// Nobody holds these any more: the answer with them was lost, or giving them back failed, and they come by themselves.
+    fn let_go<'r>(&self, receipts: impl Iterator<Item = &'r String>) {
         let mut state = self.state();
-        for message in messages {
-            if let Some(posted) = held(&mut state, &message.receipt) {
+        for receipt in receipts {
+            if let Some(posted) = held(&mut state, receipt) {
                 posted.held = None;
             }
         }
@@ -283,7 +283,7 @@ impl Queue for SimQueue {
             let _ = tokio::time::timeout(pause, self.0.posted.notified()).await;
         };
         if lost.is_some() {
-            self.0.let_go(&messages);
+            self.0.let_go(messages.iter().map(|message| &message.receipt));
         }
         lost.map_or(Ok(messages), Err)
     }
@@ -309,10 +309,10 @@ impl Queue for SimQueue {
 
     async fn done(&self, receipts: &[String]) -> Result<Vec<String>> {
         let cloud = self.0.clone();
-        let receipts = receipts.to_vec();
+        let all = receipts.to_vec();
         let done = move |state: &mut State, now: Timestamp| {
             let mut failed = Vec::new();
-            for receipt in receipts {
+            for receipt in all {
                 if cloud.chance(state, now, Kind::Partial) {
                     failed.push(receipt);
                     continue;
@@ -333,7 +333,11 @@ impl Queue for SimQueue {
             }
             failed
         };
-        self.0.call("sqs:DeleteMessage", done).await
+        let outcome = self.0.call("sqs:DeleteMessage", done).await;
+        if outcome.is_err() {
+            self.0.let_go(receipts.iter());
+        }
+        outcome
     }
 
     async fn later(&self, receipt: &str, delay: Duration) -> Result<()> {
@@ -345,9 +349,8 @@ impl Queue for SimQueue {
             }
         };
         let outcome = self.0.call("sqs:ChangeMessageVisibility", later).await;
-        if let (Err(_), Some(posted)) = (&outcome, held(&mut self.0.state(), receipt)) {
-            // It comes back by itself: the warden may leave it at that.
-            posted.held = None;
+        if outcome.is_err() {
+            self.0.let_go([&receipt.to_owned()].into_iter());
         }
         outcome
     }

@@ -22,7 +22,7 @@ CREATE TABLE deliveries (
   kind      INTEGER NOT NULL,            -- 0 events, 1 insight, 2 network activity, 3 aggregated, 9 digest
   delivered INTEGER NOT NULL,            -- from the key
   state     INTEGER NOT NULL,            -- 0 admitted, 1 refused, 2 absent, 3 unusable
-  listed    INTEGER NOT NULL DEFAULT 0,  -- 0 by no digest yet, 1 hash fits, 2 hash differs, 3 told as unlisted, 4 not expected
+  listed    INTEGER NOT NULL DEFAULT 0,  -- 0 by no digest yet, 1 hash fits, 2 hash differs, 3 told as unlisted, 4 not expected, 5 unproven
   sha       BLOB,                        -- of the inflated first member
   size      INTEGER NOT NULL,
   etag,                                  -- bytes where it is an MD5, else text
@@ -33,7 +33,7 @@ CREATE TABLE deliveries (
   archived  INTEGER,
   PRIMARY KEY (place, name, version)
 ) WITHOUT ROWID;
-CREATE INDEX deliveries_unlisted ON deliveries (seen) WHERE listed = 0 AND kind = 0 AND state = 0;
+CREATE INDEX deliveries_unlisted ON deliveries (place, delivered) WHERE listed = 0 AND kind = 0 AND state = 0;
 
 INSERT INTO places (source, root, region) SELECT DISTINCT source, root(key), region(key) FROM objects;
 INSERT INTO deliveries

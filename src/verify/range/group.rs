@@ -343,8 +343,7 @@ impl Group {
         coverage: &Coverage,
     ) -> Result<()> {
         let mut promised: HashMap<&str, (Sha256, &str)> = HashMap::new();
-        let claims: HashSet<&str> =
-            seen.iter().flat_map(|digest| digest.examined.claims()).map(|log| log.key.as_str()).collect();
+        let claims: HashSet<&str> = seen.iter().flat_map(|digest| digest.examined.claims(&digest.parsed)).collect();
         let mut sizes: HashMap<&str, u64> = HashMap::new();
         for digest in seen.iter().filter(|digest| digest.examined.is_signed()) {
             let told = shared

@@ -144,7 +144,7 @@ fn wanted(range: &Range, root: &Root, region: &Region) -> bool {
 async fn discover(range: &Range) -> Result<Vec<(Root, Region)>> {
     let bucket = range.bucket.as_ref();
     let mut groups = Vec::new();
-    for root in listing::roots(bucket).await? {
+    for root in listing::roots(bucket, &[]).await? {
         if range.account.is_some_and(|account| account != root.account) {
             continue;
         }

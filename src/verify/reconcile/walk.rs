@@ -233,7 +233,8 @@ impl Walk {
             known.entry(root.path()).or_default().insert(folder);
         }
         let mut roots: BTreeSet<String> = known.keys().cloned().collect();
-        let listed = retry(&self.deliveries.env, Policy::STEP, || listing::roots(bucket)).await?;
+        let listed =
+            retry(&self.deliveries.env, Policy::STEP, || listing::roots(bucket, &self.trail.rules.layout)).await?;
         roots.extend(listed.iter().map(|root| root.path()));
         let wanted = |root: &String| {
             *root >= self.place.root

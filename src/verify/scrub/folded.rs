@@ -16,7 +16,7 @@ use crate::listing;
 use crate::seam::{Got, Listed};
 use crate::store::days::{self, Entries, KeyHash};
 use crate::store::findings;
-use crate::store::objects::{self, Known, State};
+use crate::store::objects::{self, Known};
 use crate::store::places::{self, Place};
 use crate::trail::Trail;
 
@@ -62,15 +62,7 @@ impl Scrub {
     /// One that an entry knows is read and compared; one that nobody knows is settled as if it had been announced.
     async fn object(&self, trail: &Trail, object: &Listed, entries: &Entries) -> Result<()> {
         if let Some(hash) = entries.get(&KeyHash::of(&object.key)) {
-            let row = Known {
-                key: object.key.clone(),
-                version: String::new(),
-                state: State::Admitted as i64,
-                sha: Some(*hash),
-                etag: None,
-                size: object.size,
-                folded: true,
-            };
+            let row = Known::folded(&object.key, *hash, object.size);
             return self.look(trail, &row).await;
         }
         let (source, key) = (trail.id, object.key.clone());
@@ -103,7 +95,7 @@ impl Scrub {
                 for name in tolerate(self.names(trail, &digest).await)?.unwrap_or_default() {
                     if gone.remove(&KeyHash::of(&name)) {
                         let detail = "the scrub did not find it any more".to_owned();
-                        self.tell(trail, Kind::EvidenceRemoved, &name, detail).await?;
+                        self.missing(trail, &name, detail).await?;
                     }
                 }
             }
@@ -114,9 +106,14 @@ impl Scrub {
                 "the scrub did not find {} of its objects any more, and no digest that is left names them",
                 gone.len()
             );
-            self.tell(trail, Kind::EvidenceRemoved, &what, detail).await?;
+            self.missing(trail, &what, detail).await?;
         }
         Ok(())
+    }
+
+    async fn missing(&self, trail: &Trail, object: &str, detail: String) -> Result<()> {
+        self.tally("bad");
+        self.tell(trail, object, Kind::EvidenceRemoved, detail).await
     }
 
     /// The keys that a digest names: its logs and its predecessor. What it proves does not matter here.

@@ -1,7 +1,10 @@
-//! Logs that somebody added: no digest lists them, although all digests of their hour are there.
+//! Logs that somebody added: no digest lists them, although all digests of their hour are there; and logs that no digest can
+//! ever list, because there is none for their place and time.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use super::Sweep;
@@ -12,109 +15,210 @@ use crate::core::key::{self, DIGEST_FOLDER, ObjectKey};
 use crate::core::notice::Notice;
 use crate::error::Result;
 use crate::listing;
-use crate::store::fold::LOOKBACK;
 use crate::store::objects::{self, Listing, Unlisted};
 use crate::store::{digests, findings};
 use crate::trail::{Trail, Validation};
 
 /// A log's file name gives its delivery to the minute; its digest may be the next one's if it came close to the end.
 const EDGE: SignedDuration = SignedDuration::from_mins(10);
+/// A chain that was silent for this long has ended: what comes after it is not its own.
+const ENDED: SignedDuration = SignedDuration::from_hours(3 * 24);
+/// Logs wait this long for digests that chains of their place owe; where there is no chain, for as long as one may begin.
+const OWED: SignedDuration = SignedDuration::from_hours(14 * 24);
+/// No digest is waited for in the future.
+const TOMORROW: SignedDuration = SignedDuration::from_hours(24);
+/// Logs that are looked at, and told, in one step.
+const PAGE: usize = 20_000;
+const TOLD: usize = 500;
 
-/// Unlisted logs that one sweep looks at: those of unproven hours wait among them.
-const SUSPECTS: usize = 50_000;
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// Every digest that could list it is there and good.
+    Unlisted,
+    Waiting,
+    /// Nothing will prove it any more.
+    Unproven,
+}
 
 impl Sweep {
-    /// Logs that no digest lists, although every chain of their place has a good digest for their time.
+    /// Every log that no digest lists, place by place.
     pub(super) async fn unlisted(&self, trail: &Trail, now: Timestamp) -> Result<()> {
         if trail.validation != Validation::All {
             return Ok(());
         }
-        let (source, before) = (trail.id, now - HOUR - self.deliveries.unlisted_after);
-        let asked = self.suspects(source, before).await?;
-        if asked.is_empty() {
-            return Ok(());
+        let (source, outside) = (trail.id, (now - HOUR - self.deliveries.unlisted_after, now + TOMORROW));
+        let (mut last, mut asked) = (None::<Unlisted>, BTreeMap::new());
+        loop {
+            let after = last.take();
+            let look =
+                move |conn: &rusqlite::Connection| objects::unlisted(conn, source, outside, after.as_ref(), PAGE);
+            let page = Arc::new(self.deliveries.store.read(look).await?);
+            let Some(end) = page.last() else { return Ok(()) };
+            last = Some(end.clone());
+            let standings = self.standings(source, &page, now).await?;
+            if standings.contains(&Standing::Unlisted) {
+                self.tell_unlisted(trail, &page, &standings, &mut asked, now).await?;
+            }
+            self.tell_unproven(trail, &page, &standings).await?;
         }
-        let untold = self.ask_for_digests(trail, &asked).await?;
-        let mut suspects = self.suspects(source, before).await?;
-        let asked: BTreeSet<&str> = asked.iter().map(|log| log.key.as_str()).collect();
-        suspects.retain(|log| asked.contains(log.key.as_str()) && folders(log).is_disjoint(&untold));
-        for log in suspects {
-            let detail = "the digests of its hour have arrived, and none lists it".to_owned();
-            let mut finding = Finding::of_object(Kind::LogUnlisted, trail.name_or(""), &log.key, detail);
-            finding.account = AccountId::parse(&log.account).ok();
-            finding.region = Region::parse(&log.region).ok();
+    }
+
+    async fn standings(&self, source: i64, page: &Arc<Vec<Unlisted>>, now: Timestamp) -> Result<Vec<Standing>> {
+        let (page, after) = (page.clone(), self.deliveries.unlisted_after);
+        let look = move |conn: &rusqlite::Connection| {
+            let mut places = BTreeMap::new();
+            page.iter()
+                .map(|log| {
+                    let place = (folders(log), log.delivered);
+                    let coverage = match places.get(&place) {
+                        Some(coverage) => *coverage,
+                        None => *places.entry(place).or_insert(coverage(conn, source, log, now)?),
+                    };
+                    Ok(standing(coverage, log, now, after))
+                })
+                .collect()
+        };
+        self.deliveries.store.read(look).await
+    }
+
+    /// Those that are still unlisted after the bucket was asked for digests that are not known.
+    async fn tell_unlisted(
+        &self,
+        trail: &Trail,
+        page: &Arc<Vec<Unlisted>>,
+        before: &[Standing],
+        asked: &mut BTreeMap<String, bool>,
+        now: Timestamp,
+    ) -> Result<()> {
+        let of = |standings: &[Standing]| -> Vec<Unlisted> {
+            let both = page.iter().zip(standings);
+            both.filter(|(_, standing)| **standing == Standing::Unlisted).map(|(log, _)| log.clone()).collect()
+        };
+        let suspects = of(before);
+        for folder in suspects.iter().flat_map(folders).collect::<BTreeSet<_>>() {
+            if !asked.contains_key(&folder) {
+                let told = self.ask_for_digests(trail, &folder).await?;
+                asked.insert(folder, told);
+            }
+        }
+        let after = self.standings(trail.id, page, now).await?;
+        let mut suspects = of(&after);
+        suspects.retain(|log| folders(log).iter().all(|folder| asked.get(folder).copied().unwrap_or(false)));
+        let (source, bucket) = (trail.id, trail.name_or("").to_owned());
+        for some in suspects.chunks(TOLD) {
+            let (some, bucket) = (some.to_vec(), bucket.clone());
             self.commit(move |tx| {
-                objects::set_listed(tx, source, &log.key, Listing::Told)?;
-                Ok(if findings::hold(tx, &finding)? { vec![finding.kind] } else { vec![] })
+                let mut news = Vec::new();
+                for log in &some {
+                    if !objects::is_unlisted(tx.conn, source, &log.key)? {
+                        // A digest that was just found lists it.
+                        continue;
+                    }
+                    objects::set_listed(tx, source, &log.key, Listing::Told)?;
+                    let detail = "the digests of its hour have arrived, and none lists it".to_owned();
+                    let mut finding = Finding::of_object(Kind::LogUnlisted, &bucket, &log.key, detail);
+                    finding.account = AccountId::parse(&log.account).ok();
+                    finding.region = Region::parse(&log.region).ok();
+                    if findings::hold(tx, &finding)? {
+                        news.push(finding.kind);
+                    }
+                }
+                Ok(news)
             })
             .await?;
         }
         Ok(())
     }
 
-    async fn suspects(&self, source: i64, before: Timestamp) -> Result<Vec<Unlisted>> {
-        // Logs of unproven hours wait so long for their digests after they were seen; then they must not keep newer ones from
-        // being looked at. Their hours are told as missing digests.
-        let since = self.deliveries.env.now() - LOOKBACK;
-        let look = move |conn: &rusqlite::Connection| {
-            let mut suspects = objects::unlisted(conn, source, before, since, SUSPECTS)?;
-            let mut seen: BTreeMap<(BTreeSet<String>, i64), bool> = BTreeMap::new();
-            let mut error = None;
-            suspects.retain(|log| {
-                let moment = (folders(log), log.delivered.as_second());
-                *seen.entry(moment).or_insert_with(|| {
-                    covered(conn, source, log).unwrap_or_else(|why| {
-                        error = Some(why);
-                        false
-                    })
-                })
-            });
-            error.map_or(Ok(suspects), Err)
-        };
-        self.deliveries.store.read(look).await
+    /// The digest that lists a suspect may lie in the bucket and not be known: of a chain that is not known either, or a
+    /// backfill digest. Answers whether all that lies there could be told.
+    async fn ask_for_digests(&self, trail: &Trail, folder: &str) -> Result<bool> {
+        let source = trail.id;
+        let Some(listed) = self.tolerate(listing::all(trail.bucket.as_ref(), folder).await)? else { return Ok(false) };
+        let mut told = true;
+        for listed in listed {
+            let name = listed.key.clone();
+            let known = self.deliveries.store.read(move |conn| objects::versions(conn, source, &name)).await?;
+            if !known.is_empty() || !matches!(key::parse(&listed.key), ObjectKey::Digest(_)) {
+                continue;
+            }
+            let notice = Notice::listed(trail.name_or(""), &listed.key, listed.size, listed.etag);
+            told &= self.tolerate(self.deliveries.settle(trail, &notice).await)?.is_some();
+        }
+        Ok(told)
     }
 
-    /// The digest that lists a suspect may lie in the bucket and not be known: of a chain that is not known either, or a
-    /// backfill digest. Answers the folders of which that could not be told now: they prove nothing.
-    async fn ask_for_digests(&self, trail: &Trail, suspects: &[Unlisted]) -> Result<BTreeSet<String>> {
-        let (source, mut untold) = (trail.id, BTreeSet::new());
-        for folder in suspects.iter().flat_map(folders).collect::<BTreeSet<_>>() {
-            let Some(listed) = self.tolerate(listing::all(trail.bucket.as_ref(), &folder).await)? else {
-                untold.insert(folder);
-                continue;
-            };
-            for listed in listed {
-                let name = listed.key.clone();
-                let known = self.deliveries.store.read(move |conn| objects::versions(conn, source, &name)).await?;
-                if !known.is_empty() || !matches!(key::parse(&listed.key), ObjectKey::Digest(_)) {
-                    continue;
-                }
-                let notice = Notice::listed(trail.name_or(""), &listed.key, listed.size, listed.etag);
-                if self.tolerate(self.deliveries.settle(trail, &notice).await)?.is_none() {
-                    untold.insert(folder.clone());
-                }
+    /// One finding for a place and day, however many logs lie there; they are not looked at again.
+    async fn tell_unproven(&self, trail: &Trail, page: &[Unlisted], standings: &[Standing]) -> Result<()> {
+        let unproven = page.iter().zip(standings).filter(|(_, standing)| **standing == Standing::Unproven);
+        let mut places: BTreeMap<String, Vec<Unlisted>> = BTreeMap::new();
+        for (log, _) in unproven {
+            places.entry(place(log)).or_default().push(log.clone());
+        }
+        let source = trail.id;
+        for (place, logs) in places {
+            for some in logs.chunks(TOLD) {
+                let (some, subject) = (some.to_vec(), format!("{source}/{place}"));
+                let (bucket, detail) = (
+                    trail.name_or("").to_owned(),
+                    format!("{} logs were seen, and no chain of digests has proven them: {place}", logs.len()),
+                );
+                self.commit(move |tx| {
+                    for log in &some {
+                        objects::set_listed(tx, source, &log.key, Listing::Unproven)?;
+                    }
+                    let Some(first) = some.first() else { return Ok(vec![]) };
+                    let mut finding = Finding::of_object(Kind::LogUnproven, &bucket, &first.key, detail);
+                    finding.subject = subject;
+                    finding.account = AccountId::parse(&first.account).ok();
+                    finding.region = Region::parse(&first.region).ok();
+                    Ok(if findings::hold(tx, &finding)? { vec![finding.kind] } else { vec![] })
+                })
+                .await?;
             }
         }
-        Ok(untold)
+        Ok(())
     }
 }
 
 /// The day folders in which the digest of a log lies.
 fn folders(log: &Unlisted) -> BTreeSet<String> {
     let ObjectKey::Log(parsed) = key::parse(&log.key) else { return BTreeSet::new() };
-    let days = listing::dates(log.delivered, log.delivered + HOUR * 2);
+    let days = listing::dates(log.delivered, log.delivered.saturating_add(HOUR * 2).unwrap_or(log.delivered));
     days.into_iter().map(|day| listing::day_folder(&parsed.root, DIGEST_FOLDER, &parsed.region, day)).collect()
 }
 
-/// Every chain of the log's place has a good digest for its minute and for the minutes after it.
-fn covered(conn: &rusqlite::Connection, source: i64, log: &objects::Unlisted) -> rusqlite::Result<bool> {
-    let ObjectKey::Log(parsed) = key::parse(&log.key) else { return Ok(false) };
-    let root = parsed.root.path();
-    for at in [log.delivered, log.delivered + EDGE] {
-        let (chains, with) = digests::coverage(conn, source, &root, &parsed.region, at)?;
-        if chains == 0 || with < chains {
-            return Ok(false);
-        }
+/// Where and on which day a log lies.
+fn place(log: &Unlisted) -> String {
+    let day = log.delivered.to_zoned(TimeZone::UTC).date();
+    match key::parse(&log.key) {
+        ObjectKey::Log(parsed) => format!("{}{} {day}", parsed.root.path(), parsed.region),
+        _ => format!("{}/{} {day}", log.account, log.region),
     }
-    Ok(true)
+}
+
+/// Chains that must have a digest for a log's minute, or for the minutes after it, and how many of them have.
+fn coverage(
+    conn: &rusqlite::Connection,
+    source: i64,
+    log: &Unlisted,
+    now: Timestamp,
+) -> rusqlite::Result<[(usize, usize); 2]> {
+    let ObjectKey::Log(parsed) = key::parse(&log.key) else { return Ok([(0, 0); 2]) };
+    let root = parsed.root.path();
+    let at = |at| digests::coverage(conn, source, &root, &parsed.region, at, now - ENDED);
+    Ok([at(log.delivered)?, at(log.delivered.saturating_add(EDGE).unwrap_or(log.delivered))?])
+}
+
+fn standing(coverage: [(usize, usize); 2], log: &Unlisted, now: Timestamp, after: SignedDuration) -> Standing {
+    let [at, later] = coverage;
+    let chained = at.0 > 0;
+    if chained && at.1 == at.0 && later.1 == later.0 {
+        return Standing::Unlisted;
+    }
+    let patience = if chained { OWED } else { ENDED } + after;
+    if log.delivered > now + TOMORROW || now.duration_since(log.seen) >= patience {
+        return Standing::Unproven;
+    }
+    Standing::Waiting
 }
