@@ -10,6 +10,7 @@ mod life;
 mod model;
 mod play;
 mod script;
+mod year;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
