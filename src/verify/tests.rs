@@ -32,10 +32,13 @@ use crate::trail::Trail;
 const NOW: &str = "2026-03-10T12:00:00Z";
 const GRACE: SignedDuration = SignedDuration::from_mins(90);
 
+/// The writings of a key, in order.
+type Writings = Vec<Option<(Head, Vec<u8>)>>;
+
 /// A bucket of versions, some of them archived; the last one of a key is what lies there, and `None` is a delete marker.
 #[derive(Default)]
 struct Shelf {
-    objects: Mutex<BTreeMap<String, Vec<Option<(Head, Vec<u8>)>>>>,
+    objects: Mutex<BTreeMap<String, Writings>>,
     archived: bool,
     broken: bool,
     asked: AtomicUsize,
