@@ -279,7 +279,10 @@ async fn trouble_keeps_its_rows_and_a_late_log_joins_its_day() {
     std::fs::copy(warden.object(&logs[1]), warden.object(&forged)).expect("a forged log");
     assert_eq!(warden.settle(&warden.announce(&forged, Event::Created(How::Put))).await, Fate::Admitted);
     warden.sweep().await;
-    assert_eq!(warden.told(Kind::LogUnlisted).await.len(), 1);
+    let mut told = warden.told(Kind::LogUnlisted).await;
+    // What came after the last digest no digest can list.
+    told.retain(|(object, _)| !object.contains("20260302T04"));
+    assert_eq!(told.into_iter().map(|(object, _)| object).collect::<Vec<_>>(), [forged.clone()]);
     warden.env.advance(SignedDuration::from_hours(24 * 30));
     warden.fold().await;
     assert!(known(&forged).await.iter().all(|row| !row.folded));
