@@ -47,7 +47,7 @@ const LAST_ALERTS: Duration = Duration::from_secs(15);
 /// The longest that a channel may take for one alert; a webhook's own limit is five minutes.
 const SENDING: Duration = Duration::from_secs(600);
 /// How often heartbeat and backlog are looked at.
-const TENDING: Duration = Duration::from_secs(15);
+const TENDING: Duration = Duration::from_secs(60);
 
 /// What a drain left behind.
 #[derive(Debug, Clone, Copy, Default)]

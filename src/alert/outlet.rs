@@ -18,7 +18,7 @@ use crate::store::outbox::{self, Due};
 use crate::store::{Tx, findings, journal};
 
 /// The outbox is looked at this often though nothing rings: other processes write to the ledger, too.
-const LOOK: Duration = Duration::from_secs(15);
+const LOOK: Duration = Duration::from_secs(60);
 /// The shortest wait for what is put off.
 const PAUSE: Duration = Duration::from_secs(1);
 /// An alert that was refused for this long is given up.

@@ -152,7 +152,7 @@ layout = ["AWSLogs/{{org}}/{{account}}/", "AWSLogs/{{account}}/"]
 
 [verify]
 sweep = "{}m"
-scrub = "30d"
+scrub = "{}"
 
 [limits]
 messages = {}
@@ -173,6 +173,7 @@ path = "state.db"
         script.org,
         script.bucket,
         die.u8(4..12),
+        if die.u8(..4) == 0 { "30d" } else { "off" },
         [1, 4, 64][die.usize(..3)],
     );
     std::fs::write(path, &text).expect("a file");
