@@ -79,8 +79,11 @@ impl Roster {
     /// its message comes again, and its place is free for those whose account is known.
     pub async fn refresh_for(&self, account: AccountId) -> Result<()> {
         let later = |text: &str| Err(Error::transient("members", text.to_owned()));
-        let Ok(_one_at_a_time) = self.refreshing.try_lock() else {
-            return later("the members are being asked for");
+        let _one_at_a_time = match self.refreshing.try_lock() {
+            Ok(turn) => turn,
+            // At the first start there is nobody whose place it could take.
+            Err(_) if self.knows_nobody() => self.refreshing.lock().await,
+            Err(_) => return later("the members are being asked for"),
         };
         let asked = *self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         match asked.filter(|asked| self.env.now().duration_since(asked.at).abs() < ASK_AGAIN) {
@@ -92,6 +95,10 @@ impl Roster {
                 if error.is_fatal() { error } else { Error { class: crate::error::Class::TRANSIENT, ..error } }
             }),
         }
+    }
+
+    fn knows_nobody(&self) -> bool {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     fn is_member(&self, account: AccountId) -> bool {

@@ -239,7 +239,7 @@ fn poison_is_listed_shown_replayed_and_dropped() {
         held.as_array().expect("a list").iter().map(|row| row["id"].as_str().expect("an id").into()).collect();
     assert_eq!(ids.len(), 2, "{held}");
     let listed = stdout(&verb(&ground.config, &["quarantine", "list"]));
-    assert!(ids.iter().all(|id| listed.contains(id)), "{listed}");
+    assert!(ids.iter().all(|id| listed.contains(&id[..12])), "{listed}");
     let bodies: Vec<String> = ids.iter().map(|id| stdout(&verb(&ground.config, &["quarantine", "show", id]))).collect();
     let poison = bodies.iter().position(|body| body.contains("poison\nsecond line")).expect("its body is shown");
     assert!(!bodies[poison].contains('\u{1b}'), "control characters do not reach the terminal");

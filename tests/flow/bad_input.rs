@@ -230,7 +230,7 @@ fn bad_messages_are_kept_and_told_and_hold_up_nothing() {
     ];
     for (body, says) in bodies {
         let hash = trailwarden::core::id::Sha256::of(&body).to_string();
-        ground.want(Kind::MessageUnintelligible, format!("(quarantine {})", &hash[..12]), says);
+        ground.want(Kind::MessageUnintelligible, format!("(quarantine {})", &hash[..32]), says);
         ground.say(&body);
         let key = ground.good();
         ground.announce(&key);
@@ -239,7 +239,7 @@ fn bad_messages_are_kept_and_told_and_hold_up_nothing() {
     let (one, two) = (ground.good(), ground.good());
     let mixed = records(&[record(&one), json!({ "eventSource": "aws:s3", "eventName": 7 }), record(&two)]);
     let hash = trailwarden::core::id::Sha256::of(mixed.as_bytes()).to_string();
-    ground.want(Kind::MessageUnintelligible, format!("(quarantine {})", &hash[..12]), "number 1");
+    ground.want(Kind::MessageUnintelligible, format!("(quarantine {})", &hash[..32]), "number 1");
     ground.say(mixed.as_bytes());
     drain(&ground.config, &[], 0);
     ground.check();

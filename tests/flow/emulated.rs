@@ -64,7 +64,7 @@ fn adverse(acts: &Acts) -> (Vec<Vec<u8>>, Vec<Wanted>) {
 /// What the finding says of a body that is kept.
 fn quarantined(body: &[u8]) -> String {
     let hash = Sha256::of(body).to_string();
-    format!("(quarantine {})", hash.get(..12).unwrap_or_default())
+    format!("(quarantine {})", hash.get(..32).unwrap_or_default())
 }
 
 /// All messages of the day, some of them twice, none in its place.

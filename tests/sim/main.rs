@@ -96,7 +96,8 @@ fn the_same_seed_comes_to_the_same_end() {
         assert_eq!(first.ended, second.ended, "seed {seed}: the virtual instant of the end");
         assert_eq!(first.calls, second.calls, "seed {seed}: calls of the far side");
         assert_eq!(first.trace, second.trace, "seed {seed}: every call, its instant and its answer");
-        assert_eq!(first.ledger, second.ledger, "seed {seed}: every row of the ledger");
+        let differs = first.ledger.iter().zip(&second.ledger).find(|(first, second)| first != second);
+        assert!(differs.is_none() && first.ledger.len() == second.ledger.len(), "seed {seed}: {differs:#?}");
         traces.push(first.trace);
     }
     assert_ne!(traces[0], traces[1]);
