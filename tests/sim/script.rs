@@ -30,12 +30,8 @@ impl Script {
     pub fn of(seed: u64) -> Arc<Self> {
         static MADE: Mutex<BTreeMap<u64, Arc<Script>>> = Mutex::new(BTreeMap::new());
         let number = seed % WORLDS;
-        let made = MADE.lock().unwrap_or_else(PoisonError::into_inner).get(&number).cloned();
-        made.unwrap_or_else(|| {
-            let script = Arc::new(Self::make(number));
-            MADE.lock().unwrap_or_else(PoisonError::into_inner).insert(number, script.clone());
-            script
-        })
+        let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+        made.entry(number).or_insert_with(|| Arc::new(Self::make(number))).clone()
     }
 
     fn make(number: u64) -> Self {
