@@ -238,7 +238,7 @@ impl Queue for FarQueue {
             if !messages.is_empty() || left.is_zero() {
                 return Ok(messages);
             }
-            let _ = tokio::time::timeout(left.min(Duration::from_secs(1)), self.0.posted.notified()).await;
+            let _ = tokio::time::timeout(left.min(Duration::from_secs(5)), self.0.posted.notified()).await;
         }
     }
 
