@@ -11,9 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{Beside, Played, RECORDS, Scratch, figure, median, play, time};
+use common::{Beside, Played, RECORDS, Scratch, bare_commits, figure, median, play, time};
 use criterion::{Criterion, Throughput};
-use rusqlite::{Connection, params};
 use serde::Deserialize;
 use tokio::runtime::Runtime;
 use trailwarden::config::Config;
@@ -60,7 +59,7 @@ fn main() {
             (0..rounds)
                 .map(|_| {
                     let bare = parse(&played, objects);
-                    let commits = commit(&scratch.0, objects);
+                    let commits = bare_commits(&scratch.0, objects);
                     let (ours, _) = step(&runtime, &played, round);
                     parsing.push(bare, ours);
                     committing.push(commits, ours);
@@ -127,35 +126,6 @@ fn parse(played: &Played, objects: u64) -> Duration {
             scope.spawn(work);
             work();
         });
-    })
-}
-
-/// Nothing but rows of the ledger's size and the syncs that make them durable.
-fn commit(dir: &Path, objects: u64) -> Duration {
-    let path = dir.join("bare.db");
-    for name in ["bare.db", "bare.db-wal", "bare.db-shm"] {
-        let _ = fs::remove_file(dir.join(name));
-    }
-    let conn = Connection::open(path).expect("a database opens");
-    conn.pragma_update(None, "journal_mode", "wal").expect("it is known");
-    conn.pragma_update(None, "synchronous", "full").expect("it is known");
-    conn.execute_batch(
-        "CREATE TABLE objects (key TEXT PRIMARY KEY, sha BLOB, size INTEGER, seen INTEGER) WITHOUT ROWID",
-    )
-    .expect("it is SQL");
-    time(|| {
-        for number in 0..objects {
-            if number % 64 == 0 {
-                conn.execute_batch("BEGIN IMMEDIATE").expect("nobody else writes");
-            }
-            let key = format!("AWSLogs/o-a1b2c3d4e5/111122223333/CloudTrail/eu-west-1/2026/03/01/{number:060}.json.gz");
-            conn.prepare_cached("INSERT INTO objects VALUES (?1, ?2, ?3, ?4)")
-                .and_then(|mut insert| insert.execute(params![key, [7_u8; 32], 20_480, 1_800_000_000]))
-                .expect("it is a row");
-            if number % 64 == 63 || number + 1 == objects {
-                conn.execute_batch("COMMIT").expect("the disk takes it");
-            }
-        }
     })
 }
 

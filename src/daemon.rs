@@ -23,7 +23,7 @@ use crate::ingest::Ingest;
 use crate::snapshot;
 use crate::store::{Store, Tx, findings, journal};
 use crate::trail::Trail;
-use crate::verify::{Reconcile, Scrub, Sweep};
+use crate::verify::{Fold, Reconcile, Scrub, Sweep};
 use crate::wiring::{self, Works};
 
 /// One long poll; the longest that SQS allows.
@@ -391,10 +391,15 @@ impl Daemon {
     }
 
     async fn sweep(&self, trail: &Trail) -> Result<()> {
+        let fold = self.config.fold.map(|after| Fold::new(self.works.store.clone(), after));
         let mut sweep = Sweep::new(self.works.deliveries.clone());
         sweep.pulse = self.health.pulse(&format!("sweep {}", trail.name));
         loop {
-            match sweep.run(trail).await {
+            let mut swept = sweep.run(trail).await;
+            if let (Ok(()), Some(fold)) = (&swept, &fold) {
+                swept = fold.run(trail.id).await.map(|_| ());
+            }
+            match swept {
                 Ok(()) => sweep.pulse.worked(),
                 Err(error) if error.is_fatal() => return Err(error),
                 Err(error) => {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
+use rusqlite::{Connection, params};
 use trailwarden::env::Env;
 use trailwarden::world::stage::Stage;
 use trailwarden::world::{Scale, Step, World};
@@ -127,6 +128,35 @@ listen = "off"
         fs::write(&path, text).expect("the disk takes it");
         path
     }
+}
+
+/// Nothing but rows of the ledger's size and the syncs that make them durable.
+pub fn bare_commits(dir: &Path, objects: u64) -> Duration {
+    let path = dir.join("bare.db");
+    for name in ["bare.db", "bare.db-wal", "bare.db-shm"] {
+        let _ = fs::remove_file(dir.join(name));
+    }
+    let conn = Connection::open(path).expect("a database opens");
+    conn.pragma_update(None, "journal_mode", "wal").expect("it is known");
+    conn.pragma_update(None, "synchronous", "full").expect("it is known");
+    conn.execute_batch(
+        "CREATE TABLE objects (key TEXT PRIMARY KEY, sha BLOB, size INTEGER, seen INTEGER) WITHOUT ROWID",
+    )
+    .expect("it is SQL");
+    time(|| {
+        for number in 0..objects {
+            if number % 64 == 0 {
+                conn.execute_batch("BEGIN IMMEDIATE").expect("nobody else writes");
+            }
+            let key = format!("AWSLogs/o-a1b2c3d4e5/111122223333/CloudTrail/eu-west-1/2026/03/01/{number:060}.json.gz");
+            conn.prepare_cached("INSERT INTO objects VALUES (?1, ?2, ?3, ?4)")
+                .and_then(|mut insert| insert.execute(params![key, [7_u8; 32], 20_480, 1_800_000_000]))
+                .expect("it is a row");
+            if number % 64 == 63 || number + 1 == objects {
+                conn.execute_batch("COMMIT").expect("the disk takes it");
+            }
+        }
+    })
 }
 
 pub fn time<T>(work: impl FnOnce() -> T) -> Duration {

@@ -46,6 +46,7 @@ impl Config {
         }
         say("alert.heartbeat", off_or(self.heartbeat));
         say("state.path", self.state.display().to_string());
+        say("state.fold", self.fold.map_or_else(|| "never".to_owned(), show_duration));
         say("state.snapshot", self.snapshot.as_ref().map_or_else(|| "never".into(), tell_snapshot));
         say("http.listen", or(self.listen, "off"));
         let limits = &self.limits;

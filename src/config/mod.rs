@@ -38,6 +38,8 @@ pub struct Config {
     pub heartbeat: Option<Duration>,
     /// The ledger's file.
     pub state: PathBuf,
+    /// Days of keys that ended this long ago are folded in the ledger; `None` never.
+    pub fold: Option<Duration>,
     /// Where copies of the ledger are kept, if anywhere.
     pub snapshot: Option<Snapshot>,
     /// Where metrics, health and the console are served, if at all.
@@ -256,6 +258,8 @@ pub struct Snapshot {
 }
 
 const STATE: &str = "/var/lib/trailwarden/state.db";
+/// As long as the sweep waits for the digest of a log, and as long as a queue keeps a message.
+const FOLD: Duration = Duration::from_secs(14 * 86_400);
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9417);
 
 impl Config {

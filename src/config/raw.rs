@@ -122,6 +122,7 @@ pub struct Alert {
 #[serde(deny_unknown_fields, default)]
 pub struct State {
     pub path: Text,
+    pub fold: Text,
     pub snapshot: Option<At<Snapshot>>,
 }
 

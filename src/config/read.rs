@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::raw::{self, At, Number, Text, Texts};
 use super::secret::Places;
 use super::{
-    Config, ConfigError, LISTEN, Limits, MembersFrom, Organization, Place, Role, STATE, Snapshot, Trail, Verify, place,
-    units,
+    Config, ConfigError, FOLD, LISTEN, Limits, MembersFrom, Organization, Place, Role, STATE, Snapshot, Trail, Verify,
+    place, units,
 };
 use crate::core::id::{OrgId, Region};
 use crate::core::printable;
@@ -46,6 +46,7 @@ pub(super) fn config(text: &str, origin: &str, places: &Places) -> Read<Config> 
         routes,
         heartbeat,
         state: file.state.path.as_ref().map_or_else(|| STATE.into(), |path| reader.path(path)),
+        fold: reader.fold(&file.state)?,
         snapshot: None,
         listen: reader.listen(&file.http)?,
         limits: reader.limits(&file.limits)?,
@@ -243,6 +244,13 @@ impl Reader<'_> {
             reconcile_history: or_off(&raw.reconcile_history, usual.reconcile_history)?,
             reconcile_requests: self.number(&raw.reconcile_requests, usual.reconcile_requests, 60, 1_000_000)?,
         })
+    }
+
+    fn fold(&self, raw: &raw::State) -> Read<Option<Duration>> {
+        match &raw.fold {
+            Some(text) if text.get_ref() == "never" => Ok(None),
+            text => self.duration(text, FOLD, FOLD, YEARS).map(Some),
+        }
     }
 
     fn limits(&self, raw: &raw::Limits) -> Read<Limits> {

@@ -68,9 +68,24 @@ pub struct Link {
     pub start: Timestamp,
     pub end: Timestamp,
     pub sha: Option<Sha256>,
+    /// Only compared with its like: the ledger keeps the SHA-256 of each signature.
     pub signature: Option<Vec<u8>>,
     /// `None` in a starting digest.
-    pub previous: Option<Previous>,
+    pub previous: Option<Named>,
+}
+
+/// A predecessor, as its successor names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    pub key: String,
+    pub sha: Sha256,
+    pub signature: Vec<u8>,
+}
+
+impl From<Previous> for Named {
+    fn from(previous: Previous) -> Self {
+        Self { key: previous.key, sha: previous.sha, signature: previous.signature }
+    }
 }
 
 /// A digest object that lies in the chain's place but proves nothing: bad or not checked, and reported as that.
@@ -129,7 +144,7 @@ pub fn join(before: Option<&Link>, link: &Link, slots: &[Slot]) -> Joint {
 }
 
 /// Hash and signature both, compared as bytes.
-pub fn differences(previous: &Previous, before: &Link) -> Option<String> {
+pub fn differences(previous: &Named, before: &Link) -> Option<String> {
     let hash = before.sha.is_some_and(|sha| sha != previous.sha);
     let signature = before.signature.as_ref().is_some_and(|signature| *signature != previous.signature);
     match (hash, signature) {
@@ -183,8 +198,7 @@ mod tests {
             end,
             sha: Some(Sha256([u8::try_from(n).unwrap(); 32])),
             signature: Some(vec![u8::try_from(n).unwrap()]),
-            previous: names.map(|(to, byte)| Previous {
-                bucket: "b".into(),
+            previous: names.map(|(to, byte)| Named {
                 key: format!("d{to}"),
                 sha: Sha256([byte; 32]),
                 signature: vec![byte],

@@ -132,6 +132,14 @@ impl Root {
         path
     }
 
+    /// What [`Root::path`] wrote.
+    pub fn parse(path: &str) -> Option<Self> {
+        let (prefix, rest) = path.strip_suffix('/')?.rsplit_once("AWSLogs/")?;
+        let (org, account) = rest.split_once('/').map_or((None, rest), |(org, account)| (Some(org), account));
+        let org = org.map(OrgId::parse).transpose().ok()?;
+        Some(Self { prefix: prefix.trim_end_matches('/').into(), org, account: AccountId::parse(account).ok()? })
+    }
+
     /// `…/folder/region/`; `folder` is [`LogKind::folder`] or [`DIGEST_FOLDER`].
     pub fn region_folder(&self, folder: &str, region: &Region) -> String {
         format!("{}{folder}/{region}/", self.path())

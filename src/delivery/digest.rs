@@ -12,7 +12,7 @@ use crate::delivery::{Deliveries, Fate, Fetched, arrived, overwritten, raise};
 use crate::error::Result;
 use crate::metrics::Outcome;
 use crate::seam::Got;
-use crate::store::digests::{self, Chain, NewDigest};
+use crate::store::digests::{self, Beside, Chain, NewDigest};
 use crate::store::objects::{self, Known, Listing, NewObject, State};
 use crate::store::{Tx, findings};
 use crate::trail::Trail;
@@ -103,7 +103,9 @@ impl Deliveries {
         let mut fetched = Fetched { object: found, room: Some(room) };
         let examined = self.examine_digest(trail, object, key, &mut fetched).await?;
         // Another writing has another row, or was told as one.
-        if examined.verdict == Verdict::Unchecked || examined.sha != seen.sha {
+        if examined.verdict == Verdict::Unchecked
+            || !examined.sha.zip(seen.sha).is_some_and(|(sha, seen)| seen.fits(&sha))
+        {
             return Ok(false);
         }
         let row = self.row(trail, &notice, &Evidence::Digest(key.clone()), State::Admitted);
@@ -134,7 +136,7 @@ impl Step {
         let known = objects::versions(tx.conn, source, &key)?;
         let again = overwritten(&known, &self.row);
         let again = again.map(|detail| about(Kind::EvidenceOverwritten, &self.bucket, &key, &self.key, detail));
-        let unproven = digests::link(tx.conn, source, &key)?.is_none();
+        let unproven = !known.iter().any(|row| row.folded) && digests::link(tx.conn, source, &key)?.is_none();
         if known.iter().any(Known::is_admitted) && !(unproven && self.examined.is_signed()) {
             // Another writing of a key: the first one is the evidence, the second is only told.
             objects::insert(tx, &self.row)?;
@@ -216,7 +218,7 @@ impl Step {
         let source = self.row.source;
         let rows = objects::versions(tx.conn, source, &log.key)?;
         let subject = format!("{}/{}", self.bucket, log.key);
-        let fits = |row: &Known| row.sha == Some(log.sha);
+        let fits = |row: &Known| row.sha.is_some_and(|sha| sha.fits(&log.sha));
         if rows.iter().any(fits) {
             // Another writing beside it was told when it came.
             for row in &rows {
@@ -344,19 +346,33 @@ pub fn missing(about: &Finding, link: &Link, hours: Vec<Timestamp>) -> Finding {
 }
 
 fn standard_joint(tx: &Tx<'_>, chain: &Chain, link: &Link) -> rusqlite::Result<Joint> {
-    let before = digests::before(tx.conn, chain.id, link.end, &link.key)?;
+    match digests::beside_span(tx.conn, chain.id, link)? {
+        Some(Beside::Follows) => return Ok(Joint::Linked),
+        Some(Beside::Intrudes) => {
+            let why = "the chain is proven without it for the time that it claims".to_owned();
+            return Ok(Joint::Broken { suspect: link.key.clone(), why });
+        }
+        None => {}
+    }
+    let before = digests::before(tx.conn, chain.id, link.end)?;
     let from = before.as_ref().map_or(link.start - HOUR * 48, |before| before.end);
     let slots = digests::slots(tx.conn, chain.id, from, link.end)?;
     Ok(chain::join(before.as_ref(), link, &slots))
 }
 
-/// What a backfill digest names may be of either chain or of none; only hash and signature are compared.
+/// What a backfill digest names may be of either chain or of none; only hash and signature are compared, and of a folded one
+/// the hash.
 fn backfill_joint(tx: &Tx<'_>, chain: &Chain, link: &Link) -> rusqlite::Result<Joint> {
     let Some(previous) = &link.previous else { return Ok(Joint::Start) };
-    let named = digests::link(tx.conn, chain.source, &previous.key)?;
-    Ok(match named.map(|named| chain::differences(previous, &named)) {
-        Some(Some(why)) => Joint::Broken { suspect: previous.key.clone(), why },
-        Some(None) => Joint::Linked,
+    let suspect = previous.key.clone();
+    if let Some(named) = digests::link(tx.conn, chain.source, &previous.key)? {
+        let why = chain::differences(previous, &named);
+        return Ok(why.map_or(Joint::Linked, |why| Joint::Broken { suspect, why }));
+    }
+    let known = objects::versions(tx.conn, chain.source, &previous.key)?;
+    Ok(match known.into_iter().filter(|row| row.folded).find_map(|row| row.sha) {
+        Some(sha) if sha.fits(&previous.sha) => Joint::Linked,
+        Some(_) => Joint::Broken { suspect, why: "the hash is not the one that its successor names".into() },
         None => Joint::Unjudged,
     })
 }
@@ -368,7 +384,7 @@ mod tests {
     use crate::core::id::Sha256;
     use crate::core::key;
     use crate::env::Env;
-    use crate::store::Store;
+    use crate::store::{Store, fold};
 
     const ROOT: &str = "AWSLogs/o-a1b2c3d4e5/111122223333/CloudTrail-Digest/eu-west-1/2026/03/02/111122223333_CloudTrail-Digest_eu-west-1_org-main_us-east-1_";
 
@@ -435,6 +451,88 @@ mod tests {
             .expect("a step");
         assert_eq!(told.len(), 1);
         assert_eq!((told[0].kind, told[0].hours.len()), (Kind::ChainRestarted, 2));
+    }
+
+    #[tokio::test]
+    async fn a_chain_goes_on_after_its_digests_are_folded_and_takes_in_no_other() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let env = Env::manual("2026-03-30T00:00:00Z".parse().expect("a time"), 1);
+        let store = Store::open(&dir.path().join("state.db"), &env).await.expect("a ledger");
+        let linked = |tx: &Tx<'_>, chain: &Chain, end: &str, before: Option<&Link>| -> rusqlite::Result<Link> {
+            let link = starting(tx, chain, end)?;
+            let previous = before.map(|before| Previous {
+                bucket: "b".into(),
+                key: before.key.clone(),
+                sha: before.sha.expect("a hash"),
+                signature: vec![1],
+            });
+            let (key, start, sha) = (link.key.clone(), link.start, link.sha);
+            let digest = NewDigest {
+                source: 1,
+                key: key.clone(),
+                chain: chain.id,
+                start,
+                end: link.end,
+                verdict: Verdict::Good,
+                faulty: false,
+                sha,
+                signature: Some(vec![1]),
+                previous,
+                logs: 2,
+                lacks: None,
+            };
+            digests::put(tx, &digest)?;
+            let link = digests::link(tx.conn, 1, &key)?.expect("the digest");
+            settle_joint(tx, chain, &link, "b", false)?;
+            digests::extend_chain(tx, chain.id, start, link.end)?;
+            Ok(link)
+        };
+        store
+            .write(move |tx| {
+                objects::source_id(tx, "org")?;
+                let key::ObjectKey::Digest(parsed) = key::parse(&format!("{ROOT}20260302T100000Z.json.gz")) else {
+                    panic!("no digest's key")
+                };
+                let chain = digests::chain(tx, 1, &ChainId::of(&parsed))?;
+                let mut last: Option<Link> = None;
+                for hour in 1..=6 {
+                    last = Some(linked(tx, &chain, &format!("2026-03-02T{hour:02}:00:00Z"), last.as_ref())?);
+                }
+                let day: Timestamp = "2026-03-03T00:00:00Z".parse().expect("a time");
+                let folded = |conn: &rusqlite::Connection| {
+                    conn.query_row("SELECT count(*), sum(digests), sum(logs) FROM spans", [], |row| {
+                        Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
+                    })
+                };
+                assert_eq!(fold::fold_chain(tx, chain.id, i64::MIN, day)?.0, 4);
+                assert_eq!(folded(tx.conn)?, (1, 4, 8));
+                assert_eq!(digests::tally(tx.conn)?.good, 6);
+                // The newest one's joint holds, and the chain goes on into the same span.
+                let newest = last.expect("a digest");
+                assert_eq!(settle_joint(tx, &chain, &newest, "b", true)?.joint, Joint::Linked);
+                let next = linked(tx, &chain, "2026-03-02T07:00:00Z", Some(&newest))?;
+                linked(tx, &chain, "2026-03-02T08:00:00Z", Some(&next))?;
+                assert_eq!(fold::fold_chain(tx, chain.id, i64::MIN, day)?.0, 2);
+                assert_eq!(folded(tx.conn)?, (1, 6, 12));
+                assert!(findings::list(tx.conn, true)?.is_empty());
+                // Every moment of the chain is covered, and none after it.
+                let covered = |at: &str| {
+                    let (root, at) = (parsed.root.path(), at.parse().expect("a time"));
+                    digests::coverage(tx.conn, 1, &root, &parsed.region, at, day)
+                };
+                for (at, both) in [("00:30", 1), ("03:30", 1), ("06:59", 1), ("07:30", 1), ("08:00", 0)] {
+                    assert_eq!(covered(&format!("2026-03-02T{at}:00Z"))?, (both, both), "{at}");
+                }
+                // One that claims a part of the folded time is no part of the chain.
+                let intruder = linked(tx, &chain, "2026-03-02T03:30:00Z", Some(&newest))?;
+                settle_joint(tx, &chain, &intruder, "b", true)?;
+                let told = findings::list(tx.conn, true)?;
+                assert_eq!(told.len(), 1);
+                assert_eq!((told[0].kind, told[0].object.as_deref()), (Kind::ChainBroken, Some(intruder.key.as_str())));
+                Ok(())
+            })
+            .await
+            .expect("a step");
     }
 
     #[tokio::test]

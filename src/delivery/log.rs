@@ -172,7 +172,7 @@ fn compare(
     let listed = |fits| if fits { Listing::Fits } else { Listing::Differs };
     let Some(awaited) = objects::awaited(tx.conn, row.source, &row.key)? else {
         if let Some(genuine) = known.iter().find(|row| row.listed == Listing::Fits as i64) {
-            row.listed = listed(row.sha.is_some() && genuine.sha == row.sha);
+            row.listed = listed(genuine.sha.zip(row.sha).is_some_and(|(genuine, sha)| genuine.fits(&sha)));
         }
         return Ok(None);
     };

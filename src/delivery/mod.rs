@@ -22,7 +22,7 @@ pub use roster::Roster;
 
 use crate::core::admit::{self, Evidence, Verdict};
 use crate::core::finding::{Finding, Kind};
-use crate::core::id::{Region, Sha256};
+use crate::core::id::Region;
 use crate::core::notice::{Envelope, Notice};
 use crate::core::printable;
 use crate::env::Env;
@@ -200,8 +200,6 @@ impl Deliveries {
             key: printable(&notice.key, 1024),
             version: notice.version.clone(),
             kind: 0,
-            account: finding.account,
-            region: finding.region.clone(),
             delivered: notice.time.unwrap_or_else(|| self.env.now()),
             state: State::Refused,
             listed: Listing::NotExpected,
@@ -352,8 +350,6 @@ impl Deliveries {
             key: notice.key.clone(),
             version: notice.version.clone(),
             kind,
-            account: Some(evidence.root().account),
-            region: Some(evidence.region().clone()),
             delivered: evidence.time(),
             state,
             listed: if state == State::Admitted { Listing::None } else { Listing::NotExpected },
@@ -453,8 +449,9 @@ fn is_repeat(known: &[Known], notice: &Notice) -> bool {
 /// Whether an object is a second writing of a key of which these rows are known, and what to say of it.
 fn overwritten(known: &[Known], row: &NewObject) -> Option<String> {
     let earlier = known.iter().find(|earlier| is_another(earlier, row))?;
-    let hash = |sha: Option<Sha256>| sha.map_or_else(|| "unreadable".into(), |sha| sha.to_string());
-    Some(format!("the key was written again: first SHA-256 {}, now {}", hash(earlier.sha), hash(row.sha)))
+    let first = earlier.sha.map_or_else(|| "unreadable".into(), |sha| sha.to_string());
+    let now = row.sha.map_or_else(|| "unreadable".into(), |sha| sha.to_string());
+    Some(format!("the key was written again: first SHA-256 {first}, now {now}"))
 }
 
 /// Whether a row is of an object that was read, or tried to, and is not this very one.
@@ -463,7 +460,7 @@ fn is_another(earlier: &Known, row: &NewObject) -> bool {
     let version = row.version.as_deref().unwrap_or_default();
     let both_versioned = !version.is_empty() && !earlier.version.is_empty();
     let differs = match (earlier.sha, &row.sha, &earlier.etag, &row.etag) {
-        (Some(earlier), Some(sha), ..) => earlier != *sha,
+        (Some(earlier), Some(sha), ..) => !earlier.fits(sha),
         (.., Some(earlier), Some(etag)) => earlier != etag,
         (earlier, sha, ..) => earlier.is_some() && sha.is_none(),
     };

@@ -13,6 +13,7 @@ use crate::core::admit::Rules;
 use crate::core::digest::Digest;
 use crate::core::gzip::{self, Caps};
 use crate::core::id::AccountId;
+use crate::core::id::Sha256;
 use crate::core::key::{self, ObjectKey};
 use crate::core::notice::{Event, How};
 use crate::local::spool::Spool;

@@ -9,7 +9,7 @@ use crate::core::journal::{Head, Noted};
 use crate::env::Env;
 use crate::error::{self, Error};
 use crate::store::journal::{self, STANDING, Whole};
-use crate::store::{MIGRATIONS, classify, newer, seal, version};
+use crate::store::{MIGRATIONS, classify, newer, places, seal, version};
 
 /// Faults that are told one by one; of more, only how many.
 const TOLD: usize = 8;
@@ -167,6 +167,7 @@ fn file(conn: &Connection) -> Result<Check> {
 /// Tables, indexes and triggers are those of the program, and no others.
 fn form(conn: &Connection, form: usize) -> Result<Check> {
     let made = Connection::open_in_memory()?;
+    places::teach(&made)?;
     for script in &MIGRATIONS[..form.min(MIGRATIONS.len())] {
         made.execute_batch(script)?;
     }
@@ -304,15 +305,16 @@ const RULES: &[(&str, &str, Rules)] = &[
         &[
             "SELECT name || ' says ' || value || ', the rows say ' || counted FROM (
                SELECT name, (SELECT ifnull(sum(value), 0) FROM counters WHERE counters.name = should.name) AS value, counted
-               FROM (SELECT 'objects.seen' AS name, count(*) AS counted FROM objects
-                     UNION ALL SELECT 'objects.admitted', ifnull(sum(state = 0), 0) FROM objects
+               FROM (SELECT 'objects.seen' AS name, count(*) + (SELECT ifnull(sum(objects), 0) FROM days) AS counted FROM objects
+                     UNION ALL SELECT 'objects.admitted', ifnull(sum(state = 0), 0) + (SELECT ifnull(sum(objects), 0) FROM days) FROM objects
                      UNION ALL SELECT 'objects.refused', ifnull(sum(state = 1), 0) FROM objects
                      UNION ALL SELECT 'objects.absent', ifnull(sum(state = 2), 0) FROM objects
                      UNION ALL SELECT 'objects.unusable', ifnull(sum(state = 3), 0) FROM objects
-                     UNION ALL SELECT 'records', ifnull(sum(records), 0) FROM objects
-                     UNION ALL SELECT 'rejects', ifnull(sum(rejects), 0) FROM objects
+                     UNION ALL SELECT 'records', ifnull(sum(records), 0) + (SELECT ifnull(sum(records), 0) FROM days) FROM objects
+                     UNION ALL SELECT 'rejects', ifnull(sum(rejects), 0) + (SELECT ifnull(sum(rejects), 0) FROM days) FROM objects
                      UNION ALL SELECT 'bytes/' || id,
-                       (SELECT ifnull(sum(size), 0) FROM objects WHERE source = id AND sha IS NOT NULL) FROM sources
+                       (SELECT ifnull(sum(size), 0) FROM objects WHERE source = id AND sha IS NOT NULL)
+                         + (SELECT ifnull(sum(bytes), 0) FROM days JOIN places ON places.id = place WHERE source = sources.id) FROM sources
                      UNION ALL SELECT 'alerts.sent', count(*) FROM outbox WHERE state = 'sent'
                      UNION ALL SELECT 'alerts.dead', count(*) FROM outbox WHERE state = 'dead') AS should)
              WHERE value <> counted",
@@ -323,13 +325,16 @@ const RULES: &[(&str, &str, Rules)] = &[
         "admitted digests and their verdicts",
         &[
             "SELECT key || ' was admitted and has no verdict' FROM objects
-             WHERE kind = 9 AND state = 0
-               AND NOT EXISTS (SELECT 1 FROM digests WHERE digests.source = objects.source AND digests.key = objects.key)
-               AND NOT EXISTS (SELECT 1 FROM objects AS other
-                               WHERE other.source = objects.source AND other.key = objects.key AND other.state <> 0)",
+             WHERE kind = 9 AND state = 0 AND (source, key) NOT IN (SELECT source, key FROM digests)
+               AND (source, key) NOT IN (SELECT source, key FROM objects WHERE state <> 0)
+               AND NOT EXISTS (SELECT 1 FROM spans JOIN chains ON chains.id = chain JOIN places ON places.id = objects.place
+                               WHERE chains.source = objects.source AND chains.root = places.root
+                                 AND chains.region = places.region AND trail || '_' || home = substr(name, 16)
+                                 AND start < delivered AND end >= delivered)",
             "SELECT key || ' has a verdict and was never admitted' FROM digests
-             WHERE NOT EXISTS (SELECT 1 FROM objects
-                               WHERE objects.source = digests.source AND objects.key = digests.key AND kind = 9 AND state = 0)",
+             WHERE (source, key) NOT IN (SELECT source, key FROM objects WHERE kind = 9 AND state = 0)
+               AND NOT EXISTS (SELECT 1 FROM chains JOIN places USING (source, root, region) JOIN days ON place = places.id
+                               WHERE chains.id = digests.chain AND day = CAST(strftime('%Y%m%d', digests.end, 'unixepoch') AS INTEGER))",
         ],
     ),
     (
@@ -341,6 +346,18 @@ const RULES: &[(&str, &str, Rules)] = &[
            WHERE first IS NOT first_start OR head IS NOT last_end"],
     ),
     (
+        "days",
+        "folded days and their entries",
+        &[
+            "SELECT 'the day ' || day || ' of place ' || place || ' sums up ' || objects || ' objects and has entries of ' || held
+             FROM (SELECT place, day, objects, (SELECT ifnull(sum(length(entries)), 0) / 24 FROM folded
+                                                WHERE folded.place = days.place AND folded.day = days.day) AS held FROM days)
+             WHERE objects <> held",
+            "SELECT 'the day ' || day || ' of place ' || place || ' has entries and no sum' FROM folded
+             WHERE (place, day) NOT IN (SELECT place, day FROM days)",
+        ],
+    ),
+    (
         "outbox",
         "alerts and their findings",
         &["SELECT 'alert ' || id || ' is about the finding ' || finding || ', which is not there' FROM outbox
@@ -349,8 +366,8 @@ const RULES: &[(&str, &str, Rules)] = &[
     (
         "awaited",
         "logs that are waited for",
-        &["SELECT awaited.key || ' is waited for and was seen' FROM awaited JOIN objects USING (source, key)
-           WHERE objects.sha = awaited.sha"],
+        &["SELECT key || ' is waited for and was seen' FROM awaited
+           WHERE (source, key, sha) IN (SELECT source, key, sha FROM objects)"],
     ),
 ];
 

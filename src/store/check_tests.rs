@@ -27,8 +27,6 @@ fn object(key: &str, kind: i64) -> NewObject {
         key: key.into(),
         version: None,
         kind,
-        account: None,
-        region: None,
         delivered: time("2026-03-02T10:00:00Z"),
         state: State::Admitted,
         listed: Listing::None,
@@ -149,9 +147,13 @@ impl Ground {
             "meta",
             "counters",
             "sources",
-            "objects",
+            "places",
+            "deliveries",
+            "days",
+            "folded",
             "chains",
-            "digests",
+            "links",
+            "spans",
             "awaited",
             "claimed",
             "findings",
@@ -191,18 +193,18 @@ fn what_the_warden_wrote_is_good() {
 fn a_hand_in_the_ledger_is_noticed_and_named() {
     let ground = Ground::new();
     for (sql, name) in [
-        ("UPDATE objects SET sha = zeroblob(32) WHERE key = 'log-3'", "seals"),
-        ("UPDATE objects SET removed = 1 WHERE key = 'log-3'", "seals"),
-        ("DELETE FROM objects WHERE key = 'log-3'", "seals"),
-        ("DELETE FROM objects WHERE key = 'log-3'", "counters"),
+        ("UPDATE deliveries SET sha = zeroblob(32) WHERE name = 'log-3'", "seals"),
+        ("UPDATE deliveries SET removed = 1 WHERE name = 'log-3'", "seals"),
+        ("DELETE FROM deliveries WHERE name = 'log-3'", "seals"),
+        ("DELETE FROM deliveries WHERE name = 'log-3'", "counters"),
         ("INSERT INTO awaited SELECT source, key, sha, 'd', 0, 0 FROM objects WHERE key = 'log-3'", "awaited"),
-        ("UPDATE digests SET verdict = 1 WHERE verdict = 2", "verdicts"),
-        ("UPDATE digests SET verdict = 2 WHERE key LIKE '%T03%'", "verdicts"),
-        ("UPDATE digests SET disowned = 0", "verdicts"),
-        ("DELETE FROM digests WHERE verdict = 2", "verdicts"),
-        ("DELETE FROM digests WHERE key LIKE '%T03%'", "digests"),
-        ("DELETE FROM digests WHERE key LIKE '%T08%'", "seals"),
-        ("DELETE FROM objects WHERE key LIKE '%T03%'", "digests"),
+        ("UPDATE links SET verdict = 1 WHERE verdict = 2", "verdicts"),
+        ("UPDATE links SET verdict = 2 WHERE end % 86400 = 3 * 3600", "verdicts"),
+        ("UPDATE links SET disowned = 0", "verdicts"),
+        ("DELETE FROM links WHERE verdict = 2", "verdicts"),
+        ("DELETE FROM links WHERE end % 86400 = 3 * 3600", "digests"),
+        ("DELETE FROM links WHERE end % 86400 = 8 * 3600", "seals"),
+        ("DELETE FROM deliveries WHERE name LIKE '%d03%'", "digests"),
         ("UPDATE chains SET head = head + 3600", "chains"),
         ("DELETE FROM awaited", "seals"),
         ("DELETE FROM claimed", "seals"),
@@ -225,7 +227,7 @@ fn a_hand_in_the_ledger_is_noticed_and_named() {
         ("DELETE FROM journal", "journal"),
         ("UPDATE journal SET detail = detail || '.' WHERE seq = 4", "journal"),
         ("UPDATE journal SET at = at + 1 WHERE seq = 4", "journal"),
-        ("DELETE FROM seals WHERE name = 'objects'", "seals"),
+        ("DELETE FROM seals WHERE name = 'deliveries'", "seals"),
         ("CREATE TRIGGER quiet AFTER INSERT ON findings BEGIN DELETE FROM findings; END", "form"),
         ("DROP INDEX findings_open", "form"),
         ("CREATE TABLE other (a)", "form"),
@@ -245,7 +247,7 @@ fn whoever_makes_the_seals_anew_is_told_by_the_journal() {
     let ground = Ground::new();
     let noted: Noted = ground.check().head.to_string().parse().expect("a head");
     for sql in [
-        "UPDATE digests SET verdict = 1 WHERE verdict = 2",
+        "UPDATE links SET verdict = 1 WHERE verdict = 2",
         "UPDATE findings SET state = 'resolved'",
         "DELETE FROM findings WHERE object = 'key-0'",
     ] {
@@ -258,7 +260,7 @@ fn whoever_makes_the_seals_anew_is_told_by_the_journal() {
     // Whoever writes the journal anew too is told by whoever noted its head.
     let copy = ground.copy();
     let hand = copy.hand();
-    hand.execute_batch("DELETE FROM journal; UPDATE findings SET state = 'resolved', note = NULL; UPDATE digests SET verdict = 1, disowned = 0")
+    hand.execute_batch("DELETE FROM journal; UPDATE findings SET state = 'resolved', note = NULL; UPDATE links SET verdict = 1, disowned = 0")
         .expect("an edit");
     journal::adopt(&Tx { conn: &hand, now: Timestamp::UNIX_EPOCH, routes: &[], rings: &false.into() })
         .expect("another past");
@@ -303,6 +305,8 @@ fn a_flipped_byte_is_found_or_touches_nothing() {
 #[test]
 fn a_truncated_file_is_bad() {
     let ground = Ground::new();
+    // A free page at the end has nothing to lose.
+    ground.hand().execute_batch("VACUUM").expect("no free pages");
     let bytes = std::fs::read(&ground.path).expect("bytes");
     for length in [bytes.len() - 1, bytes.len() - 4_096, bytes.len() / 2, 4_096, 100, 50, 0] {
         std::fs::write(&ground.path, &bytes[..length]).expect("a file");
@@ -320,7 +324,7 @@ fn a_step_that_fails_takes_its_seals_back() {
         fill(tx)?;
         objects::insert(tx, &object("more", 0))?;
         findings::raise(tx, &trouble(7))?;
-        tx.conn.execute("DELETE FROM objects WHERE key = 'log-5'", [])?;
+        tx.conn.execute("DELETE FROM deliveries WHERE name = 'log-5'", [])?;
         Err(rusqlite::Error::InvalidQuery)
     });
     assert!(failed.is_err());
@@ -334,12 +338,12 @@ fn every_way_to_write_keeps_the_seals() {
     ground
         .write(|tx| {
             tx.conn.execute_batch(
-                "REPLACE INTO objects SELECT * FROM objects WHERE key = 'log-4';
-                 INSERT OR IGNORE INTO objects SELECT * FROM objects;
+                "REPLACE INTO deliveries SELECT * FROM deliveries WHERE name = 'log-4';
+                 INSERT OR IGNORE INTO deliveries SELECT * FROM deliveries;
                  INSERT INTO keys SELECT * FROM keys WHERE true ON CONFLICT DO UPDATE SET first_seen = 7;
                  INSERT INTO keys SELECT * FROM keys WHERE true ON CONFLICT DO NOTHING;
                  UPDATE OR REPLACE members SET account = 'x';
-                 UPDATE OR IGNORE objects SET key = 'log-1' WHERE key = 'log-4';
+                 UPDATE OR IGNORE deliveries SET name = 'log-1' WHERE name = 'log-4';
                  INSERT INTO progress VALUES ('a', '1', 1), ('b', '2', 2);
                  UPDATE OR REPLACE progress SET name = 'a' WHERE name = 'b';
                  DELETE FROM progress;
@@ -354,11 +358,15 @@ fn every_way_to_write_keeps_the_seals() {
 #[test]
 fn a_ledger_from_before_there_were_seals_is_sealed_as_it_is() {
     let ground = Ground::new();
+    std::fs::remove_file(&ground.path).expect("a file");
     let hand = ground.hand();
-    let back =
-        "DROP TABLE seals; DROP TABLE journal; DROP INDEX outbox_told_by; ALTER TABLE outbox DROP COLUMN told_by;
-                PRAGMA user_version = 1";
-    hand.execute_batch(back).expect("an older ledger");
+    hand.execute_batch(MIGRATIONS[0]).expect("an older ledger");
+    hand.execute_batch(
+        "PRAGMA user_version = 1; INSERT INTO sources VALUES (1, 'org');
+         INSERT INTO findings SELECT value, 'log_modified', 'high', 'open', value, NULL, NULL, NULL, NULL, NULL, '[]', '', 1, 1,
+                                     NULL, NULL, 1 FROM json_each('[1, 2, 3, 4, 5, 6, 7]')",
+    )
+    .expect("an older ledger");
     drop(hand);
     let error = now(&ground.path, None).expect_err("it has nothing to be held against");
     assert!(error.text.contains("version 1"), "{error}");

@@ -4,10 +4,10 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 use serde::Serialize;
 
-use crate::core::chain::{ChainId, Link, Slot};
+use crate::core::chain::{ChainId, Link, Named, Slot};
 use crate::core::digest::{Previous, Verdict};
-use crate::core::id::{AccountId, OrgId, Region, Sha256};
-use crate::core::key::Root;
+use crate::core::id::{Region, Sha256};
+use crate::core::key::{self, ObjectKey, Root};
 use crate::store::{Tx, journal, time};
 
 /// A chain as the ledger knows it.
@@ -54,28 +54,25 @@ fn verdict_number(verdict: Verdict) -> i64 {
     }
 }
 
-const CHAIN: &str = "id, source, root, account, region, trail, home, backfill, first, head";
+const CHAIN: &str = "id, source, root, region, trail, home, backfill, first, head";
 
 fn chain_row(row: &Row<'_>) -> Result<Chain> {
     let bad = |column, error: crate::core::id::BadId| {
         rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
     };
-    let root: String = row.get(2)?;
-    let account = AccountId::parse(&row.get::<_, String>(3)?).map_err(|error| bad(3, error))?;
-    let (prefix, rest) = root.rsplit_once("AWSLogs/").unwrap_or(("", ""));
-    let org = rest.split_once('/').and_then(|(first, _)| OrgId::parse(first).ok());
+    let no_root = || rusqlite::Error::InvalidColumnType(2, "root".into(), rusqlite::types::Type::Text);
     Ok(Chain {
         id: row.get(0)?,
         source: row.get(1)?,
         chain: ChainId {
-            root: Root { prefix: prefix.trim_end_matches('/').into(), org, account },
-            region: Region::parse(&row.get::<_, String>(4)?).map_err(|error| bad(4, error))?,
-            trail: row.get(5)?,
-            home: Region::parse(&row.get::<_, String>(6)?).map_err(|error| bad(6, error))?,
-            backfill: row.get(7)?,
+            root: Root::parse(&row.get::<_, String>(2)?).ok_or_else(no_root)?,
+            region: Region::parse(&row.get::<_, String>(3)?).map_err(|error| bad(3, error))?,
+            trail: row.get(4)?,
+            home: Region::parse(&row.get::<_, String>(5)?).map_err(|error| bad(5, error))?,
+            backfill: row.get(6)?,
         },
-        first: row.get::<_, Option<i64>>(8)?.map(time),
-        head: row.get::<_, Option<i64>>(9)?.map(time),
+        first: row.get::<_, Option<i64>>(7)?.map(time),
+        head: row.get::<_, Option<i64>>(8)?.map(time),
     })
 }
 
@@ -125,48 +122,72 @@ pub fn extend_chain(tx: &Tx<'_>, chain: i64, start: Timestamp, end: Timestamp) -
 /// Writes or replaces (a digest that could not be checked before is looked at again).
 pub fn put(tx: &Tx<'_>, digest: &NewDigest) -> Result<()> {
     let previous = digest.previous.as_ref();
-    let stood = journal::standing(tx.conn, digest.source, &digest.key)?;
+    let before = match previous {
+        Some(previous) => place(tx.conn, digest.source, &previous.key)?.filter(|(chain, _)| *chain == digest.chain),
+        None => None,
+    };
+    let row = (digest.chain, digest.end.as_second());
+    let stood = journal::standing(tx.conn, row)?;
     tx.conn
         .prepare_cached(
-            "INSERT INTO digests
-             (source, key, chain, start, end, verdict, sha, signature, prev_bucket, prev_key, prev_sha, prev_signature, logs,
-              fingerprint, key_time, seen, faulty)
-             VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17)
-             ON CONFLICT (source, key) DO UPDATE SET verdict = excluded.verdict, start = excluded.start, sha = excluded.sha,
-               signature = excluded.signature, prev_bucket = excluded.prev_bucket, prev_key = excluded.prev_key,
+            "INSERT INTO links
+             (chain, end, start, verdict, sha, signature, prev_end, prev_key, prev_sha, prev_signature, logs, fingerprint,
+              key_time, seen, faulty)
+             VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15)
+             ON CONFLICT (chain, end) DO UPDATE SET verdict = excluded.verdict, start = excluded.start, sha = excluded.sha,
+               signature = excluded.signature, prev_end = excluded.prev_end, prev_key = excluded.prev_key,
                prev_sha = excluded.prev_sha, prev_signature = excluded.prev_signature, logs = excluded.logs,
                fingerprint = excluded.fingerprint, key_time = excluded.key_time, faulty = excluded.faulty",
         )?
         .execute(params![
-            digest.source,
-            digest.key,
             digest.chain,
-            digest.start.as_second(),
             digest.end.as_second(),
+            digest.start.as_second(),
             verdict_number(digest.verdict),
             digest.sha.as_ref().map(|sha| &sha.0[..]),
-            digest.signature,
-            previous.map(|previous| &previous.bucket),
-            previous.map(|previous| &previous.key),
+            digest.signature.as_deref().map(|signature| Sha256::of(signature).0),
+            before.map(|(_, end)| end),
+            previous.filter(|_| before.is_none()).map(|previous| &previous.key),
             previous.map(|previous| &previous.sha.0[..]),
-            previous.map(|previous| &previous.signature),
+            previous.map(|previous| Sha256::of(&previous.signature).0),
             i64::try_from(digest.logs).unwrap_or(0),
             digest.lacks.as_ref().map(|(fingerprint, _)| fingerprint),
             digest.lacks.as_ref().map(|(_, time)| time.as_second()),
             tx.seconds(),
             digest.faulty,
         ])?;
-    journal::tell_standing(tx, digest.source, &digest.key, stood.as_deref())
+    journal::tell_standing(tx, digest.source, &digest.key, row, stood.as_deref())
 }
 
-const LINK: &str = "key, start, end, sha, signature, prev_bucket, prev_key, prev_sha, prev_signature";
+/// Chain and end, which make a digest's key; `None` when the chain is not known.
+fn place(conn: &Connection, source: i64, key: &str) -> Result<Option<(i64, i64)>> {
+    let ObjectKey::Digest(parsed) = key::parse(key) else { return Ok(None) };
+    conn.prepare_cached(
+        "SELECT id FROM chains WHERE source = ?1 AND root = ?2 AND region = ?3 AND trail = ?4 AND home = ?5 AND backfill = ?6",
+    )?
+    .query_row(
+        params![
+            source,
+            parsed.root.path(),
+            parsed.region.as_str(),
+            parsed.trail,
+            parsed.home.as_str(),
+            parsed.backfill
+        ],
+        |row| row.get(0),
+    )
+    .optional()
+    .map(|chain| chain.map(|chain| (chain, parsed.end.as_second())))
+}
+
+const LINK: &str = "key, start, end, sha, signature, previous, prev_sha, prev_signature";
 
 fn link_row(row: &Row<'_>) -> Result<Link> {
     let bytes = |column| -> Result<Option<Sha256>> {
         Ok(row.get::<_, Option<Vec<u8>>>(column)?.and_then(|bytes| Sha256::from_slice(&bytes)))
     };
-    let previous = match (row.get::<_, Option<String>>(5)?, row.get(6)?, bytes(7)?, row.get(8)?) {
-        (Some(bucket), Some(key), Some(sha), Some(signature)) => Some(Previous { bucket, key, sha, signature }),
+    let previous = match (row.get(5)?, bytes(6)?, row.get(7)?) {
+        (Some(key), Some(sha), Some(signature)) => Some(Named { key, sha, signature }),
         _ => None,
     };
     Ok(Link {
@@ -180,17 +201,27 @@ fn link_row(row: &Row<'_>) -> Result<Link> {
 }
 
 pub fn link(conn: &Connection, source: i64, key: &str) -> Result<Option<Link>> {
-    conn.prepare_cached(&format!("SELECT {LINK} FROM digests WHERE source = ?1 AND key = ?2 AND verdict = 1"))?
-        .query_row(params![source, key], link_row)
+    let Some((chain, end)) = place(conn, source, key)? else { return Ok(None) };
+    conn.prepare_cached(&format!("SELECT {LINK} FROM digests WHERE chain = ?1 AND end = ?2 AND verdict = 1"))?
+        .query_row(params![chain, end], link_row)
         .optional()
 }
 
-/// The last good digest of a chain that ends before `end`, other than `key`.
-pub fn before(conn: &Connection, chain: i64, end: Timestamp, key: &str) -> Result<Option<Link>> {
+/// Whether a key is that of a digest which is known and proves nothing, or not as it should.
+pub fn is_unproven(conn: &Connection, source: i64, key: &str) -> Result<bool> {
+    let Some((chain, end)) = place(conn, source, key)? else { return Ok(false) };
+    conn.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM links WHERE chain = ?1 AND end = ?2 AND (verdict <> 1 OR faulty OR disowned))",
+    )?
+    .query_row(params![chain, end], |row| row.get(0))
+}
+
+/// The last good digest of a chain that ends before `end`.
+pub fn before(conn: &Connection, chain: i64, end: Timestamp) -> Result<Option<Link>> {
     conn.prepare_cached(&format!(
-        "SELECT {LINK} FROM digests WHERE chain = ?1 AND end <= ?2 AND key <> ?3 AND verdict = 1 ORDER BY end DESC, key LIMIT 1"
+        "SELECT {LINK} FROM digests WHERE chain = ?1 AND end < ?2 AND verdict = 1 ORDER BY end DESC LIMIT 1"
     ))?
-    .query_row(params![chain, end.as_second(), key], link_row)
+    .query_row(params![chain, end.as_second()], link_row)
     .optional()
 }
 
@@ -212,21 +243,42 @@ pub fn slots(conn: &Connection, chain: i64, from: Timestamp, to: Timestamp) -> R
         .collect()
 }
 
+/// How a digest lies to the stretches of its chain whose own digests have been folded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beside {
+    /// The last one of a stretch is its predecessor, and was proven to be when that was folded.
+    Follows,
+    /// It claims time that is proven without it.
+    Intrudes,
+}
+
+pub fn beside_span(conn: &Connection, chain: i64, link: &Link) -> Result<Option<Beside>> {
+    conn.prepare_cached(
+        "SELECT end = ?2 FROM spans WHERE chain = ?1 AND start < ?3 AND end >= ?2 ORDER BY start LIMIT 1",
+    )?
+    .query_row(params![chain, link.start.as_second(), link.end.as_second()], |row| {
+        Ok(if row.get(0)? { Beside::Follows } else { Beside::Intrudes })
+    })
+    .optional()
+}
+
 /// Whether anything more is to be learned of a digest's predecessor.
 pub fn set_joined(tx: &Tx<'_>, source: i64, key: &str, joined: bool) -> Result<()> {
+    let Some((chain, end)) = place(tx.conn, source, key)? else { return Ok(()) };
     tx.conn
-        .prepare_cached("UPDATE digests SET joined = ?3 WHERE source = ?1 AND key = ?2")?
-        .execute(params![source, key, joined])
+        .prepare_cached("UPDATE links SET joined = ?3 WHERE chain = ?1 AND end = ?2")?
+        .execute(params![chain, end, joined])
         .map(|_| ())
 }
 
 /// Another digest was signed into the chain in its place: what it lists is not all of its hour.
 pub fn disown(tx: &Tx<'_>, source: i64, key: &str) -> Result<()> {
-    let stood = journal::standing(tx.conn, source, key)?;
+    let Some(row) = place(tx.conn, source, key)? else { return Ok(()) };
+    let stood = journal::standing(tx.conn, row)?;
     tx.conn
-        .prepare_cached("UPDATE digests SET disowned = 1 WHERE source = ?1 AND key = ?2")?
-        .execute(params![source, key])?;
-    journal::tell_standing(tx, source, key, stood.as_deref())
+        .prepare_cached("UPDATE links SET disowned = 1 WHERE chain = ?1 AND end = ?2")?
+        .execute(params![row.0, row.1])?;
+    journal::tell_standing(tx, source, key, row, stood.as_deref())
 }
 
 /// A digest whose joint to its predecessor is not settled.
@@ -239,7 +291,8 @@ pub struct Loose {
 /// Those with an end up to a time, oldest first; digests that wait for their key are another list.
 pub fn loose(conn: &Connection, source: i64, until: Timestamp, limit: usize) -> Result<Vec<Loose>> {
     conn.prepare_cached(
-        "SELECT key, chain FROM digests
+        "SELECT (SELECT key FROM digests WHERE chain = links.chain AND end = links.end), chain
+         FROM links INDEXED BY links_loose CROSS JOIN chains ON chains.id = chain
          WHERE source = ?1 AND end <= ?2 AND joined = 0 AND NOT (verdict = 0 AND fingerprint IS NOT NULL) ORDER BY end LIMIT ?3",
     )?
     .query_map(params![source, until.as_second(), i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
@@ -261,8 +314,8 @@ pub struct LackedKey {
 pub fn lacked_keys(conn: &Connection, source: i64, after: Option<&LackedKey>, limit: usize) -> Result<Vec<LackedKey>> {
     let (fingerprint, region) = after.map_or(("", ""), |key| (key.fingerprint.as_str(), key.region.as_str()));
     let mut query = conn.prepare_cached(
-        "SELECT region, fingerprint, max(key_time) FROM digests INDEXED BY digests_unchecked JOIN chains ON chains.id = chain
-         WHERE digests.source = ?1 AND verdict = 0 AND fingerprint IS NOT NULL GROUP BY fingerprint, region
+        "SELECT region, fingerprint, max(key_time) FROM links INDEXED BY links_unchecked JOIN chains ON chains.id = chain
+         WHERE source = ?1 AND verdict = 0 AND fingerprint IS NOT NULL GROUP BY fingerprint, region
          ORDER BY (fingerprint, region) > (?3, ?4) DESC, fingerprint, region LIMIT ?2",
     )?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -283,7 +336,8 @@ pub fn waiting_for(
     limit: usize,
 ) -> Result<Vec<(String, Timestamp, bool)>> {
     conn.prepare_cached(
-        "SELECT key, end, joined FROM digests INDEXED BY digests_unchecked
+        "SELECT (SELECT key FROM digests WHERE chain = links.chain AND end = links.end), end, joined
+         FROM links INDEXED BY links_unchecked JOIN chains ON chains.id = chain
          WHERE source = ?1 AND verdict = 0 AND fingerprint = ?2 LIMIT ?3",
     )?
     .query_map(params![source, fingerprint, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
@@ -304,8 +358,10 @@ pub fn coverage(
 ) -> Result<(usize, usize)> {
     conn.prepare_cached(
         "SELECT count(*), count(d) FROM (
-           SELECT (SELECT 1 FROM digests WHERE chain = chains.id AND verdict = 1 AND disowned = 0
-                    AND start <= ?4 AND end > ?4 AND end <= ?4 + 90000 LIMIT 1) AS d
+           SELECT coalesce(
+                    (SELECT 1 FROM links WHERE chain = chains.id AND verdict = 1 AND disowned = 0
+                     AND start <= ?4 AND end > ?4 AND end <= ?4 + 90000 LIMIT 1),
+                    (SELECT 1 FROM spans WHERE chain = chains.id AND start <= ?4 AND end > ?4 LIMIT 1)) AS d
            FROM chains WHERE source = ?1 AND root = ?2 AND region = ?3 AND backfill = 0
              AND first <= ?4 AND (head > ?4 OR head > ?5))",
     )?
@@ -324,8 +380,8 @@ pub struct Tally {
 
 pub fn tally(conn: &Connection) -> Result<Tally> {
     conn.query_row(
-        "SELECT ifnull(sum(verdict = 1 AND NOT disowned AND NOT faulty), 0), ifnull(sum(verdict = 2 OR disowned OR faulty), 0),
-                ifnull(sum(verdict = 0), 0) FROM digests",
+        "SELECT ifnull(sum(verdict = 1 AND NOT disowned AND NOT faulty), 0) + (SELECT ifnull(sum(digests), 0) FROM spans),
+                ifnull(sum(verdict = 2 OR disowned OR faulty), 0), ifnull(sum(verdict = 0), 0) FROM links",
         [],
         |row| Ok(Tally { good: row.get(0)?, bad: row.get(1)?, unchecked: row.get(2)? }),
     )

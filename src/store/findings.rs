@@ -181,6 +181,12 @@ pub fn is_open(conn: &Connection, kind: Kind, subject: &str) -> Result<bool> {
         .query_row([Fingerprint::of(kind, subject).as_str()], |row| row.get(0))
 }
 
+/// Whether an open finding is about an object.
+pub fn names(conn: &Connection, object: &str) -> Result<bool> {
+    conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM findings WHERE object = ?1 AND state <> 'resolved')")?
+        .query_row([object], |row| row.get(0))
+}
+
 /// Open findings of one kind: (id, subject).
 pub fn open_of(conn: &Connection, kind: Kind) -> Result<Vec<(String, String)>> {
     conn.prepare_cached("SELECT id, subject FROM findings WHERE kind = ?1 AND state <> 'resolved'")?

@@ -73,16 +73,16 @@ pub fn adopt(tx: &Tx<'_>) -> Result<()> {
 pub const STANDING: &str = "(CASE verdict WHEN 0 THEN 'unchecked' WHEN 1 THEN 'good' ELSE 'bad' END
   || CASE WHEN faulty THEN ', faulty' ELSE '' END || CASE WHEN disowned THEN ', disowned' ELSE '' END)";
 
-/// A digest's standing, if it is known.
-pub fn standing(conn: &Connection, source: i64, key: &str) -> Result<Option<String>> {
-    conn.prepare_cached(&format!("SELECT {STANDING} FROM digests WHERE source = ?1 AND key = ?2"))?
-        .query_row(params![source, key], |row| row.get(0))
+/// The standing of the digest with this chain and end, if it is known.
+pub fn standing(conn: &Connection, row: (i64, i64)) -> Result<Option<String>> {
+    conn.prepare_cached(&format!("SELECT {STANDING} FROM links WHERE chain = ?1 AND end = ?2"))?
+        .query_row(row, |row| row.get(0))
         .optional()
 }
 
 /// Tells how a digest stands now, unless it stands as before, or is good and always was.
-pub fn tell_standing(tx: &Tx<'_>, source: i64, key: &str, before: Option<&str>) -> Result<()> {
-    let now = standing(tx.conn, source, key)?;
+pub fn tell_standing(tx: &Tx<'_>, source: i64, key: &str, row: (i64, i64), before: Option<&str>) -> Result<()> {
+    let now = standing(tx.conn, row)?;
     match now.as_deref() {
         Some(now) if now != before.unwrap_or("good") => {
             append(tx, What::Digest, &format!("{source}/{key}"), now).map(|_| ())

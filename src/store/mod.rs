@@ -5,12 +5,15 @@
 
 pub mod check;
 pub mod copy;
+pub mod days;
 pub mod digests;
 pub mod findings;
+pub mod fold;
 pub mod journal;
 pub mod lists;
 pub mod objects;
 pub mod outbox;
+pub mod places;
 mod seal;
 
 use std::cell::Cell;
@@ -28,8 +31,12 @@ use crate::env::Env;
 use crate::error::{Class, Error, Result};
 
 /// Forward only: the number of the last one is the file's version.
-const MIGRATIONS: &[&str] =
-    &[include_str!("schema/001.sql"), include_str!("schema/002.sql"), include_str!("schema/004.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema/001.sql"),
+    include_str!("schema/002.sql"),
+    include_str!("schema/003.sql"),
+    include_str!("schema/004.sql"),
+];
 /// Steps that share one fsync, at most.
 const GROUP: usize = 256;
 /// Readers at a time; each has a connection, and a connection has a cache.
@@ -364,6 +371,7 @@ fn migrate(conn: &Connection, now: Timestamp) -> Result<()> {
 fn renew(tx: &Tx<'_>, from: usize) -> rusqlite::Result<()> {
     let was_sealed = seal::is_sealed(tx.conn)?;
     let compared = if was_sealed { seal::compare(tx.conn)? } else { Vec::new() };
+    places::teach(tx.conn)?;
     for script in &MIGRATIONS[from.min(MIGRATIONS.len())..] {
         tx.conn.execute_batch(script)?;
     }

@@ -3,8 +3,10 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
-use crate::core::id::{AccountId, Region, Sha256};
-use crate::core::key::{self, LogKind, ObjectKey, Root};
+use crate::core::id::Sha256;
+use crate::core::key::{self, LogKind, Root};
+use crate::store::days::{self, Hash};
+use crate::store::places::{self, Short};
 use crate::store::{Tx, time};
 
 pub const DIGEST_KIND: i64 = 9;
@@ -58,8 +60,6 @@ pub struct NewObject {
     pub key: String,
     pub version: Option<String>,
     pub kind: i64,
-    pub account: Option<AccountId>,
-    pub region: Option<Region>,
     pub delivered: Timestamp,
     pub state: State,
     pub listed: Listing,
@@ -70,22 +70,41 @@ pub struct NewObject {
     pub rejects: u64,
 }
 
-/// What is asked of a row.
+/// What is asked of a row, or of what is left of it.
 #[derive(Debug, Clone)]
 pub struct Known {
     pub key: String,
     pub version: String,
-    pub kind: i64,
     pub state: i64,
     pub listed: i64,
-    pub sha: Option<Sha256>,
+    pub sha: Option<Hash>,
     pub etag: Option<String>,
     pub size: u64,
-    pub delivered: Timestamp,
-    pub removed: bool,
+    /// Its day is closed, and only half of its hash is left.
+    pub folded: bool,
 }
 
+/// The whole key of a row of `deliveries`.
+pub(super) const KEY: &str = "(SELECT key FROM objects AS whole
+   WHERE whole.place = deliveries.place AND whole.name = deliveries.name AND whole.version = deliveries.version)";
+const KNOWN: &str =
+    "version, state, listed, sha, CASE typeof(etag) WHEN 'blob' THEN lower(hex(etag)) ELSE etag END, size";
+
 impl Known {
+    /// What is left of an object whose row has been folded away; no digest contradicted it.
+    pub fn folded(key: &str, hash: Hash, size: u64) -> Self {
+        Self {
+            key: key.to_owned(),
+            version: String::new(),
+            state: State::Admitted as i64,
+            listed: Listing::Fits as i64,
+            sha: Some(hash),
+            etag: None,
+            size,
+            folded: true,
+        }
+    }
+
     /// As far as size and ETag tell.
     pub fn is_same(&self, size: u64, etag: Option<&str>) -> bool {
         self.size == size && (self.etag.is_none() || self.etag.as_deref() == etag)
@@ -96,21 +115,27 @@ impl Known {
     }
 }
 
-const KNOWN: &str = "key, version, kind, state, listed, sha, etag, size, delivered, removed IS NOT NULL";
-
 fn known(row: &Row<'_>) -> Result<Known> {
+    let sha = row.get::<_, Option<Vec<u8>>>(4)?;
     Ok(Known {
         key: row.get(0)?,
         version: row.get(1)?,
-        kind: row.get(2)?,
-        state: row.get(3)?,
-        listed: row.get(4)?,
-        sha: row.get::<_, Option<Vec<u8>>>(5)?.and_then(|bytes| Sha256::from_slice(&bytes)),
-        etag: row.get(6)?,
-        size: row.get::<_, i64>(7)?.unsigned_abs(),
-        delivered: time(row.get(8)?),
-        removed: row.get(9)?,
+        state: row.get(2)?,
+        listed: row.get(3)?,
+        sha: sha.and_then(|bytes| Sha256::from_slice(&bytes)).map(Hash::Whole),
+        etag: row.get(5)?,
+        size: row.get::<_, i64>(6)?.unsigned_abs(),
+        folded: false,
     })
+}
+
+/// An MD5 is kept as bytes; anything else that calls itself an ETag as it is.
+fn etag(text: Option<&str>) -> rusqlite::types::Value {
+    let is_md5 = |text: &str| text.len() == 32 && !text.bytes().any(|byte| byte.is_ascii_uppercase());
+    match text.filter(|text| is_md5(text)).and_then(|text| hex::decode(text).ok()) {
+        Some(bytes) => bytes.into(),
+        None => text.map(str::to_owned).into(),
+    }
 }
 
 /// The number of a source, made at first sight.
@@ -121,26 +146,29 @@ pub fn source_id(tx: &Tx<'_>, name: &str) -> Result<i64> {
 
 /// Writes a row unless it is there. True when it is new: only then do its effects follow.
 pub fn insert(tx: &Tx<'_>, object: &NewObject) -> Result<bool> {
+    let short = Short::of(&object.key);
+    let place = places::make(tx, object.source, &short)?;
+    if is_folded(tx.conn, place, &short, object)? {
+        return Ok(false);
+    }
     let fresh = tx
         .conn
         .prepare_cached(
-            "INSERT OR IGNORE INTO objects
-             (source, key, version, kind, account, region, delivered, state, listed, sha, size, etag, records, rejects, seen)
-             VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15)",
+            "INSERT OR IGNORE INTO deliveries
+             (place, name, version, kind, delivered, state, listed, sha, size, etag, records, rejects, seen)
+             VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13)",
         )?
         .execute(params![
-            object.source,
-            object.key,
+            place,
+            short.name,
             object.version.as_deref().unwrap_or(""),
             object.kind,
-            object.account.as_ref().map(AccountId::as_str),
-            object.region.as_ref().map(Region::as_str),
             object.delivered.as_second(),
             object.state as i64,
             object.listed as i64,
             object.sha.as_ref().map(|sha| &sha.0[..]),
             i64::try_from(object.size).unwrap_or(i64::MAX),
-            object.etag,
+            etag(object.etag.as_deref()),
             i64::try_from(object.records).unwrap_or(i64::MAX),
             i64::try_from(object.rejects).unwrap_or(i64::MAX),
             tx.seconds(),
@@ -158,41 +186,62 @@ pub fn insert(tx: &Tx<'_>, object: &NewObject) -> Result<bool> {
     Ok(fresh)
 }
 
+/// Whether a row that has been folded away stands in the way of this one, as it did when it was whole: its version is not
+/// known any more, so another version is what has other content.
+fn is_folded(conn: &Connection, place: i64, short: &Short, object: &NewObject) -> Result<bool> {
+    let Some(hash) = days::find(conn, place, short, &object.key)? else { return Ok(false) };
+    let same = object.sha.is_some_and(|sha| hash.fits(&sha));
+    Ok(same || object.state == State::Absent || object.version.as_deref().unwrap_or("").is_empty())
+}
+
 /// All versions of a key, the first seen first.
 pub fn versions(conn: &Connection, source: i64, key: &str) -> Result<Vec<Known>> {
-    conn.prepare_cached(&format!("SELECT {KNOWN} FROM objects WHERE source = ?1 AND key = ?2 ORDER BY seen, version"))?
-        .query_map(params![source, key], known)?
-        .collect()
+    let short = Short::of(key);
+    let Some(place) = places::find(conn, source, &short)? else { return Ok(vec![]) };
+    let folded = days::find(conn, place, &short, key)?.map(|hash| Known::folded(key, hash, 0));
+    let mut query = conn.prepare_cached(&format!(
+        "SELECT ?3, {KNOWN} FROM deliveries WHERE place = ?1 AND name = ?2 ORDER BY seen, version"
+    ))?;
+    let rows = query.query_map(params![place, short.name, key], known)?;
+    folded.into_iter().map(Ok).chain(rows).collect()
 }
 
 pub fn set_listed(tx: &Tx<'_>, source: i64, key: &str, listed: Listing) -> Result<()> {
+    let short = Short::of(key);
+    let Some(place) = places::find(tx.conn, source, &short)? else { return Ok(()) };
     tx.conn
-        .prepare_cached("UPDATE objects SET listed = ?3 WHERE source = ?1 AND key = ?2")?
-        .execute(params![source, key, listed as i64])
+        .prepare_cached("UPDATE deliveries SET listed = ?3 WHERE place = ?1 AND name = ?2")?
+        .execute(params![place, short.name, listed as i64])
         .map(|_| ())
 }
 
 pub fn set_version_listed(tx: &Tx<'_>, source: i64, key: &str, version: &str, listed: Listing) -> Result<()> {
+    let short = Short::of(key);
+    let Some(place) = places::find(tx.conn, source, &short)? else { return Ok(()) };
     tx.conn
-        .prepare_cached("UPDATE objects SET listed = ?4 WHERE source = ?1 AND key = ?2 AND version = ?3")?
-        .execute(params![source, key, version, listed as i64])
+        .prepare_cached("UPDATE deliveries SET listed = ?4 WHERE place = ?1 AND name = ?2 AND version = ?3")?
+        .execute(params![place, short.name, version, listed as i64])
         .map(|_| ())
 }
 
 /// Forgets the rows of a key in a state that is known better by now: absent when the object turns up after all, refused when
 /// it is not refused any more, unusable when it can be read.
 pub fn forget(tx: &Tx<'_>, source: i64, key: &str, state: State) -> Result<bool> {
-    forget_where(tx, "source = ?1 AND key = ?2 AND state = ?3", params![source, key, state as i64])
+    let short = Short::of(key);
+    let Some(place) = places::find(tx.conn, source, &short)? else { return Ok(false) };
+    forget_where(tx, source, "place = ?1 AND name = ?2 AND state = ?3", params![place, short.name, state as i64])
 }
 
 /// Forgets one writing of a key, whose place a proven one takes.
 pub fn forget_version(tx: &Tx<'_>, source: i64, key: &str, version: &str) -> Result<bool> {
-    forget_where(tx, "source = ?1 AND key = ?2 AND version = ?3", params![source, key, version])
+    let short = Short::of(key);
+    let Some(place) = places::find(tx.conn, source, &short)? else { return Ok(false) };
+    forget_where(tx, source, "place = ?1 AND name = ?2 AND version = ?3", params![place, short.name, version])
 }
 
-fn forget_where(tx: &Tx<'_>, which: &str, params: &[&dyn rusqlite::ToSql]) -> Result<bool> {
+fn forget_where(tx: &Tx<'_>, source: i64, which: &str, params: &[&dyn rusqlite::ToSql]) -> Result<bool> {
     let mut gone = tx.conn.prepare_cached(&format!(
-        "DELETE FROM objects WHERE {which} RETURNING state, source, iif(sha IS NULL, 0, size), records, rejects"
+        "DELETE FROM deliveries WHERE {which} RETURNING state, iif(sha IS NULL, 0, size), records, rejects"
     ))?;
     let mut gone = gone.query(params)?;
     let mut any = false;
@@ -203,9 +252,7 @@ fn forget_where(tx: &Tx<'_>, which: &str, params: &[&dyn rusqlite::ToSql]) -> Re
         if let Some(state) = State::ALL.into_iter().find(|known| *known as i64 == state) {
             tx.count(state.counter(), -1)?;
         }
-        for (counter, column) in
-            [(format!("bytes/{}", row.get::<_, i64>(1)?), 2), ("records".into(), 3), ("rejects".into(), 4)]
-        {
+        for (counter, column) in [(format!("bytes/{source}"), 1), ("records".into(), 2), ("rejects".into(), 3)] {
             tx.count(&counter, -row.get::<_, i64>(column)?)?;
         }
     }
@@ -213,11 +260,14 @@ fn forget_where(tx: &Tx<'_>, which: &str, params: &[&dyn rusqlite::ToSql]) -> Re
 }
 
 pub fn set_removed(tx: &Tx<'_>, source: i64, key: &str, version: Option<&str>) -> Result<usize> {
+    let short = Short::of(key);
+    let Some(place) = places::find(tx.conn, source, &short)? else { return Ok(0) };
     tx.conn
         .prepare_cached(
-            "UPDATE objects SET removed = ?4 WHERE source = ?1 AND key = ?2 AND (?3 IS NULL OR version IN ('', ?3)) AND removed IS NULL",
+            "UPDATE deliveries SET removed = ?4
+             WHERE place = ?1 AND name = ?2 AND (?3 IS NULL OR version IN ('', ?3)) AND removed IS NULL",
         )?
-        .execute(params![source, key, version, tx.seconds()])
+        .execute(params![place, short.name, version, tx.seconds()])
 }
 
 /// A log that waits to be listed.
@@ -239,81 +289,117 @@ pub fn unlisted(
     after: Option<&Unlisted>,
     limit: usize,
 ) -> Result<Vec<Unlisted>> {
-    let place = after.map_or(("", "", i64::MIN, ""), |log| {
-        (log.account.as_str(), log.region.as_str(), log.delivered.as_second(), log.key.as_str())
-    });
+    let (place, since, name) = match after {
+        Some(log) => {
+            let short = Short::of(&log.key);
+            (places::find(conn, source, &short)?.unwrap_or(0), log.delivered.as_second(), short.name)
+        }
+        None => (0, i64::MIN, String::new()),
+    };
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    conn.prepare_cached(
-        "SELECT key, account, region, delivered, seen FROM objects INDEXED BY objects_unlisted
-         WHERE source = ?1 AND listed = 0 AND kind = 0 AND state = 0 AND (delivered < ?2 OR delivered > ?3)
-           AND (account, region, delivered, key) > (?4, ?5, ?6, ?7)
-           AND NOT EXISTS (SELECT 1 FROM claimed WHERE claimed.source = ?1 AND claimed.key = objects.key)
-         ORDER BY account, region, delivered, key LIMIT ?8",
-    )?
-    .query_map(
-        params![source, outside.0.as_second(), outside.1.as_second(), place.0, place.1, place.2, place.3, limit],
-        |row| {
-            Ok(Unlisted {
-                key: row.get(0)?,
-                account: row.get(1)?,
-                region: row.get(2)?,
-                delivered: time(row.get(3)?),
-                seen: time(row.get(4)?),
-            })
-        },
-    )?
+    conn.prepare_cached(&format!(
+        "SELECT * FROM (
+           SELECT {KEY} AS key, substr(root, -13, 12), region, delivered, seen
+           FROM deliveries INDEXED BY deliveries_unlisted CROSS JOIN places ON places.id = place
+           WHERE source = ?1 AND listed = 0 AND kind = 0 AND state = 0 AND (delivered < ?2 OR delivered > ?3)
+             AND (place, delivered, name) > (?4, ?5, ?6)
+           ORDER BY place, delivered, name) AS log
+         WHERE NOT EXISTS (SELECT 1 FROM claimed WHERE claimed.source = ?1 AND claimed.key = log.key)
+         LIMIT ?7"
+    ))?
+    .query_map(params![source, outside.0.as_second(), outside.1.as_second(), place, since, name, limit], |row| {
+        Ok(Unlisted {
+            key: row.get(0)?,
+            account: row.get(1)?,
+            region: row.get(2)?,
+            delivered: time(row.get(3)?),
+            seen: time(row.get(4)?),
+        })
+    })?
     .collect()
 }
 
 /// Whether no digest lists a log, not even one without proof.
 pub fn is_unlisted(conn: &Connection, source: i64, key: &str) -> Result<bool> {
+    let short = Short::of(key);
+    let Some(place) = places::find(conn, source, &short)? else { return Ok(false) };
     conn.prepare_cached(
-        "SELECT EXISTS (SELECT 1 FROM objects WHERE source = ?1 AND key = ?2 AND listed = 0)
-            AND NOT EXISTS (SELECT 1 FROM claimed WHERE source = ?1 AND key = ?2)",
+        "SELECT EXISTS (SELECT 1 FROM deliveries WHERE place = ?1 AND name = ?2 AND listed = 0)
+            AND NOT EXISTS (SELECT 1 FROM claimed WHERE source = ?3 AND key = ?4)",
     )?
-    .query_row(params![source, key], |row| row.get(0))
+    .query_row(params![place, short.name, source, key], |row| row.get(0))
 }
 
-/// Rows after a place in key order, for scrubbing.
+/// Rows after one of them, by place and day, for scrubbing.
 pub fn after(conn: &Connection, source: i64, key: &str, version: &str, limit: usize) -> Result<Vec<Known>> {
+    let short = Short::of(key);
+    let place = if key.is_empty() { Some(0) } else { places::find(conn, source, &short)? };
     conn.prepare_cached(&format!(
-        "SELECT {KNOWN} FROM objects
-         WHERE source = ?1 AND (key, version) > (?2, ?3) AND sha IS NOT NULL AND removed IS NULL
-         ORDER BY key, version LIMIT ?4"
+        "SELECT {KEY}, {KNOWN} FROM deliveries CROSS JOIN places ON places.id = place
+         WHERE source = ?1 AND (place, name, version) > (?2, ?3, ?4) AND sha IS NOT NULL AND removed IS NULL
+         ORDER BY place, name, version LIMIT ?5"
     ))?
-    .query_map(params![source, key, version, i64::try_from(limit).unwrap_or(i64::MAX)], known)?
-    .collect()
-}
-
-/// Keys of evidence that should still lie in the bucket, after one key and up to another, in key order.
-pub fn evidence(conn: &Connection, source: i64, after: &str, upto: &str, limit: usize) -> Result<Vec<String>> {
-    conn.prepare_cached(
-        "SELECT DISTINCT key FROM objects
-         WHERE source = ?1 AND key > ?2 AND key <= ?3 AND state IN (0, 3) AND removed IS NULL ORDER BY key LIMIT ?4",
+    .query_map(
+        params![source, place.unwrap_or(0), short.name, version, i64::try_from(limit).unwrap_or(i64::MAX)],
+        known,
     )?
-    .query_map(params![source, after, upto, i64::try_from(limit).unwrap_or(i64::MAX)], |row| row.get(0))?
     .collect()
 }
 
-/// The region folders that evidence was seen in, with the roots they belong to: one look each, however much lies there.
+/// Keys of evidence with a row that should still lie in the bucket, of one region folder, after one key and up to another, in key
+/// order.
+pub fn evidence(
+    conn: &Connection,
+    source: i64,
+    folder: &str,
+    (after, upto): (&str, &str),
+    limit: usize,
+) -> Result<Vec<String>> {
+    let Some((short, letters)) = places::of_folder(folder) else { return Ok(vec![]) };
+    let Some(place) = places::find(conn, source, &short)? else { return Ok(vec![]) };
+    // Short names sort as keys do by day, and not always within one.
+    let date =
+        |key: &str| key.strip_prefix(folder).unwrap_or_default().chars().take(10).filter(|c| *c != '/').collect();
+    let (from, to): (String, String) = (date(after), date(upto));
+    let mut query = conn.prepare_cached(&format!(
+        "SELECT name, {KEY} FROM deliveries
+         WHERE place = ?1 AND name >= ?2 AND name < ?3 || '~' AND instr(?4, substr(name, 9, 1)) > 0
+           AND state IN (0, 3) AND removed IS NULL ORDER BY name"
+    ))?;
+    let mut rows = query.query(params![place, from, to, letters])?;
+    let (mut keys, mut day) = (Vec::new(), None);
+    while let Some(row) = rows.next()? {
+        let (name, key): (String, String) = (row.get(0)?, row.get(1)?);
+        if day != places::day(&name) && keys.len() >= limit {
+            break;
+        }
+        day = places::day(&name);
+        if key.as_str() > after && key.as_str() <= upto {
+            keys.push(key);
+        }
+    }
+    keys.sort();
+    keys.dedup();
+    keys.truncate(limit);
+    Ok(keys)
+}
+
+/// The region folders that evidence with a row was seen in, with the roots they belong to.
 pub fn region_folders(conn: &Connection, source: i64) -> Result<Vec<(Root, String)>> {
-    let mut next = conn.prepare_cached(
-        "SELECT key FROM objects WHERE source = ?1 AND key > ?2 AND state IN (0, 3) ORDER BY key LIMIT 1",
-    )?;
-    let (mut folders, mut after) = (Vec::new(), String::new());
-    while let Some(key) = next.query_row(params![source, after], |row| row.get::<_, String>(0)).optional()? {
-        let (root, folder) = match key::parse(&key) {
-            ObjectKey::Log(log) => (log.root.clone(), log.root.region_folder(log.kind.folder(), &log.region)),
-            ObjectKey::Digest(digest) => {
-                (digest.root.clone(), digest.root.region_folder(key::DIGEST_FOLDER, &digest.region))
+    let mut folders = Vec::new();
+    for place in places::from(conn, source, 0)? {
+        let letters: Vec<String> = conn
+            .prepare_cached(
+                "SELECT DISTINCT lower(substr(name, 9, 1)) FROM deliveries WHERE place = ?1 AND state IN (0, 3)",
+            )?
+            .query_map([place.id], |row| row.get(0))?
+            .collect::<Result<_>>()?;
+        let kinds = LogKind::ALL.map(|kind| (kind.folder(), places::letters(kind)));
+        for (folder, of) in kinds.into_iter().chain([(key::DIGEST_FOLDER, places::DIGESTS)]) {
+            if letters.iter().any(|letter| of.contains(letter.as_str())) {
+                folders.push((place.root.clone(), place.root.region_folder(folder, &place.region)));
             }
-            _ => {
-                after = key;
-                continue;
-            }
-        };
-        after = format!("{folder}{}", char::MAX);
-        folders.push((root, folder));
+        }
     }
     Ok(folders)
 }

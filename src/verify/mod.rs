@@ -1,11 +1,13 @@
 //! A digest's way after its arrival: the sweep over chains and unlisted logs, the comparison of bucket and ledger, the slow
 //! scrub, and verification of a range.
 
+mod fold;
 mod range;
 mod reconcile;
 mod scrub;
 mod sweep;
 
+pub use fold::{Fold, Folded};
 pub use range::{ChainReport, Counts, LogCounts, Progress, Range, Report, Verdict, verify};
 pub use reconcile::{Difference, Heard, Place, Reconcile, Span, Tally, Walk, last_rounds};
 pub use scrub::Scrub;

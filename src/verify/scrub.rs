@@ -1,4 +1,7 @@
-//! The scrub: history, oldest key first, read and hashed again, slowly, so that tampering after the fact is found in time.
+//! The scrub: history, read and hashed again, slowly, so that tampering after the fact is found in time. First what has a row,
+//! then the days that have been folded.
+
+mod folded;
 
 use std::sync::Arc;
 
@@ -17,6 +20,39 @@ use crate::verify::about;
 
 /// Objects per ledger look.
 const BATCH: usize = 200;
+
+/// How far it came.
+enum At {
+    Row {
+        key: String,
+        version: String,
+    },
+    /// In a folded day, behind a key of it; behind the whole day when that is empty.
+    Day {
+        place: i64,
+        day: i64,
+        key: String,
+    },
+}
+
+impl At {
+    fn parse(text: &str) -> Self {
+        match text.split('\n').collect::<Vec<_>>()[..] {
+            [place, day, key] => {
+                Self::Day { place: place.parse().unwrap_or(0), day: day.parse().unwrap_or(0), key: key.into() }
+            }
+            [key, version] => Self::Row { key: key.into(), version: version.into() },
+            _ => Self::Row { key: text.into(), version: String::new() },
+        }
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Self::Row { key, version } => format!("{key}\n{version}"),
+            Self::Day { place, day, key } => format!("{place}\n{day}\n{key}"),
+        }
+    }
+}
 
 /// What became of an object since it was admitted.
 enum Seen {
@@ -54,32 +90,40 @@ impl Scrub {
 
     /// Goes on where the last one stopped, until `budget` stored bytes were read. True when the end was reached.
     pub async fn run(&self, trail: &Trail, budget: u64) -> Result<bool> {
-        let (name, source) = (format!("scrub/{}", trail.name), trail.id);
+        let name = format!("scrub/{}", trail.name);
         let progress = name.clone();
-        let at = self.deliveries.store.read(move |conn| lists::progress(conn, &progress)).await?.unwrap_or_default();
-        let (mut key, mut version) =
-            at.split_once('\n').map_or((at.clone(), String::new()), |(k, v)| (k.into(), v.into()));
+        let held = self.deliveries.store.read(move |conn| lists::progress(conn, &progress)).await?;
+        let mut at = At::parse(&held.unwrap_or_default());
         let mut read = 0;
         while read < budget {
-            let (after, of) = (key.clone(), version.clone());
-            let rows = self.deliveries.store.read(move |conn| objects::after(conn, source, &after, &of, BATCH)).await?;
-            let done = rows.is_empty();
-            for row in rows {
-                read += row.size.max(1);
-                self.look(trail, &row).await?;
-                (key, version) = (row.key, row.version);
-                if read >= budget {
-                    break;
-                }
-            }
-            let place = if done { String::new() } else { format!("{key}\n{version}") };
-            let progress = name.clone();
-            self.deliveries.store.write(move |tx| lists::set_progress(tx, &progress, &place)).await?;
-            if done {
-                return Ok(true);
+            let (bytes, next) = match &at {
+                At::Row { key, version } => self.rows(trail, key, version, budget - read).await?,
+                At::Day { place, day, key } => self.day(trail, (*place, *day), key, budget - read).await?,
+            };
+            read += bytes;
+            let (progress, held) = (name.clone(), next.as_ref().map_or_else(String::new, At::show));
+            self.deliveries.store.write(move |tx| lists::set_progress(tx, &progress, &held)).await?;
+            match next {
+                Some(next) => at = next,
+                None => return Ok(true),
             }
         }
         Ok(false)
+    }
+
+    async fn rows(&self, trail: &Trail, key: &str, version: &str, budget: u64) -> Result<(u64, Option<At>)> {
+        let (source, after, of) = (trail.id, key.to_owned(), version.to_owned());
+        let rows = self.deliveries.store.read(move |conn| objects::after(conn, source, &after, &of, BATCH)).await?;
+        let (mut read, mut at) = (0, At::Day { place: 0, day: 0, key: String::new() });
+        for row in rows {
+            read += row.size.max(1);
+            self.look(trail, &row).await?;
+            at = At::Row { key: row.key, version: row.version };
+            if read >= budget {
+                break;
+            }
+        }
+        Ok((read, Some(at)))
     }
 
     async fn look(&self, trail: &Trail, row: &Known) -> Result<()> {
@@ -93,10 +137,9 @@ impl Scrub {
             }
             Ok(seen) => seen,
         };
-        self.pulse.beat();
-        self.deliveries.metrics.scrubbed.get_or_create(&Outcome { outcome: seen.outcome() }).inc();
+        self.tally(seen.outcome());
         match seen {
-            Seen::Bad(kind, detail) => self.tell(trail, row, kind, detail).await,
+            Seen::Bad(kind, detail) => self.tell(trail, &row.key, kind, detail).await,
             _ => Ok(()),
         }
     }
@@ -143,7 +186,7 @@ impl Scrub {
             Got::Found(object) => {
                 let same = row.is_same(object.head.size, object.head.etag.as_deref());
                 match deliveries.memory.inflate(object.body, trail.caps).await?.0 {
-                    Ok(inflated) if Some(Sha256::of(&inflated.bytes)) == row.sha => Seen::Good,
+                    Ok(inflated) if row.sha.is_some_and(|sha| sha.fits(&Sha256::of(&inflated.bytes))) => Seen::Good,
                     Ok(inflated) => {
                         let detail = format!("its SHA-256 is now {}", Sha256::of(&inflated.bytes));
                         Seen::Bad(Kind::EvidenceOverwritten, detail)
@@ -155,11 +198,13 @@ impl Scrub {
         })
     }
 
-    /// An archived object cannot be read at once: its size and ETag are compared, and it counts as attested, not re-hashed.
+    /// An archived object cannot be read at once: its size and ETag are compared, and it counts as attested, not re-hashed. Of
+    /// a folded one neither is known.
     async fn attest(&self, trail: &Trail, row: &Known) -> Result<Seen> {
         let version = (!row.version.is_empty()).then_some(row.version.as_str());
         Ok(match trail.bucket.head(&row.key, version).await? {
             None => Seen::gone(),
+            Some(_) if row.folded => Seen::Unchecked,
             Some(head) if row.is_same(head.size, head.etag.as_deref()) => Seen::Attested,
             Some(head) => {
                 let detail =
@@ -169,8 +214,13 @@ impl Scrub {
         })
     }
 
-    async fn tell(&self, trail: &Trail, row: &Known, kind: Kind, detail: String) -> Result<()> {
-        let finding = about(Finding::of_object(kind, trail.name_or(""), &row.key, detail), &row.key);
+    fn tally(&self, outcome: &'static str) {
+        self.pulse.beat();
+        self.deliveries.metrics.scrubbed.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    async fn tell(&self, trail: &Trail, object: &str, kind: Kind, detail: String) -> Result<()> {
+        let finding = about(Finding::of_object(kind, trail.name_or(""), object, detail), object);
         let news = self.deliveries.store.write(move |tx| findings::hold(tx, &finding)).await?;
         if news {
             self.deliveries.metrics.findings.get_or_create(&KindLabel { kind: kind.name() }).inc();

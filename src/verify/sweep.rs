@@ -383,7 +383,11 @@ impl Sweep {
     /// and could not be read; `None` when it could not be told what is there, or when there may be more.
     async fn catch_up(&self, trail: &Trail, chain: &Chain, now: Timestamp) -> Result<Option<BTreeSet<Timestamp>>> {
         let Some(head) = chain.head else { return Ok(None) };
-        let hours = chain::overdue_hours(head, now, self.grace);
+        let id = chain.id;
+        let slots = self.deliveries.store.read(move |conn| digests::slots(conn, id, head, now)).await?;
+        // What proves nothing moves no head: the days behind it are asked for all the same.
+        let known = slots.iter().map(|slot| slot.end).max().unwrap_or(head);
+        let hours = chain::overdue_hours(known, now, self.grace);
         let days: BTreeSet<_> = hours.iter().map(|hour| hour.to_zoned(TimeZone::UTC).date()).collect();
         let (mut found, mut lying) = (false, BTreeSet::new());
         // A chain that ended long ago is not looked for day by day, for ever.
@@ -395,10 +399,9 @@ impl Sweep {
                 if parsed.end <= head || chain::ChainId::of(&parsed) != chain.chain {
                     continue;
                 }
-                found = true;
                 let notice = Notice::listed(trail.name_or(""), &listed.key, listed.size, listed.etag);
                 match self.deliveries.settle(trail, &notice).await {
-                    Ok(_) => {}
+                    Ok(fate) => found |= fate != Fate::Repeated,
                     Err(error) if error.class == Class::Permanent => _ = lying.insert(parsed.end),
                     outcome => {
                         self.tolerate(outcome)?;

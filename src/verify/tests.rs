@@ -32,10 +32,13 @@ use crate::trail::Trail;
 const NOW: &str = "2026-03-10T12:00:00Z";
 const GRACE: SignedDuration = SignedDuration::from_mins(90);
 
+/// The writings of a key, in order.
+type Writings = Vec<Option<(Head, Vec<u8>)>>;
+
 /// A bucket of versions, some of them archived; the last one of a key is what lies there, and `None` is a delete marker.
 #[derive(Default)]
 struct Shelf {
-    objects: Mutex<BTreeMap<String, Vec<Option<(Head, Vec<u8>)>>>>,
+    objects: Mutex<BTreeMap<String, Writings>>,
     archived: bool,
     broken: bool,
     asked: AtomicUsize,
@@ -195,8 +198,6 @@ fn log(tx: &Tx<'_>, number: u64, at: Timestamp, unique: &str) -> rusqlite::Resul
         key: log_key(number, at, unique),
         version: None,
         kind: 0,
-        account: Some(account(number)),
-        region: Region::parse("eu-west-1").ok(),
         delivered: at,
         state: State::Admitted,
         listed: Listing::None,
@@ -447,8 +448,6 @@ async fn scrubbed(shelf: Shelf, change: impl FnOnce(&Shelf, &str), archived: boo
                 key: row,
                 version: Some("v1".into()),
                 kind: 0,
-                account: Some(account(1)),
-                region: None,
                 delivered: now(),
                 state: State::Admitted,
                 listed: Listing::Fits,

@@ -162,23 +162,32 @@ impl World {
         Self::with_trouble(seed, scale, start, &[])
     }
 
+    /// As [`World::clean`], with one trail instead of two.
+    pub fn single(seed: u64, scale: Scale, start: Timestamp) -> Result<Self> {
+        Self::make(seed, scale, start, &[], &["org-main"])
+    }
+
     /// A world with each of `kinds` planted once, each at an account and region of its own while there are enough, then at
     /// the other trail of one. A kind that has no room (or a world of fewer than eight hours) is left out; what was planted
     /// is what [`World::planted`] tells.
     ///
     /// `start` is cut to the hour.
     pub fn with_trouble(seed: u64, scale: Scale, start: Timestamp, kinds: &[Kind]) -> Result<Self> {
+        Self::make(seed, scale, start, kinds, &["org-main", "audit_data"])
+    }
+
+    fn make(seed: u64, scale: Scale, start: Timestamp, kinds: &[Kind], trails: &[&str]) -> Result<Self> {
         let mut rng = die(seed, &[0]);
         let org = cast::organization(&mut rng).ok_or_else(|| Error::fatal("world", "no organization id"))?;
         let regions = cast::regions(scale.regions);
         let accounts = cast::accounts(&mut rng, scale.accounts.max(1));
         let began = start.as_second() - start.as_second().rem_euclid(HOUR);
         let homes = [regions.first(), regions.get(1).or(regions.first())];
-        let trails: Vec<Trail> = ["org-main", "audit_data"]
-            .into_iter()
+        let trails: Vec<Trail> = trails
+            .iter()
             .zip(homes)
             .zip([false, true])
-            .filter_map(|((name, home), data)| Some(Trail { name: name.into(), home: home?.clone(), data }))
+            .filter_map(|((name, home), data)| Some(Trail { name: (*name).into(), home: home?.clone(), data }))
             .collect();
         let plan = Plan::new(seed, scale, accounts.len(), regions.len(), trails.len(), kinds);
         let rogue = if plan.needs_rogue() { Some(Signer::number(0)?) } else { None };

@@ -93,7 +93,7 @@ fn people_read_what_is_wrong_and_scripts_the_exit_code() {
     assert!(stdout(&output).contains("this is what the warden wrote"));
     ground
         .ledger()
-        .execute("UPDATE digests SET verdict = 2 WHERE key = (SELECT min(key) FROM digests)", [])
+        .execute("UPDATE links SET verdict = 2 WHERE end = (SELECT min(end) FROM links)", [])
         .expect("an edit");
     let output = verb(&ground.config, &["ledger", "check"]);
     let text = stdout(&output);
@@ -157,7 +157,7 @@ fn a_copy_brings_the_ledger_back() {
 
     let forged = ground.dir.path().join("forged.db");
     std::fs::copy(&copy, &forged).expect("a copy");
-    Connection::open(&forged).expect("it opens").execute("DELETE FROM digests WHERE joined", []).expect("an edit");
+    Connection::open(&forged).expect("it opens").execute("DELETE FROM links WHERE joined", []).expect("an edit");
     let refused = ground.restore(&forged);
     assert_eq!(refused.status.code(), Some(1));
     assert!(stderr(&refused).contains("not what the warden wrote"), "{}", stderr(&refused));
@@ -205,10 +205,10 @@ fn a_warden_copies_its_ledger_and_tells_when_it_cannot() {
     assert_eq!(among.status.code(), Some(2), "never among the evidence");
 
     // A ledger that is not what the warden wrote is not copied either.
-    ground.ledger().execute("DELETE FROM objects WHERE kind = 0", []).expect("an edit");
+    ground.ledger().execute("DELETE FROM deliveries WHERE kind = 0", []).expect("an edit");
     let output = verb(&ground.config, &["ledger", "snapshot"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("seals: objects has"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("seals: deliveries has"), "{}", stderr(&output));
     assert_eq!(ground.beside("snapshot-"), Vec::<PathBuf>::new());
 }
 
@@ -218,7 +218,7 @@ fn shown(ledger: &Connection) -> Vec<String> {
     for sql in [
         "SELECT 'object', key, kind, state, listed, hex(sha), records FROM objects WHERE state = 0 ORDER BY key",
         "SELECT 'digest', key, verdict, joined, disowned, hex(sha), logs FROM digests ORDER BY key",
-        "SELECT 'chain', root, region, trail, first, head, backfill FROM chains ORDER BY root, region, trail",
+        "SELECT 'chain', root, region, trail, first, head, backfill FROM chains ORDER BY root, region, trail, home, backfill",
         "SELECT 'finding', id, kind, state, severity, ifnull(note, ''), first_seen FROM findings
          WHERE kind LIKE 'log\\_%' ESCAPE '\\' OR kind LIKE 'digest\\_%' ESCAPE '\\' ORDER BY id",
     ] {

@@ -108,8 +108,16 @@ pub fn ledger(state: &Path, acts: &Acts, also: &[&str]) -> usize {
     }
     let sum = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, i64>(0)).expect("a number");
     let counter = |name: &str| sum(&format!("SELECT ifnull(sum(value), 0) FROM counters WHERE name = '{name}'"));
-    assert_eq!(counter("records"), sum("SELECT sum(records) FROM objects"), "each record is counted once");
-    assert_eq!(counter("rejects"), sum("SELECT sum(rejects) FROM objects"), "each reject is counted once");
+    assert_eq!(
+        counter("records"),
+        sum("SELECT sum(records) FROM (SELECT records FROM objects UNION ALL SELECT records FROM days)"),
+        "each record is counted once"
+    );
+    assert_eq!(
+        counter("rejects"),
+        sum("SELECT sum(rejects) FROM (SELECT rejects FROM objects UNION ALL SELECT rejects FROM days)"),
+        "each reject is counted once"
+    );
     assert_eq!(counter("objects.admitted"), sum("SELECT count(*) FROM objects WHERE state = 0"));
     assert_eq!(counter("objects.refused"), sum("SELECT count(*) FROM objects WHERE state = 1"));
     assert_eq!(

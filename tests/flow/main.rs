@@ -6,6 +6,7 @@ mod common;
 mod bad_input;
 mod directories;
 mod emulated;
+mod folded;
 mod health;
 mod reconcile;
 mod scrub;

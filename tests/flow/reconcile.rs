@@ -94,8 +94,14 @@ async fn complete(works: &Works, config: &Config) -> Reconcile {
 /// What the ledger holds of the bucket's evidence.
 async fn known(works: &Works) -> BTreeSet<String> {
     let last = char::MAX.to_string();
-    let look = move |conn: &rusqlite::Connection| objects::evidence(conn, 1, "", &last, 1_000_000);
-    works.store.read(look).await.expect("keys").into_iter().collect()
+    let look = move |conn: &rusqlite::Connection| {
+        let mut all = BTreeSet::new();
+        for (_, folder) in objects::region_folders(conn, 1)? {
+            all.extend(objects::evidence(conn, 1, &folder, (&folder, &last), 1_000_000)?);
+        }
+        Ok(all)
+    };
+    works.store.read(look).await.expect("keys")
 }
 
 async fn told(works: &Works) -> Vec<Held> {

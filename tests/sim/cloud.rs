@@ -72,7 +72,7 @@ pub struct State {
 }
 
 /// Whether the fate of a message is durable; asked when it is deleted.
-type Durable = dyn Fn(&[u8]) -> std::result::Result<(), String> + Send + Sync;
+pub type Durable = dyn Fn(&[u8]) -> std::result::Result<(), String> + Send + Sync;
 
 pub struct Cloud {
     script: Arc<Script>,

@@ -10,6 +10,7 @@ mod life;
 mod model;
 mod play;
 mod script;
+mod year;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -17,7 +18,7 @@ use std::sync::{Mutex, PoisonError};
 use play::{Outcome, play};
 
 /// Seeds that every run of the tests plays.
-const STANDARD: u64 = 40;
+const STANDARD: u64 = 32;
 /// How many the long run plays, unless `TRAILWARDEN_SEEDS` says otherwise.
 const MANY: u64 = 10_000;
 
@@ -75,6 +76,8 @@ fn standard_seeds_hold() {
     let outcome = play_all(seeds);
     println!("{outcome}");
     assert!(outcome.objects > 0 && outcome.deleted > 0, "{outcome}");
+    let unmet: Vec<_> = faults::Kind::ALL.iter().filter(|kind| !outcome.faults.contains_key(kind)).collect();
+    assert!(number("TRAILWARDEN_SEED").is_some() || unmet.is_empty(), "never met: {unmet:?}");
 }
 
 #[test]
@@ -87,44 +90,14 @@ fn many_seeds_hold() {
 
 #[test]
 fn the_same_seed_comes_to_the_same_end() {
+    let mut traces = Vec::new();
     for seed in [3, 11] {
         let (first, second) = (play(seed).expect("it holds"), play(seed).expect("it holds"));
         assert_eq!(first.ended, second.ended, "seed {seed}: the virtual instant of the end");
         assert_eq!(first.calls, second.calls, "seed {seed}: calls of the far side");
         assert_eq!(first.trace, second.trace, "seed {seed}: every call, its instant and its answer");
         assert_eq!(first.ledger, second.ledger, "seed {seed}: every row of the ledger");
+        traces.push(first.trace);
     }
-    assert_ne!(play(3).expect("it holds").trace, play(4).expect("it holds").trace);
-}
-
-#[test]
-fn every_kind_of_fault_is_met() {
-    let mut met = Outcome::default();
-    for seed in 0..12 {
-        met.add(&play(seed).unwrap_or_else(|wrong| panic!("{}", replay(seed, &wrong))));
-    }
-    let unmet: Vec<_> = faults::Kind::ALL.iter().filter(|kind| !met.faults.contains_key(kind)).collect();
-    assert!(unmet.is_empty(), "never met: {unmet:?}; {met}");
-}
-
-#[test]
-#[ignore = "debug"]
-fn debug_script() {
-    let script = script::Script::of(number("TRAILWARDEN_SEED").unwrap_or(0));
-    for planted in &script.planted {
-        println!("{planted:?}");
-    }
-    let want = std::env::var("WANT").unwrap_or_default();
-    for happening in &script.happenings {
-        match &happening.step {
-            trailwarden::world::Step::Put { key, .. } if key.contains(&want) => println!("{} put {key}", happening.at),
-            trailwarden::world::Step::Message { body } if String::from_utf8_lossy(body).contains(&want) => {
-                println!("{} message", happening.at)
-            }
-            trailwarden::world::Step::Remove { key } if key.contains(&want) => {
-                println!("{} remove {key}", happening.at)
-            }
-            _ => {}
-        }
-    }
+    assert_ne!(traces[0], traces[1]);
 }

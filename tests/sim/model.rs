@@ -14,7 +14,7 @@ use trailwarden::core::notice::{self, Event, Notice, Opened};
 use trailwarden::store::{check, findings};
 use trailwarden::world::{GRACE, Planted, Step};
 
-use crate::cloud::{Cloud, Received};
+use crate::cloud::{Cloud, Durable, Received};
 use crate::script::Script;
 
 /// Tables that say something of the world; the others say how far the work is.
@@ -69,7 +69,7 @@ impl Model {
     }
 
     /// Whether each notice of a message has left its trace in the ledger, looked at beside the warden.
-    pub fn durable(&self) -> Box<dyn Fn(&[u8]) -> Check + Send + Sync> {
+    pub fn durable(&self) -> Box<Durable> {
         let (ledger, bucket) = (self.ledger.clone(), self.script.bucket.clone());
         let looking = Mutex::<Option<Connection>>::default();
         Box::new(move |body| {

@@ -498,7 +498,7 @@ fn link(seen: &Seen) -> Option<Link> {
         end: digest.end,
         sha: seen.examined.sha,
         signature: seen.examined.signature.clone(),
-        previous: digest.previous.clone(),
+        previous: digest.previous.clone().map(Into::into),
     })
 }
 

@@ -281,9 +281,9 @@ impl Walk {
             Some(object) if page.more => object.key.clone().min(last.clone()),
             _ => last.clone(),
         };
-        let (source, from, to) = (self.trail.id, after.clone(), upto.clone());
-        let held: Vec<String> =
-            self.deliveries.store.read(move |conn| objects::evidence(conn, source, &from, &to, LOOK)).await?;
+        let (source, of, from, to) = (self.trail.id, folder.to_owned(), after.clone(), upto.clone());
+        let look = move |conn: &rusqlite::Connection| objects::evidence(conn, source, &of, (&from, &to), LOOK);
+        let held: Vec<String> = self.deliveries.store.read(look).await?;
         if let (LOOK, Some(key)) = (held.len(), held.last()) {
             upto.clone_from(key);
         }

@@ -1,6 +1,7 @@
 //! Logs that somebody added: no digest lists them, although all digests of their hour are there; and logs that no digest can
 //! ever list, because there is none for their place and time.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -96,9 +97,9 @@ impl Sweep {
         };
         let suspects = of(before);
         for folder in suspects.iter().flat_map(folders).collect::<BTreeSet<_>>() {
-            if !asked.contains_key(&folder) {
-                let told = self.ask_for_digests(trail, &folder).await?;
-                asked.insert(folder, told);
+            if let Entry::Vacant(vacant) = asked.entry(folder) {
+                let told = self.ask_for_digests(trail, vacant.key()).await?;
+                vacant.insert(told);
             }
         }
         let after = self.standings(trail.id, page, now).await?;
