@@ -23,8 +23,11 @@ async fn ready(address: SocketAddr) -> Option<u16> {
     tokio::task::spawn_blocking(ask).await.expect("an answer")
 }
 
-/// The ways in which a queue falls silent, and what must be told of each.
-fn silences() -> [(&'static str, Kind, fn(&Far)); 3] {
+/// What happened, what must be told of it, and how it is brought about.
+type Silence = (&'static str, Kind, fn(&Far));
+
+/// The ways in which a queue falls silent.
+fn silences() -> [Silence; 3] {
     const RECEIVE: &str = "sqs:ReceiveMessage";
     [
         ("expired credentials", Kind::CredentialsFailing, |far| {
