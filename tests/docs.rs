@@ -151,6 +151,41 @@ fn links_between_documents_lead_somewhere() {
     assert!(seen >= 10, "only {seen} links were seen");
 }
 
+/// A test is named as a link to the file that it stands in; and every story is told there.
+#[test]
+fn every_test_that_proves_a_guarantee_exists() {
+    let guarantees = read("docs/guarantees.md");
+    let mut seen = 0;
+    for link in guarantees.split("[`").skip(1) {
+        let Some((name, file)) = link.split_once("`](").and_then(|(name, rest)| Some((name, rest.split_once(')')?.0)))
+        else {
+            continue;
+        };
+        if !file.ends_with(".rs") {
+            continue;
+        }
+        seen += 1;
+        let source = read(&format!("docs/{file}"));
+        let stands = source.lines().collect::<Vec<_>>().windows(2).any(|two| {
+            let [above, line] = two else { return false };
+            let line = line.trim_start().trim_start_matches("async ");
+            above.trim_start().starts_with("#[") && line.starts_with(&format!("fn {name}("))
+        });
+        assert!(stands, "docs/guarantees.md names the test `{name}`, which {file} does not have");
+    }
+    assert!(seen > 40, "only {seen} tests were seen in docs/guarantees.md");
+    for file in ["custody", "sight"] {
+        let source = read(&format!("tests/stories/{file}.rs"));
+        for story in source.split("\n#[").skip(1).filter_map(|rest| rest.split("fn ").nth(1)?.split('(').next()) {
+            let link = format!("[`{story}`](../tests/stories/{file}.rs)");
+            assert!(guarantees.contains(&link), "docs/guarantees.md does not name the story `{story}`");
+        }
+    }
+    for row in 1..=12 {
+        assert!(guarantees.contains(&format!("\n| {row} | ")), "docs/guarantees.md has no story {row}");
+    }
+}
+
 #[test]
 fn the_old_tls_stack_is_not_locked() {
     // rustls-webpki 0.101 came with the AWS SDK's legacy TLS feature and has known vulnerabilities.

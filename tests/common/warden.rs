@@ -135,6 +135,14 @@ impl Warden {
         panic!("waited in vain: {what}:\n{}", tail(&self.log()));
     }
 
+    /// The most memory that it ever had, in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).expect("a process of ours");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
+    }
+
     /// SIGTERM; answers the exit code.
     pub fn stop(&mut self) -> Option<i32> {
         self.terminate();

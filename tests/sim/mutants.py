@@ -80,6 +80,8 @@ def main(wanted):
         print(f"{verdict:<40} {name} ({file})", flush=True)
         if not verdict.startswith("dies"):
             alive.append(name)
+    # Cargo takes the last mutant's build for the tree's own: its sources are older.
+    subprocess.run(["cargo", "clean", "-p", "trailwarden", "--profile", "dev"], cwd=ROOT, check=True, capture_output=True)
     if alive:
         sys.exit(f"{len(alive)} mutants live: {', '.join(alive)}")
 
