@@ -6,12 +6,12 @@ mod common;
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{Beside, Played, RECORDS, Scratch, bare_commits, figure, median, play, time};
+use common::{Beside, Played, RECORDS, Scratch, bare_commits, figure, median, peak_rss, play, time};
 use criterion::{Criterion, Throughput};
 use serde::Deserialize;
 use tokio::runtime::Runtime;
@@ -132,54 +132,14 @@ fn parse(played: &Played, objects: u64) -> Duration {
 /// Runs the program over all messages, large logs first, and watches its memory. In megabytes.
 fn drain(dir: &Path, played: &Played) -> f64 {
     let work = Scratch::new("drain");
-    let mut messages = large(dir, played);
+    let body = played.large(LARGE);
+    let mut messages = Vec::new();
+    for (key, message) in played.more(0..LARGE_LOGS, body.len()) {
+        fs::write(dir.join("bucket").join(&key), &body).expect("the disk takes it");
+        messages.push(message);
+    }
     messages.extend_from_slice(&played.messages);
     Played::fill(&work.0.join("spool"), &messages);
-    let config = played.config(&work.0);
-    let mut child = Command::new(env!("CARGO_BIN_EXE_trailwarden"))
-        .args(["run", "--drain", "--config"])
-        .arg(config)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the program starts");
-    let status = format!("/proc/{}/status", child.id());
-    let mut peak = 0.0_f64;
-    while child.try_wait().expect("a child can be asked").is_none() {
-        let text = fs::read_to_string(&status).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kibibytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
-        peak = peak.max(kibibytes.unwrap_or(0.0) * 1024.0 / 1e6);
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    peak
-}
-
-/// Logs as large as CloudTrail makes them, and a message for each; half of the messages do not own up to the size.
-fn large(dir: &Path, played: &Played) -> Vec<Vec<u8>> {
-    let model = played.logs.iter().find_map(|log| {
-        let named = |body: &&Vec<u8>| {
-            let text = String::from_utf8_lossy(body);
-            text.contains(&log.key) && text.contains("ObjectCreated") && text.matches("json.gz").count() == 1
-        };
-        Some((log, String::from_utf8(played.messages.iter().find(named)?.clone()).ok()?))
-    });
-    let (log, message) = model.expect("some log is announced by a message of its own");
-    let stored = fs::read(&log.path).expect("it was written");
-    let raw = gzip::inflate(&stored, Caps::default()).expect("a made file inflates").bytes;
-    let raw = String::from_utf8(raw).expect("a made file is UTF-8");
-    let records = raw.trim_start_matches("{\"Records\":[").trim_end_matches("]}");
-    let times = LARGE / records.len();
-    let body = gzip::deflate(format!("{{\"Records\":[{}]}}", vec![records; times].join(",")).as_bytes());
-    (0..LARGE_LOGS)
-        .map(|nth| {
-            let name = log.key.trim_end_matches(".json.gz");
-            let key = format!("{}{nth:04}.json.gz", &name[..name.len() - 4]);
-            fs::write(dir.join("bucket").join(&key), &body).expect("the disk takes it");
-            let message = message.replace(&log.key, &key);
-            let size = format!("\"size\":{}", log.stored);
-            let honest = format!("\"size\":{}", body.len());
-            if nth % 2 == 0 { message.replace(&size, &honest) } else { message }.into_bytes()
-        })
-        .collect()
+    let mut command = Command::new(env!("CARGO_BIN_EXE_trailwarden"));
+    peak_rss(command.args(["run", "--drain", "--config"]).arg(played.config(&work.0)))
 }

@@ -42,7 +42,7 @@ fn main() {
     }
     let scratch = Scratch::new("verify");
     let played = play(&scratch.0, SCALE);
-    let server = Server::start(&played.dir.join("bucket"));
+    let server = Server::start(&played.dir.join("bucket"), &[]);
     let cloudtrail = cloudtrail(&played);
     let world = World { played: &played, server: &server, cloudtrail: &cloudtrail };
     println!("{} logs, {} digests", played.logs.len(), played.digests);

@@ -4,10 +4,12 @@
 use std::fs;
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
 use rusqlite::{Connection, params};
+use trailwarden::core::gzip::{self, Caps};
 use trailwarden::env::Env;
 use trailwarden::world::stage::Stage;
 use trailwarden::world::{Scale, Step, World};
@@ -92,8 +94,46 @@ impl Played {
         }
     }
 
+    /// Keys like those of a log, and a message for each that gives its size as `size`; every second does not own up to it.
+    pub fn more(&self, names: std::ops::Range<usize>, size: usize) -> Vec<(String, Vec<u8>)> {
+        let model = self.logs.iter().find_map(|log| {
+            let named = |body: &&Vec<u8>| {
+                let text = String::from_utf8_lossy(body);
+                text.contains(&log.key) && text.contains("ObjectCreated") && text.matches("json.gz").count() == 1
+            };
+            Some((log, String::from_utf8(self.messages.iter().find(named)?.clone()).ok()?))
+        });
+        let (log, message) = model.expect("some log is announced by a message of its own");
+        let name = log.key.trim_end_matches(".json.gz");
+        let (told, honest) = (format!("\"size\":{}", log.stored), format!("\"size\":{size}"));
+        names
+            .map(|nth| {
+                let key = format!("{}{nth:04}.json.gz", &name[..name.len() - 4]);
+                let message = message.replace(&log.key, &key);
+                let message = if nth % 2 == 0 { message.replace(&told, &honest) } else { message };
+                (key, message.into_bytes())
+            })
+            .collect()
+    }
+
+    /// A log as large as CloudTrail makes them, compressed: the records of a common one, again and again.
+    pub fn large(&self, inflated: usize) -> Vec<u8> {
+        let stored = fs::read(&self.logs.first().expect("a world has logs").path).expect("it was written");
+        let raw = gzip::inflate(&stored, Caps::default()).expect("a made file inflates").bytes;
+        let raw = String::from_utf8(raw).expect("a made file is UTF-8");
+        let records = raw.trim_start_matches("{\"Records\":[").trim_end_matches("]}");
+        gzip::deflate(format!("{{\"Records\":[{}]}}", vec![records; inflated / records.len()].join(",")).as_bytes())
+    }
+
     /// A configuration over the played directories, with ledger and spool under `work`.
     pub fn config(&self, work: &Path) -> PathBuf {
+        let (dir, name) = (self.dir.display(), &self.world.bucket);
+        let bucket = format!("bucket = \"file://{dir}/bucket\"\nbucket_name = \"{name}\"");
+        self.config_of(work, &bucket, &format!("file://{}/spool", work.display()))
+    }
+
+    /// The same with other lines for the bucket, and another queue.
+    pub fn config_of(&self, work: &Path, bucket: &str, queue: &str) -> PathBuf {
         let text = format!(
             r#"[organization]
 id = "{org}"
@@ -101,9 +141,9 @@ members = "{dir}/members.toml"
 
 [[trail]]
 name = "org"
-bucket = "file://{dir}/bucket"
-bucket_name = "{bucket}"
-queue = "file://{work}/spool"
+{bucket}
+region = "{region}"
+queue = "{queue}"
 layout = ["AWSLogs/{{org}}/{{account}}/", "AWSLogs/{{account}}/"]
 keys = "{dir}/keys"
 
@@ -120,7 +160,7 @@ path = "{work}/state.db"
 listen = "off"
 "#,
             org = self.world.org,
-            bucket = self.world.bucket,
+            region = self.world.regions.first().expect("a world has regions"),
             dir = self.dir.display(),
             work = work.display(),
         );
@@ -163,6 +203,21 @@ pub fn time<T>(work: impl FnOnce() -> T) -> Duration {
     let begun = Instant::now();
     black_box(work());
     begun.elapsed()
+}
+
+/// Runs a command to its end and watches its memory. In megabytes.
+pub fn peak_rss(command: &mut Command) -> f64 {
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts");
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0.0_f64;
+    while child.try_wait().expect("a child can be asked").is_none() {
+        let text = fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kibibytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
+        peak = peak.max(kibibytes.unwrap_or(0.0) * 1024.0 / 1e6);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    peak
 }
 
 pub fn median(mut values: Vec<f64>) -> f64 {

@@ -1,4 +1,4 @@
-//! As much of S3 as a verification asks for, from memory and on loopback: listings old and new, objects, their metadata.
+//! As much of S3 as the warden asks for, from memory and on loopback: listings old and new, objects, their metadata.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
@@ -11,6 +11,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{Method, Request, Response, StatusCode, Uri};
+use axum::serve::ListenerExt;
 use percent_encoding::percent_decode_str;
 use tokio::runtime::Runtime;
 
@@ -21,7 +22,7 @@ struct Stored {
 
 struct Bucket {
     objects: BTreeMap<String, Stored>,
-    /// Milliseconds that every object waits for.
+    /// Milliseconds that every answer waits for.
     delay: AtomicU64,
 }
 
@@ -33,15 +34,18 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves the objects of a directory under any bucket name.
-    pub fn start(dir: &Path) -> Self {
+    /// Serves the objects of a directory under any bucket name, and more beside them; those may share their bytes.
+    pub fn start(dir: &Path, more: &[(String, Bytes)]) -> Self {
         let mut objects = BTreeMap::new();
         load(dir, "", &mut objects);
+        let more = more.iter().cloned().map(|(key, body)| (key, Stored { body, metadata: BTreeMap::new() }));
+        objects.extend(more);
         let bucket = Arc::new(Bucket { objects, delay: AtomicU64::new(0) });
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime can be made");
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let listener = runtime.block_on(tokio::net::TcpListener::bind(address)).expect("loopback has a free port");
         let endpoint = format!("http://{}", listener.local_addr().expect("a bound socket has an address"));
+        let listener = listener.tap_io(|socket| socket.set_nodelay(true).expect("a socket takes it"));
         let served = Arc::clone(&bucket);
         let app = Router::new().fallback(move |request: Request<Body>| {
             let bucket = Arc::clone(&served);
@@ -82,11 +86,15 @@ fn load(root: &Path, folder: &str, objects: &mut BTreeMap<String, Stored>) {
 }
 
 async fn answer(bucket: &Bucket, uri: &Uri, head_only: bool) -> Response<Body> {
+    let delay = bucket.delay.load(Ordering::Relaxed);
+    if delay > 0 {
+        tokio::time::sleep(Duration::from_millis(delay)).await;
+    }
     let path = uri.path().trim_start_matches('/');
     let (_, key) = path.split_once('/').unwrap_or((path, ""));
     let key = percent_decode_str(key).decode_utf8_lossy();
     if !key.is_empty() {
-        return object(bucket, &key, head_only).await;
+        return object(bucket, &key, head_only);
     }
     let query: HashMap<String, String> = uri
         .query()
@@ -101,11 +109,7 @@ async fn answer(bucket: &Bucket, uri: &Uri, head_only: bool) -> Response<Body> {
     xml(StatusCode::OK, list(bucket, &query))
 }
 
-async fn object(bucket: &Bucket, key: &str, head_only: bool) -> Response<Body> {
-    let delay = bucket.delay.load(Ordering::Relaxed);
-    if delay > 0 {
-        tokio::time::sleep(Duration::from_millis(delay)).await;
-    }
+fn object(bucket: &Bucket, key: &str, head_only: bool) -> Response<Body> {
     let Some(stored) = bucket.objects.get(key) else {
         let error = "<Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message></Error>";
         return xml(StatusCode::NOT_FOUND, error.to_owned());
