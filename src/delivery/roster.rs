@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_waits_for_another_ones_question() {
+    async fn nobody_waits_for_another_ones_question_but_at_the_first_start() {
         let delay = std::time::Duration::from_millis(50);
         let organization =
             Arc::new(Organization { list: Mutex::new(vec!["111122223333"]), delay, ..Default::default() });
@@ -208,9 +208,14 @@ mod tests {
         let roster = roster(&organization, &dir).await;
         let (first, second) =
             tokio::join!(roster.refresh_for(account("111122223333")), roster.refresh_for(account("444455556666")));
+        assert!(first.is_ok() && second.is_ok(), "nobody is known yet: both are answered");
+        assert_eq!(organization.calls.load(Ordering::Relaxed), 1);
+        roster.env.advance(ASK_AGAIN);
+        let (first, second) =
+            tokio::join!(roster.refresh_for(account("777788889999")), roster.refresh_for(account("444455556666")));
         first.expect("it is answered");
         second.expect_err("it comes again");
-        assert_eq!(organization.calls.load(Ordering::Relaxed), 1);
+        assert_eq!(organization.calls.load(Ordering::Relaxed), 2);
     }
 
     #[tokio::test]
