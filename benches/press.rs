@@ -35,6 +35,9 @@ const LARGE_LOGS: usize = 200;
 /// An ordinary queue behind what is not ordinary.
 const BEHIND: usize = 1_000;
 
+/// What it is asked for by, and its figures.
+type Part = (&'static str, fn(&Played));
+
 fn main() {
     if !common::is_bench() {
         return;
@@ -44,13 +47,13 @@ fn main() {
     if asked("latency") || asked("bombs") || asked("large") {
         let scratch = Scratch::new("press");
         let played = play(&scratch.0, COMMON);
-        let runs: [(&str, fn(&Played)); 3] = [("latency", latency), ("bombs", bombed), ("large", large)];
+        let runs: [Part; 3] = [("latency", latency), ("bombs", bombed), ("large", large)];
         runs.iter().filter(|(part, _)| asked(part)).for_each(|(_, run)| run(&played));
     }
     if asked("queue") || asked("spool") {
         let scratch = Scratch::new("press-many");
         let played = play(&scratch.0, MANY);
-        let runs: [(&str, fn(&Played)); 2] = [("queue", queued), ("spool", spooled)];
+        let runs: [Part; 2] = [("queue", queued), ("spool", spooled)];
         runs.iter().filter(|(part, _)| asked(part)).for_each(|(_, run)| run(&played));
     }
 }
