@@ -35,8 +35,8 @@ const LARGE_LOGS: usize = 200;
 /// An ordinary queue behind what is not ordinary.
 const BEHIND: usize = 1_000;
 
-/// A name, and what is run under it.
-type Load = (&'static str, fn(&Played));
+/// What it is asked for by, and its figures.
+type Part = (&'static str, fn(&Played));
 
 fn main() {
     if !common::is_bench() {
@@ -47,13 +47,13 @@ fn main() {
     if asked("latency") || asked("bombs") || asked("large") {
         let scratch = Scratch::new("press");
         let played = play(&scratch.0, COMMON);
-        let runs: [Load; 3] = [("latency", latency), ("bombs", bombed), ("large", large)];
+        let runs: [Part; 3] = [("latency", latency), ("bombs", bombed), ("large", large)];
         runs.iter().filter(|(part, _)| asked(part)).for_each(|(_, run)| run(&played));
     }
     if asked("queue") || asked("spool") {
         let scratch = Scratch::new("press-many");
         let played = play(&scratch.0, MANY);
-        let runs: [Load; 2] = [("queue", queued), ("spool", spooled)];
+        let runs: [Part; 2] = [("queue", queued), ("spool", spooled)];
         runs.iter().filter(|(part, _)| asked(part)).for_each(|(_, run)| run(&played));
     }
 }

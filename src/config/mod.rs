@@ -239,7 +239,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { messages: 64, bytes: 64 << 20, object: 64 << 20, inflated: 128 << 20, ratio: 400 }
+        Self { messages: 256, bytes: 64 << 20, object: 64 << 20, inflated: 128 << 20, ratio: 400 }
     }
 }
 

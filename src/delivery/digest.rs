@@ -53,7 +53,7 @@ impl Deliveries {
         let bucket = trail.name_or(&notice.bucket).to_owned();
         let mut row = self.row(trail, notice, &evidence, State::Admitted);
         row.version.clone_from(&fetched.object.head.version);
-        row.etag = row.etag.take().or_else(|| fetched.object.head.etag.clone());
+        row.etag = fetched.object.head.etag.clone().or_else(|| row.etag.take());
         row.size = fetched.object.head.size;
         row.sha = examined.sha;
         row.listed = Listing::NotExpected;

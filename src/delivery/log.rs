@@ -96,7 +96,8 @@ fn state(examined: &Examined) -> State {
 
 fn fill(row: &mut NewObject, fetched: &Fetched, examined: &Examined) {
     row.version.clone_from(&fetched.object.head.version);
-    row.etag = row.etag.take().or_else(|| fetched.object.head.etag.clone());
+    // What the bucket says of it; a notice may be wrong about that.
+    row.etag = fetched.object.head.etag.clone().or_else(|| row.etag.take());
     row.size = fetched.object.head.size;
     row.sha = examined.sha;
     row.records = examined.file.rows;
