@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use tokio::sync::watch;
+use tokio::sync::broadcast;
 use tokio::time::Instant;
 
 use super::pace::{Manner, Pace};
@@ -30,7 +30,7 @@ pub struct Outlet<'a> {
     alerts: &'a Alerts,
     name: String,
     channel: DynChannel,
-    bell: watch::Receiver<()>,
+    bell: broadcast::Receiver<()>,
     pace: Pace,
     /// How long what comes on top of the pace is kept for one alert.
     together: Duration,
@@ -159,7 +159,7 @@ impl<'a> Outlet<'a> {
         let rest = self.rests.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
         let until = until.max(rest).clamp(PAUSE, LOOK);
         if rest.is_zero() {
-            let _ = tokio::time::timeout(until, self.bell.changed()).await;
+            let _ = tokio::time::timeout(until, self.bell.recv()).await;
         } else {
             tokio::time::sleep(until).await;
         }

@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
 
 use crate::core::journal::What;
 use crate::core::route::Route;
@@ -82,7 +82,7 @@ pub struct Store {
     readers: Arc<Mutex<Vec<Connection>>>,
     reading: Arc<Semaphore>,
     routes: Arc<RwLock<Arc<Vec<Route>>>>,
-    bell: watch::Sender<()>,
+    bell: broadcast::Sender<()>,
     trouble: Arc<Mutex<Option<String>>>,
     env: Env,
 }
@@ -108,7 +108,7 @@ impl Store {
         let conn = env.blocking(open).await??;
         let (writer, steps) = mpsc::channel(4 * GROUP);
         let routes = Arc::new(RwLock::new(Arc::new(Vec::new())));
-        let (bell, reading) = (watch::Sender::default(), Arc::new(Semaphore::new(READERS)));
+        let (bell, reading) = (broadcast::Sender::new(1), Arc::new(Semaphore::new(READERS)));
         tokio::spawn(write_loop(conn, steps, env.clone(), routes.clone(), bell.clone()));
         let (path, readers, trouble) = (path.to_owned(), Arc::default(), Arc::default());
         Ok(Self { path, writer, readers, reading, routes, bell, trouble, env: env.clone() })
@@ -191,7 +191,7 @@ impl Store {
     }
 
     /// Changes with each commit that leaves an alert to be sent.
-    pub fn bell(&self) -> watch::Receiver<()> {
+    pub fn bell(&self) -> broadcast::Receiver<()> {
         self.bell.subscribe()
     }
 
@@ -246,7 +246,7 @@ async fn write_loop(
     mut steps: mpsc::Receiver<Step>,
     env: Env,
     routes: Arc<RwLock<Arc<Vec<Route>>>>,
-    bell: watch::Sender<()>,
+    bell: broadcast::Sender<()>,
 ) {
     let mut group = Vec::with_capacity(GROUP);
     while steps.recv_many(&mut group, GROUP).await > 0 {
@@ -259,7 +259,8 @@ async fn write_loop(
         let Ok((back, rings)) = done.await else { return };
         conn = back;
         if rings {
-            bell.send_replace(());
+            // In the order in which they came to listen; that nobody does is no matter.
+            let _ = bell.send(());
         }
     }
 }
