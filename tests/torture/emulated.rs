@@ -140,7 +140,9 @@ async fn ordeal(scale: Scale, hardship: Hardship, refusal: Fault, title: &str) -
     more.extend(proxy.hits().iter().map(|(fault, count)| (format!("  {fault:?}"), count.to_string())));
     outcome.print(title, &ordeal.toll, &more);
     let missed: Vec<_> = FAULTS.iter().filter(|fault| !proxy.hits().contains_key(fault)).collect();
-    assert!(missed.len() < FAULTS.len() / 2, "never happened: {missed:?}");
+    // A short run may pass the rarer ones by.
+    let most = if proxy.requests() > 10_000 { 0 } else { FAULTS.len() / 2 - 1 };
+    assert!(missed.len() <= most, "never happened: {missed:?}");
     assert!(repeats > 0, "no kill met a message in hand");
     let inbox = ordeal.ground.cloud.inbox().await;
     let untold: Vec<_> = ordeal.ground.told().into_keys().filter(|subject| !inbox.contains_key(subject)).collect();
