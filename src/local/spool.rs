@@ -25,8 +25,8 @@ use crate::seam::{Depth, Message, Queue};
 const POLL: Duration = Duration::from_millis(200);
 /// Names held in memory at a time.
 const BACKLOG: usize = 10_000;
-/// Bytes of a body that are read, as many as SQS takes; a longer one is handed out cut, and is then unintelligible.
-const LARGEST_BODY: u64 = 1 << 20;
+/// Bytes of a body that are read, one more than SQS takes; a longer one is handed out cut, and is told as too long.
+const LARGEST_BODY: u64 = (1 << 20) + 1;
 
 /// The receiving end.
 pub struct Spool {

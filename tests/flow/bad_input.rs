@@ -229,7 +229,9 @@ fn bad_messages_are_kept_and_told_and_hold_up_nothing() {
         (b"{\"Records\":{\"0\":{}}}".to_vec(), "no array"),
     ];
     for (body, says) in bodies {
-        let hash = trailwarden::core::id::Sha256::of(&body).to_string();
+        // of a body beyond what a queue carries the first byte too many is the last that is read
+        let read = &body[..body.len().min((1 << 20) + 1)];
+        let hash = trailwarden::core::id::Sha256::of(read).to_string();
         ground.want(Kind::MessageUnintelligible, format!("(quarantine {})", &hash[..32]), says);
         ground.say(&body);
         let key = ground.good();
