@@ -106,24 +106,37 @@ impl Ingest {
         }
         // What a short poll brought must not wait for a long one.
         let wait = if permits.len() > ANSWER { Duration::ZERO } else { wait };
-        let asked = permits.chunks(ANSWER).map(|permits| self.trail.queue.receive(permits.len(), wait));
-        let answers = futures_util::future::join_all(asked).await;
-        let full = answers.iter().all(|answer| answer.as_ref().is_ok_and(|messages| messages.len() == ANSWER));
-        self.calls.store(if full { (calls * 2).min(CALLS) } else { 1 }, Ordering::Relaxed);
-        let (mut messages, mut failed) = (Vec::new(), None);
-        for answer in answers {
-            match answer {
-                Ok(more) => messages.extend(more),
-                Err(error) => failed = Some(error),
-            }
+        let mut asked = Vec::with_capacity(calls);
+        while !permits.is_empty() {
+            let share = permits.split_off(permits.len().saturating_sub(ANSWER));
+            asked.push(self.ask(share, wait));
         }
-        if let (Some(error), true) = (failed, messages.is_empty()) {
+        let answers = futures_util::future::join_all(asked).await;
+        let full = answers.iter().all(|answer| answer.as_ref().is_ok_and(|(received, _)| *received == ANSWER));
+        self.calls.store(if full { (calls * 2).min(CALLS) } else { 1 }, Ordering::Relaxed);
+        let (received, oldest) = answers
+            .iter()
+            .flatten()
+            .fold((0, SignedDuration::ZERO), |sum, (received, oldest)| (sum.0 + received, sum.1.max(*oldest)));
+        if let (Some(error), 0) = (answers.into_iter().find_map(Result::err), received) {
             return Err(error);
         }
+        self.backlog().arrived(oldest);
+        Ok(received)
+    }
+
+    /// One receive; how many messages came, and how old the oldest is. They are held at once: the answers to other calls may be
+    /// long in coming.
+    async fn ask(
+        self: &Arc<Self>,
+        permits: Vec<OwnedSemaphorePermit>,
+        wait: Duration,
+    ) -> Result<(usize, SignedDuration)> {
+        let messages = self.trail.queue.receive(permits.len(), wait).await?;
         let now = self.deliveries.env.now();
         self.deliveries.metrics.last_receive.set(now.as_second() as f64);
-        self.backlog().received(&messages, now);
-        Ok(self.take(messages, permits))
+        let oldest = self.backlog().received(&messages, now);
+        Ok((self.take(messages, permits), oldest))
     }
 
     /// Every message is held, and its visibility extended, from here on: also those that still wait for a thread.

@@ -23,7 +23,7 @@ struct Waiting {
 pub struct Backlog {
     /// Handed out and not settled, by message id.
     waiting: BTreeMap<String, Waiting>,
-    /// How old the oldest of the last answer was; `None` before the first.
+    /// How old the oldest of the last round was; `None` before the first.
     arrived: Option<SignedDuration>,
     /// A message that did not come back for so long is somebody else's, or gone.
     forgotten: Duration,
@@ -35,7 +35,8 @@ impl Backlog {
         Self { waiting: BTreeMap::new(), arrived: None, forgotten: 2 * back }
     }
 
-    pub fn received(&mut self, messages: &[Message], now: Timestamp) {
+    /// One of a round's answers; answers how old its oldest message is.
+    pub fn received(&mut self, messages: &[Message], now: Timestamp) -> SignedDuration {
         let seen = Instant::now();
         let mut oldest = SignedDuration::ZERO;
         for message in messages {
@@ -56,6 +57,11 @@ impl Backlog {
                 }
             }
         }
+        oldest
+    }
+
+    /// A round's answers are in; the oldest message of them is so old.
+    pub fn arrived(&mut self, oldest: SignedDuration) {
         self.arrived = Some(oldest);
     }
 
@@ -103,18 +109,23 @@ mod tests {
         backlog.age(now()).map(|age| age.as_mins())
     }
 
+    fn answer(backlog: &mut Backlog, messages: &[Message]) {
+        let oldest = backlog.received(messages, now());
+        backlog.arrived(oldest);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn the_oldest_message_that_waits_gives_the_age() {
         let mut backlog = Backlog::new(HOUR);
         assert_eq!(minutes(&mut backlog), None);
-        backlog.received(&[], now());
+        answer(&mut backlog, &[]);
         assert_eq!(minutes(&mut backlog), Some(0));
-        backlog.received(&[message("a", 20), message("b", 5)], now());
+        answer(&mut backlog, &[message("a", 20), message("b", 5)]);
         assert_eq!(minutes(&mut backlog), Some(20));
         // Settled at once; but such ones come, and more of them may wait.
         backlog.settled("a");
         assert_eq!(minutes(&mut backlog), Some(20));
-        backlog.received(&[], now());
+        answer(&mut backlog, &[]);
         assert_eq!(minutes(&mut backlog), Some(5));
         backlog.settled("b");
         assert_eq!(minutes(&mut backlog), Some(0));
@@ -123,16 +134,16 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_message_that_waits_for_a_human_is_no_backlog_and_one_that_is_put_off_is() {
         let mut backlog = Backlog::new(HOUR);
-        backlog.received(&[message("a", 90), message("b", 30)], now());
+        answer(&mut backlog, &[message("a", 90), message("b", 30)]);
         backlog.deferred("a", true);
         backlog.deferred("b", false);
-        backlog.received(&[], now());
+        answer(&mut backlog, &[]);
         assert_eq!(minutes(&mut backlog), Some(30));
-        backlog.received(&[message("a", 90)], now());
+        answer(&mut backlog, &[message("a", 90)]);
         assert_eq!(minutes(&mut backlog), Some(30));
         // What never comes back is forgotten.
         tokio::time::advance(3 * HOUR).await;
-        backlog.received(&[], now());
+        answer(&mut backlog, &[]);
         assert_eq!(minutes(&mut backlog), Some(0));
     }
 }
