@@ -12,6 +12,7 @@ use jiff::Timestamp;
 
 use crate::core::finding::Alert;
 use crate::core::id::{AccountId, Region, Sha256};
+use crate::core::unit::OuPath;
 use crate::error::{Error, Result};
 
 /// A message held from a queue. `receipt` is the handle of this delivery; a later delivery has another.
@@ -163,8 +164,7 @@ impl MemberState {
 pub struct Member {
     pub account: AccountId,
     pub name: String,
-    /// Organizational unit, when the source knows it.
-    pub ou: Option<String>,
+    pub ou: OuPath,
     pub state: MemberState,
     pub joined: Option<Timestamp>,
 }

@@ -141,7 +141,8 @@ async fn members(config: &Config) -> DynMembers {
         MembersFrom::File(path) => Arc::new(MembersFile::new(path.clone())),
         MembersFrom::Organizations => {
             let region = config.trails.iter().find_map(|trail| trail.region.as_ref());
-            Arc::new(connect(region, config.organization.role.as_ref()).await.organizations())
+            let aws = connect(region, config.organization.role.as_ref()).await;
+            Arc::new(aws.organizations().expecting(config.organization.id.clone()))
         }
     }
 }

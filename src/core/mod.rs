@@ -12,6 +12,7 @@ pub mod key;
 pub mod notice;
 pub mod record;
 pub mod route;
+pub mod unit;
 
 /// Years in which CloudTrail can have written anything: it began in the first. A time far from every clock is a lie, and would
 /// not bear an hour to be added to it.

@@ -12,7 +12,7 @@ use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::retry::{Policy, retry};
 use crate::seam::{DynMembers, Member};
-use crate::store::lists::{self, Remembered};
+use crate::store::members::{self, Remembered};
 use crate::store::{Store, Tx, findings};
 
 /// An account that was asked for in vain is not asked for again before this has passed, and a question that failed is not
@@ -49,7 +49,7 @@ impl Roster {
 
     /// What the ledger remembers; the first thing to do.
     pub async fn recall(&self) -> Result<()> {
-        let known = self.store.read(lists::members).await?;
+        let known = self.store.read(members::all).await?;
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = known;
         Ok(())
     }
@@ -124,11 +124,11 @@ impl Roster {
 }
 
 /// Writes the members down. Whoever is one is foreign no more.
-fn welcome(tx: &Tx<'_>, members: &[Member]) -> rusqlite::Result<()> {
-    lists::put_members(tx, members)?;
+fn welcome(tx: &Tx<'_>, list: &[Member]) -> rusqlite::Result<()> {
+    members::put(tx, list)?;
     for (id, subject) in findings::open_of(tx.conn, Kind::AccountForeign)? {
         let account = subject.rsplit('/').next().unwrap_or_default();
-        if members.iter().any(|member| member.account.as_str() == account) {
+        if list.iter().any(|member| member.account.as_str() == account) {
             findings::resolve_id(tx, &id)?;
         }
     }
@@ -144,6 +144,7 @@ mod tests {
 
     use super::*;
     use crate::core::finding::Finding;
+    use crate::core::unit::OuPath;
     use crate::seam::{MemberState, Members};
 
     /// Answers who is in `list`, after `delay`; fails while it is empty.
@@ -166,7 +167,7 @@ mod tests {
             let member = |id: &&str| Member {
                 account: AccountId::parse(id).expect("an account"),
                 name: String::new(),
-                ou: None,
+                ou: OuPath::default(),
                 state: MemberState::Active,
                 joined: None,
             };

@@ -1,4 +1,5 @@
-//! The organization's accounts from a list in TOML: `[[account]]` with `id`, and `name`, `ou`, `state` where known.
+//! The organization's accounts from a list in TOML: `[[account]]` with `id`, and `name`, `ou`, `state` where known; `[[ou]]` with
+//! `id`, `name` and `parent` for units that are to be known by their ids.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use super::blocking;
 use crate::config::line_of;
 use crate::core::id::AccountId;
 use crate::core::printable;
+use crate::core::unit::{OuPath, Unit};
 use crate::error::{Error, Result};
 use crate::seam::{Member, MemberState, Members};
 
@@ -20,6 +22,8 @@ use crate::seam::{Member, MemberState, Members};
 struct List {
     #[serde(default)]
     account: Vec<Entry>,
+    #[serde(default)]
+    ou: Vec<UnitEntry>,
 }
 
 #[derive(Deserialize)]
@@ -28,8 +32,18 @@ struct Entry {
     id: Spanned<String>,
     #[serde(default)]
     name: String,
-    ou: Option<String>,
+    /// The id of an `[[ou]]`, or a path of names: `Workloads/Prod`.
+    ou: Option<Spanned<String>>,
     state: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UnitEntry {
+    id: Spanned<String>,
+    name: String,
+    /// The id of the unit above; none at the root.
+    parent: Option<Spanned<String>>,
 }
 
 /// The list is read anew each time it is asked for.
@@ -65,6 +79,7 @@ pub fn parse(text: &str) -> Result<Vec<Member>, String> {
     let list: List = toml::from_str(text).map_err(|error| {
         at(error.span().map_or(0, |span| span.start), error.message().trim_end().replace('\n', ", "))
     })?;
+    let units = paths(&list.ou).map_err(|(offset, what)| at(offset, what))?;
     let mut lines = BTreeMap::new();
     let mut members = Vec::with_capacity(list.account.len());
     for entry in list.account {
@@ -77,12 +92,58 @@ pub fn parse(text: &str) -> Result<Vec<Member>, String> {
             Some(state) => known_state(state.get_ref()).map_err(|what| at(state.span().start, what))?,
             None => MemberState::Active,
         };
-        members.push(Member { account, name: entry.name, ou: entry.ou, state, joined: None });
+        let ou = match &entry.ou {
+            Some(ou) => units.get(ou.get_ref().as_str()).cloned().map_or_else(|| unlisted(ou, &units), Ok),
+            None => Ok(OuPath::default()),
+        };
+        let ou = ou.map_err(|(offset, what)| at(offset, what))?;
+        members.push(Member { account, name: entry.name, ou, state, joined: None });
     }
     if members.is_empty() {
         return Err("no [[account]] in the list".into());
     }
     Ok(members)
+}
+
+/// What is wrong, and where.
+type Wrong = (usize, String);
+
+/// The way from the root to each `[[ou]]`, by its id.
+fn paths(entries: &[UnitEntry]) -> Result<BTreeMap<&str, OuPath>, Wrong> {
+    let mut listed = BTreeMap::new();
+    for entry in entries {
+        if listed.insert(entry.id.get_ref().as_str(), entry).is_some() {
+            return Err((entry.id.span().start, format!("ou `{}` is listed twice", printable(entry.id.get_ref(), 80))));
+        }
+    }
+    let path = |entry: &UnitEntry| {
+        let (mut units, mut next) = (Vec::new(), Some(entry));
+        while let Some(entry) = next {
+            units.push(Unit { id: entry.id.get_ref().clone(), name: entry.name.clone() });
+            if units.len() > listed.len() {
+                return Err((entry.id.span().start, "the parents of this ou go around in a circle".to_owned()));
+            }
+            next = match &entry.parent {
+                Some(parent) => {
+                    let above = listed.get(parent.get_ref().as_str()).copied();
+                    Some(above.ok_or_else(|| (parent.span().start, no_unit(parent.get_ref())))?)
+                }
+                None => None,
+            };
+        }
+        units.reverse();
+        Ok(OuPath::new(units))
+    };
+    listed.iter().map(|(id, entry)| Ok((*id, path(entry)?))).collect()
+}
+
+/// An `ou` that is no id of the list is a path of names, unless the list has ids.
+fn unlisted(ou: &Spanned<String>, units: &BTreeMap<&str, OuPath>) -> Result<OuPath, Wrong> {
+    if units.is_empty() { Ok(OuPath::of_names(ou.get_ref())) } else { Err((ou.span().start, no_unit(ou.get_ref()))) }
+}
+
+fn no_unit(id: &str) -> String {
+    format!("there is no [[ou]] with the id `{}`", printable(id, 80))
 }
 
 /// A list is written by hand: a state that Organizations may invent is one thing, a slip of the pen another.
@@ -106,13 +167,23 @@ mod tests {
 
     #[test]
     fn a_list_is_read_as_written() {
-        let text = "[[account]]\nid = \"011122223333\"\nname = \"prod\"\nou = \"ou-1\"\nstate = \"PENDING_CLOSURE\"\n\
+        let text = "[[account]]\nid = \"011122223333\"\nname = \"prod\"\nou = \"Work/Prod\"\nstate = \"PENDING_CLOSURE\"\n\
                     [[account]]\nid = \"444455556666\"\n";
         let members = parse(text).unwrap();
         assert_eq!(members[0].account.as_str(), "011122223333");
-        assert_eq!((members[0].name.as_str(), members[0].ou.as_deref()), ("prod", Some("ou-1")));
+        assert_eq!((members[0].name.as_str(), members[0].ou.to_string().as_str()), ("prod", "Work/Prod"));
         assert_eq!(members[0].state, MemberState::PendingClosure);
         assert_eq!((members[1].name.as_str(), members[1].state), ("", MemberState::Active));
+    }
+
+    #[test]
+    fn units_with_ids_make_the_way_from_the_root() {
+        let text = "[[ou]]\nid = \"ou-2\"\nname = \"Prod\"\nparent = \"ou-1\"\n[[ou]]\nid = \"ou-1\"\nname = \"Work\"\n\
+                    [[account]]\nid = \"011122223333\"\nou = \"ou-2\"\n[[account]]\nid = \"444455556666\"\n";
+        let members = parse(text).unwrap();
+        let ids: Vec<_> = members[0].ou.units().iter().map(|unit| unit.id.as_str()).collect();
+        assert_eq!((members[0].ou.to_string().as_str(), ids), ("Work/Prod", vec!["ou-1", "ou-2"]));
+        assert!(!members[1].ou.is_known());
     }
 
     #[test]
@@ -125,6 +196,10 @@ mod tests {
             ("[[account]]\nid = \"111122223333\"\n[[account]]\nid = \"111122223333\"\n", "line 4:", "line 2 already"),
             ("[[account]]\nid = 111122223333\n", "line 2:", "string"),
             ("[[account]]\nid = \n", "line 2:", ""),
+            ("[[ou]]\nid = \"a\"\nname = \"A\"\n[[account]]\nid = \"111122223333\"\nou = \"b\"\n", "line 6:", "`b`"),
+            ("[[ou]]\nid = \"a\"\nname = \"A\"\nparent = \"b\"\n", "line 4:", "`b`"),
+            ("[[ou]]\nid = \"a\"\nname = \"A\"\nparent = \"a\"\n", "line 2:", "circle"),
+            ("[[ou]]\nid = \"a\"\nname = \"A\"\n[[ou]]\nid = \"a\"\nname = \"B\"\n", "line 5:", "twice"),
         ] {
             let wrong = parse(text).unwrap_err();
             assert!(wrong.starts_with(line) && wrong.contains(word), "{text:?}: {wrong}");

@@ -98,6 +98,11 @@ fn sealed_since(form: usize) -> bool {
     MIGRATIONS.iter().take(form).any(|script| script.contains("CREATE TABLE seals "))
 }
 
+/// Whether a form of the ledger keeps what is proven.
+fn has_proven(form: usize) -> bool {
+    MIGRATIONS.iter().take(form).any(|script| script.contains("CREATE TABLE proven "))
+}
+
 /// Whether an error is the file's own fault, and not that of whoever could not read it.
 fn is_damage(error: &rusqlite::Error) -> bool {
     use rusqlite::ErrorCode as Code;
@@ -128,7 +133,7 @@ fn look(conn: &Connection, form: usize, noted: Option<&Noted>) -> Result<Report>
     checks.push(bear("findings", findings(conn, &whole))?);
     checks.push(bear("verdicts", verdicts(conn, &whole))?);
     checks.push(bear("quarantine", quarantine(conn, &whole))?);
-    for (name, looked, rules) in RULES {
+    for (name, looked, rules) in RULES.iter().filter(|(name, ..)| *name != "proven" || has_proven(form)) {
         checks.push(bear(name, ruled(conn, name, looked, rules))?);
     }
     let last_commit =
@@ -344,6 +349,17 @@ const RULES: &[(&str, &str, Rules)] = &[
            FROM chains LEFT JOIN (SELECT chain, min(start) AS first_start, max(end) AS last_end FROM digests
                                   WHERE verdict = 1 GROUP BY chain) ON chain = chains.id
            WHERE first IS NOT first_start OR head IS NOT last_end"],
+    ),
+    (
+        "proven",
+        "stretches of time and the digests that prove them",
+        &[
+            "SELECT 'chain ' || chain || ' is not kept as proven from ' || datetime(start, 'unixepoch') || ' to ' || datetime(end, 'unixepoch')
+             FROM (SELECT chain, start, end FROM proof EXCEPT SELECT chain, start, end FROM proven)",
+            "SELECT 'chain ' || chain || ' is kept as proven from ' || datetime(start, 'unixepoch') || ' to ' || datetime(end, 'unixepoch')
+               || ', and its digests do not prove that'
+             FROM (SELECT chain, start, end FROM proven EXCEPT SELECT chain, start, end FROM proof)",
+        ],
     ),
     (
         "days",

@@ -8,7 +8,7 @@ use crate::core::chain::{ChainId, Link, Named, Slot};
 use crate::core::digest::{Previous, Verdict};
 use crate::core::id::{Region, Sha256};
 use crate::core::key::{self, ObjectKey, Root};
-use crate::store::{Tx, journal, time};
+use crate::store::{Tx, journal, proven, time};
 
 /// A chain as the ledger knows it.
 #[derive(Debug, Clone)]
@@ -128,6 +128,7 @@ pub fn put(tx: &Tx<'_>, digest: &NewDigest) -> Result<()> {
     };
     let row = (digest.chain, digest.end.as_second());
     let stood = journal::standing(tx.conn, row)?;
+    let proved = proven::of(tx.conn, row.0, row.1)?;
     tx.conn
         .prepare_cached(
             "INSERT INTO links
@@ -156,6 +157,7 @@ pub fn put(tx: &Tx<'_>, digest: &NewDigest) -> Result<()> {
             tx.seconds(),
             digest.faulty,
         ])?;
+    proven::keep(tx, row.0, row.1, proved)?;
     journal::tell_standing(tx, digest.source, &digest.key, row, stood.as_deref())
 }
 
@@ -275,9 +277,11 @@ pub fn set_joined(tx: &Tx<'_>, source: i64, key: &str, joined: bool) -> Result<(
 pub fn disown(tx: &Tx<'_>, source: i64, key: &str) -> Result<()> {
     let Some(row) = place(tx.conn, source, key)? else { return Ok(()) };
     let stood = journal::standing(tx.conn, row)?;
+    let proved = proven::of(tx.conn, row.0, row.1)?;
     tx.conn
         .prepare_cached("UPDATE links SET disowned = 1 WHERE chain = ?1 AND end = ?2")?
         .execute(params![row.0, row.1])?;
+    proven::keep(tx, row.0, row.1, proved)?;
     journal::tell_standing(tx, source, key, row, stood.as_deref())
 }
 

@@ -1,4 +1,4 @@
-//! The small lists: counters, quarantine, members, keys, progress.
+//! The small lists: counters, quarantine, keys, progress.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,9 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Result, params};
 use serde::Serialize;
 
-use crate::core::admit::Membership;
-use crate::core::id::{AccountId, Region, Sha256};
+use crate::core::id::{Region, Sha256};
 use crate::core::journal::What;
-use crate::seam::{Member, MemberState, PublicKey};
+use crate::seam::PublicKey;
 use crate::store::{Tx, journal, time};
 
 pub fn counters(conn: &Connection) -> Result<BTreeMap<String, i64>> {
@@ -91,48 +90,6 @@ fn quarantine_stands(conn: &Connection, id: &str) -> Result<Option<String>> {
 
 pub fn quarantine_held(conn: &Connection) -> Result<i64> {
     conn.query_row("SELECT count(*) FROM quarantine WHERE state = 'held'", [], |row| row.get(0))
-}
-
-/// Writes the whole membership: who is not in it any more has departed.
-pub fn put_members(tx: &Tx<'_>, members: &[Member]) -> Result<()> {
-    tx.conn.execute("UPDATE members SET present = 0", [])?;
-    let mut put = tx.conn.prepare_cached(
-        "INSERT INTO members VALUES (?1, ?2, ?3, ?4, ?5, ?5, 1)
-         ON CONFLICT (account) DO UPDATE SET name = excluded.name, ou = excluded.ou, state = excluded.state,
-           last_seen = excluded.last_seen, present = 1",
-    )?;
-    for member in members {
-        put.execute(params![member.account.as_str(), member.name, member.ou, member.state.name(), tx.seconds()])?;
-    }
-    Ok(())
-}
-
-/// A member as the ledger remembers it.
-#[derive(Debug, Clone)]
-pub struct Remembered {
-    pub member: Member,
-    pub first_seen: Timestamp,
-    pub membership: Membership,
-}
-
-pub fn members(conn: &Connection) -> Result<BTreeMap<AccountId, Remembered>> {
-    let mut all = BTreeMap::new();
-    let mut query =
-        conn.prepare_cached("SELECT account, name, ou, state, first_seen, last_seen, present FROM members")?;
-    let mut rows = query.query([])?;
-    while let Some(row) = rows.next()? {
-        let Ok(account) = AccountId::parse(&row.get::<_, String>(0)?) else { continue };
-        let member = Member {
-            account,
-            name: row.get(1)?,
-            ou: row.get(2)?,
-            state: MemberState::parse(&row.get::<_, String>(3)?),
-            joined: None,
-        };
-        let membership = if row.get(6)? { Membership::Member } else { Membership::Departed(time(row.get(5)?)) };
-        all.insert(account, Remembered { member, first_seen: time(row.get(4)?), membership });
-    }
-    Ok(all)
 }
 
 /// Keys are kept for good: if CloudTrail ever dropped one, the archive could not be verified without it.

@@ -11,9 +11,11 @@ pub mod findings;
 pub mod fold;
 pub mod journal;
 pub mod lists;
+pub mod members;
 pub mod objects;
 pub mod outbox;
 pub mod places;
+pub mod proven;
 mod seal;
 
 use std::cell::Cell;
@@ -36,6 +38,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/002.sql"),
     include_str!("schema/003.sql"),
     include_str!("schema/004.sql"),
+    include_str!("schema/005_members.sql"),
 ];
 /// Steps that share one fsync, at most.
 const GROUP: usize = 256;

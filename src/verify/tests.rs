@@ -15,6 +15,7 @@ use crate::core::finding::{Held, Kind};
 use crate::core::gzip::{self, Caps};
 use crate::core::id::{AccountId, Region, Sha256};
 use crate::core::key::Root;
+use crate::core::unit::OuPath;
 use crate::delivery::{Deliveries, Roster};
 use crate::env::Env;
 use crate::error::{Error, Result};
@@ -144,7 +145,13 @@ impl Keys for Nothing {
 #[async_trait]
 impl Members for Nothing {
     async fn all(&self) -> Result<Vec<Member>> {
-        let member = |account| Member { account, name: "m".into(), ou: None, state: MemberState::Active, joined: None };
+        let member = |account| Member {
+            account,
+            name: "m".into(),
+            ou: OuPath::default(),
+            state: MemberState::Active,
+            joined: None,
+        };
         Ok([1, 2, 3].map(account).map(member).to_vec())
     }
 }

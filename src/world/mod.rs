@@ -21,6 +21,7 @@ pub use tamper::{PLANTABLE, Planted};
 
 use crate::core::finding::Kind;
 use crate::core::id::{OrgId, Region};
+use crate::core::unit::OuPath;
 use crate::error::{Error, Result};
 use crate::seam::{Member, MemberState, Metadata, PublicKey};
 use cast::{Account, die};
@@ -375,7 +376,7 @@ fn member(account: &Account, began: i64) -> Member {
     Member {
         account: account.id,
         name: account.name.clone(),
-        ou: Some(account.ou.clone()),
+        ou: OuPath::of_names(&account.ou),
         state: MemberState::Active,
         joined: Some(instant(began - 400 * 24 * HOUR)),
     }

@@ -27,7 +27,8 @@ impl Stage {
             .members
             .iter()
             .map(|member| {
-                let ou = member.ou.as_ref().map(|ou| format!("ou = {ou:?}\n")).unwrap_or_default();
+                let ou = member.ou.to_string();
+                let ou = if ou.is_empty() { ou } else { format!("ou = {ou:?}\n") };
                 format!(
                     "[[account]]\nid = \"{}\"\nname = {:?}\n{ou}state = \"{}\"\n\n",
                     member.account,

@@ -56,7 +56,7 @@ impl Cloud {
         sns.subscribe().topic_arn(&topic).protocol("sqs").endpoint(inbox_arn).send().await.expect("a subscription");
 
         let members = acts.members.iter().map(|member| (member.account.to_string(), member.name.clone()));
-        let organization = organization_stub(members.collect());
+        let organization = organization_stub(&acts.org.to_string(), members.collect());
         let keys = keys_stub(acts.keys.iter().map(stub_key).collect(), 10);
         let dir = tempfile::tempdir().expect("a directory");
         hook.write(dir.path());

@@ -12,11 +12,11 @@ use jiff::{SignedDuration, Timestamp};
 use trailwarden::aws::{Aws, Options};
 use trailwarden::core::finding::{Alert, Held, Kind, Reason, State};
 use trailwarden::core::id::Region;
-use trailwarden::seam::{Bucket, Channel as _, Got, Keys as _, Member, MemberState, Metadata, PublicKey, Queue as _};
+use trailwarden::seam::{Bucket, Channel as _, Got, Keys as _, Metadata, PublicKey, Queue as _};
 
 use crate::common::emulator::{Emulator, REGION, env_of, loader};
 use crate::common::keys_stub::{StubKey, keys_stub};
-use crate::suite::{Feed, bucket_contract, found, keys_contract, members_contract, queue_contract};
+use crate::suite::{Feed, bucket_contract, found, keys_contract, queue_contract};
 
 const MIB: u64 = 1 << 20;
 
@@ -113,40 +113,6 @@ async fn a_missing_queue_needs_a_human() {
     let queue = emulator.aws().await.queue(url, Duration::from_secs(2));
     assert!(!queue.receive(1, Duration::ZERO).await.unwrap_err().is_transient());
     assert!(!queue.depth().await.unwrap_err().is_transient());
-}
-
-#[tokio::test]
-async fn organizations_keep_the_members_contract() {
-    let Some(moto) = Emulator::moto() else { return };
-    let organizations = moto.organizations().await;
-    organizations.create_organization().send().await.unwrap();
-    for number in 0..45 {
-        let account = organizations.create_account().account_name(format!("Account {number}"));
-        account.email(format!("account-{number}@example.com")).send().await.unwrap();
-    }
-    let page = organizations.list_accounts().max_results(20).send().await.unwrap();
-    let closed = page.accounts()[7].id().unwrap().to_owned();
-    organizations.close_account().account_id(&closed).send().await.unwrap();
-    // Read account by account, by another call than the one under test.
-    let mut expected = Vec::new();
-    let mut ids = vec![page.accounts()[0].id().unwrap().to_owned()];
-    for status in organizations.list_create_account_status().send().await.unwrap().create_account_statuses() {
-        ids.push(status.account_id().unwrap().to_owned());
-    }
-    ids.sort_unstable();
-    ids.dedup();
-    assert_eq!(ids.len(), 46);
-    for id in ids {
-        let account = organizations.describe_account().account_id(&id).send().await.unwrap().account.unwrap();
-        expected.push(Member {
-            account: id.parse().unwrap(),
-            name: account.name.unwrap(),
-            ou: None,
-            state: if id == closed { MemberState::Suspended } else { MemberState::Active },
-            joined: account.joined_timestamp.map(|at| Timestamp::from_second(at.secs()).unwrap()),
-        });
-    }
-    members_contract(&moto.aws().await.organizations(), &expected).await;
 }
 
 fn key(region: &str, fingerprint: &str, from: &str, to: &str) -> StubKey {

@@ -8,7 +8,7 @@ use trailwarden::aws::{Aws, Options};
 use trailwarden::core::finding::Alert;
 use trailwarden::core::id::{AccountId, Region};
 use trailwarden::error::{Class, Error};
-use trailwarden::seam::{Bucket as _, Channel as _, Got, Keys as _, MemberState, Members as _, Metadata, Queue as _};
+use trailwarden::seam::{Bucket as _, Channel as _, Got, Keys as _, Metadata, Queue as _};
 
 use crate::common::emulator::loader;
 use crate::common::stub::{Answer, Stub};
@@ -226,35 +226,6 @@ async fn a_depth_that_is_not_told_is_no_empty_queue() {
     let stub = Stub::start(|_| Answer::json(&json!({ "Attributes": { "ApproximateNumberOfMessages": "0" } })));
     let queue = connect(&stub.endpoint).await.queue(format!("{}/q", stub.endpoint), Duration::from_secs(30));
     assert!(queue.depth().await.is_err());
-}
-
-fn accounts(ids: &[&str], token: Option<&str>) -> Answer {
-    let accounts: Vec<_> = ids.iter().map(|id| json!({ "Id": id, "Name": "n", "State": "PENDING_CLOSURE" })).collect();
-    Answer::json(&json!({ "Accounts": accounts, "NextToken": token }))
-}
-
-#[tokio::test]
-async fn empty_pages_do_not_end_the_organization() {
-    let stub = Stub::start(|asked| match asked.json()["NextToken"].as_str() {
-        None => accounts(&[], Some("two")),
-        Some("two") => accounts(&["000000000001"], Some("three")),
-        Some("three") => accounts(&[], Some("four")),
-        _ => accounts(&["000000000002", "000000000001"], None),
-    });
-    let members = connect(&stub.endpoint).await.organizations().all().await.unwrap();
-    let ids: Vec<_> = members.iter().map(|member| member.account.as_str()).collect();
-    assert_eq!(ids, ["000000000001", "000000000002"]);
-    assert!(members.iter().all(|member| member.state == MemberState::PendingClosure));
-}
-
-#[tokio::test]
-async fn half_an_organization_is_an_error() {
-    let stub = Stub::start(|asked| match asked.json()["NextToken"].as_str() {
-        None => accounts(&["000000000001"], Some("two")),
-        _ => Answer::json_error(400, "AccessDeniedException", "You don't have permissions."),
-    });
-    let error = connect(&stub.endpoint).await.organizations().all().await.unwrap_err();
-    assert_eq!((error.class, error.code.as_deref()), (Class::Permanent, Some("AccessDeniedException")));
 }
 
 #[tokio::test]

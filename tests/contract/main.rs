@@ -5,4 +5,5 @@ mod common;
 
 mod aws;
 mod faults;
+mod members;
 mod suite;

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use trailwarden::core::finding::{Held, Kind};
 use trailwarden::core::gzip::deflate;
 use trailwarden::core::key::{self, ObjectKey};
+use trailwarden::core::unit::OuPath;
 use trailwarden::env::Env;
 use trailwarden::error::Error;
 use trailwarden::seam::{Member, MemberState};
@@ -205,7 +206,7 @@ async fn an_account_or_region_that_is_not_seen_is_told() {
     let newcomer = Member {
         account: "999900001111".parse().expect("an account"),
         name: "newcomer".into(),
-        ou: None,
+        ou: OuPath::default(),
         state: MemberState::Active,
         joined: None,
     };

@@ -80,7 +80,7 @@ pub async fn day(seed: u64, keep: Option<&Path>, show: bool) -> Result<Played, F
     let status = warden.works.store.read(move |conn| status::look(conn, now, GRACE)).await?;
     let found = warden.works.store.read(|conn| findings::list(conn, false)).await?;
     let (answers, unexpected) = compare(&world, found);
-    let mut ous: Vec<_> = world.members.iter().filter_map(|member| member.ou.clone()).collect();
+    let mut ous: Vec<_> = world.members.iter().map(|member| &member.ou).collect();
     ous.sort();
     ous.dedup();
     Ok(Played {
