@@ -66,6 +66,8 @@ pub enum Verb {
     CheckConfig(cmd::check_config::Args),
     /// What the warden knows; works while it runs
     Status(cmd::status::Args),
+    /// Which hours of which account and region are proven, and which are missing
+    Coverage(cmd::coverage::Args),
     /// Verify digest chains and logs over a range, online or from a copy
     Verify(cmd::verify::Args),
     /// Settle what lies in the bucket and was never announced
@@ -116,6 +118,7 @@ pub async fn run(cli: Cli) -> u8 {
         Verb::Demo(args) => cmd::demo::run(&context, args).await,
         Verb::CheckConfig(args) => cmd::check_config::run(&context, &args),
         Verb::Status(args) => cmd::status::run(&context, &args).await,
+        Verb::Coverage(args) => cmd::coverage::run(&context, args).await,
         Verb::Verify(args) => cmd::verify::run(&context, args).await,
         Verb::Backfill(args) => cmd::backfill::run(&context, args).await,
         Verb::Reconcile(args) => cmd::reconcile::run(&context, args).await,

@@ -3,6 +3,7 @@
 pub mod backfill;
 pub mod channel;
 pub mod check_config;
+pub mod coverage;
 pub mod demo;
 pub mod findings;
 pub mod keys;

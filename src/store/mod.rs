@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod copy;
+pub mod coverage;
 pub mod days;
 pub mod digests;
 pub mod findings;

@@ -1,6 +1,7 @@
 //! A digest's way after its arrival: the sweep over chains and unlisted logs, the comparison of bucket and ledger, the slow
 //! scrub, and verification of a range.
 
+pub mod coverage;
 mod fold;
 mod range;
 mod reconcile;

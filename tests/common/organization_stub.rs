@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::stub::{Answer, Asked, Stub};
 
-/// Two entries a page, and before each page one without any.
+/// Entries of a page where nothing else is said; before each page comes one without any.
 const PER_PAGE: usize = 2;
 pub const ROOT: &str = "r-ab12";
 const MANAGEMENT: &str = "999988887777";
@@ -32,6 +32,10 @@ pub struct Organization {
     pub accounts: Vec<Account>,
     /// Of so many calls one is let through.
     pub throttled: u32,
+    /// So many of the next calls are throttled.
+    pub refusals: u32,
+    /// Entries of a page.
+    pub per_page: usize,
     /// Operations that are denied.
     pub denied: Vec<&'static str>,
     pub calls: u32,
@@ -66,6 +70,10 @@ pub fn organization_stub(id: &str, accounts: Vec<(String, String)>) -> Stub {
 impl Organization {
     fn answer(&mut self, asked: &Asked) -> Answer {
         self.calls += 1;
+        if self.refusals > 0 {
+            self.refusals -= 1;
+            return Answer::json_error(400, "TooManyRequestsException", "Rate exceeded");
+        }
         if self.throttled > 0 && !self.calls.is_multiple_of(self.throttled) {
             return Answer::json_error(400, "TooManyRequestsException", "Rate exceeded");
         }
@@ -75,6 +83,8 @@ impl Organization {
         let body = asked.json();
         let parent = body["ParentId"].as_str().unwrap_or_default();
         let under = |above: &str| above == parent;
+        let per_page = if self.per_page == 0 { PER_PAGE } else { self.per_page };
+        let page = |body: &Value, name: &str, all: Vec<Value>| page(body, name, &all, per_page);
         match asked.operation.as_str() {
             "DescribeOrganization" => Answer::json(&json!({ "Organization": { "Id": self.id } })),
             "ListRoots" => page(&body, "Roots", vec![json!({ "Id": ROOT, "Name": "Root" })]),
@@ -112,10 +122,10 @@ impl Account {
     }
 }
 
-fn page(asked: &Value, name: &str, all: Vec<Value>) -> Answer {
+fn page(asked: &Value, name: &str, all: &[Value], per_page: usize) -> Answer {
     let page = asked["NextToken"].as_str().and_then(|token| token.parse().ok()).unwrap_or(0usize);
-    let from = page / 2 * PER_PAGE;
-    let listed: &[Value] = if page % 2 == 0 { &[] } else { &all[from..all.len().min(from + PER_PAGE)] };
-    let more = !all.is_empty() && (page % 2 == 0 || from + PER_PAGE < all.len());
+    let from = page / 2 * per_page;
+    let listed: &[Value] = if page % 2 == 0 { &[] } else { &all[from..all.len().min(from + per_page)] };
+    let more = !all.is_empty() && (page % 2 == 0 || from + per_page < all.len());
     Answer::json(&json!({ name: listed, "NextToken": more.then(|| (page + 1).to_string()) }))
 }

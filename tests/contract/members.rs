@@ -23,7 +23,8 @@ async fn connect(endpoint: &str) -> Aws {
 
 /// 45 accounts in a tree of three levels, one of them closed; each read by other calls than those under test.
 async fn organization(client: &Client) -> Vec<Member> {
-    client.create_organization().send().await.unwrap();
+    // One of the emulators has one from the beginning.
+    client.create_organization().send().await.ok();
     let roots = client.list_roots().send().await.unwrap();
     let root = roots.roots()[0].clone();
     let way = Unit { id: root.id.unwrap(), name: root.name.unwrap() };
@@ -201,7 +202,11 @@ async fn the_walk_knows_every_accounts_way_from_the_root() {
 async fn a_throttled_walk_goes_on_where_it_stopped() {
     let tree = tree();
     // The SDK itself tries three times.
-    tree.change(|organization| organization.throttled = 5);
+    tree.change(|organization| {
+        organization.units.truncate(1);
+        organization.accounts.truncate(2);
+        organization.throttled = 5;
+    });
     let organization = connect(&tree.stub.endpoint).await.organizations();
     let mut refused = 0;
     let members = loop {
@@ -216,7 +221,7 @@ async fn a_throttled_walk_goes_on_where_it_stopped() {
         }
     };
     assert!(refused > 5, "refused {refused} times");
-    assert_eq!(paths(&members), PATHS);
+    assert_eq!(paths(&members), PATHS[..2]);
     let mut answered: Vec<_> = tree
         .stub
         .asked()

@@ -4,6 +4,7 @@
 mod common;
 
 mod bad_input;
+mod coverage;
 mod directories;
 mod emulated;
 mod folded;

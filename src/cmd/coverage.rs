@@ -1,0 +1,217 @@
+//! `coverage`: which hours of which account and region are proven, out of the ledger.
+
+mod calendar;
+
+use std::io::{self, BufWriter, Write};
+
+use jiff::{SignedDuration, Timestamp};
+use rusqlite::Connection;
+use serde::Serialize;
+
+use crate::cmd::coverage::calendar::Calendar;
+use crate::cmd::{Context, Exit, Failure, Outcome, moment, whole_seconds};
+use crate::core::admit::Membership;
+use crate::core::coverage::{Hole, Hour, State, Tally};
+use crate::core::id::{AccountId, Region};
+use crate::core::unit::OuPath;
+use crate::env::Env;
+use crate::error::Error;
+use crate::store::{self, coverage};
+use crate::verify::coverage::{Answer, Covered, Matrix, Question};
+
+/// A longer range has more hours than anybody looks at.
+const LONGEST: SignedDuration = SignedDuration::from_hours(10 * 366 * 24);
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Begin: a time, a date, or a span back such as 7d [default: 30d, or where the ledger's memory begins]
+    #[arg(long, value_name = "TIME")]
+    from: Option<String>,
+    /// End [default: now]
+    #[arg(long, value_name = "TIME")]
+    to: Option<String>,
+    /// Only this account, region by region
+    #[arg(long, value_name = "ID")]
+    account: Option<AccountId>,
+    /// Only while accounts lie in this unit: its id, its name, or the end of its path (Workloads/Prod)
+    #[arg(long, value_name = "UNIT")]
+    ou: Option<String>,
+    /// Only this region
+    #[arg(long)]
+    region: Option<Region>,
+    /// Only this trail of CloudTrail's, by name
+    #[arg(long, value_name = "NAME")]
+    trail: Option<String>,
+    /// List every hole
+    #[arg(long)]
+    verbose: bool,
+    /// One JSON document, with every hour
+    #[arg(long)]
+    json: bool,
+}
+
+pub async fn run(context: &Context, args: Args) -> Outcome {
+    let config = context.load()?;
+    let env = Env::system();
+    let time = |text: &Option<String>| text.as_ref().map(|text| moment(text, &env)).transpose();
+    let now = whole_seconds(env.now());
+    let (from, to) = (time(&args.from)?, time(&args.to)?.map_or(now, |to| to.min(now)));
+    if from.is_some_and(|from| from >= to) {
+        return Err(Failure::Usage("--from must lie before --to".into()));
+    }
+    if from.is_some_and(|from| to.duration_since(from) > LONGEST) {
+        return Err(Failure::Usage("at most ten years at a time".into()));
+    }
+    let question = Question {
+        from,
+        to,
+        now,
+        grace: SignedDuration::try_from(config.verify.grace).unwrap_or(SignedDuration::ZERO),
+        account: args.account,
+        ou: args.ou,
+        region: args.region,
+        trail: args.trail,
+    };
+    let color = context.color;
+    let told = store::peek(&config.state, move |conn| {
+        if !coverage::is_kept(conn)? {
+            return Ok(None);
+        }
+        let mut out = BufWriter::new(io::stdout().lock());
+        let tx = conn.unchecked_transaction()?;
+        let sink: Box<dyn Sink> =
+            if args.json { Box::new(Document::default()) } else { Box::new(Calendar::new(color, args.verbose)) };
+        tell(&tx, question, sink, &mut out).map(Some)
+    })
+    .await?;
+    match told {
+        Some(answer) => Ok(match answer? {
+            Answer::Complete => Exit::Done,
+            Answer::Holes => Exit::Bad,
+            Answer::Unknown => Exit::Unsure,
+        }),
+        None => {
+            Err(Error::permanent("ledger:read", "the ledger is of an older form: `run` brings it up to date").into())
+        }
+    }
+}
+
+/// Who is told of each account, as it comes.
+trait Sink {
+    fn begin(&mut self, matrix: &Matrix, out: &mut dyn Write) -> io::Result<()>;
+    fn account(&mut self, matrix: &Matrix, covered: &Covered, out: &mut dyn Write) -> io::Result<()>;
+    fn end(&mut self, matrix: &Matrix, total: &Tally, out: &mut dyn Write) -> io::Result<()>;
+}
+
+/// One account at a time: nothing of an account is kept but its sums.
+fn tell(
+    conn: &Connection,
+    question: Question,
+    mut sink: Box<dyn Sink>,
+    out: &mut dyn Write,
+) -> rusqlite::Result<io::Result<Answer>> {
+    let matrix = Matrix::prepare(conn, question)?;
+    let mut total = Tally::default();
+    let mut told = sink.begin(&matrix, out);
+    for account in matrix.accounts() {
+        let Some(covered) = matrix.of(conn, account)? else { continue };
+        total.merge(&covered.tally);
+        told = told.and_then(|()| sink.account(&matrix, &covered, out));
+        if told.is_err() {
+            break;
+        }
+    }
+    let told = told.and_then(|()| sink.end(&matrix, &total, out)).and_then(|()| out.flush());
+    Ok(told.map(|()| matrix.answer(&total)))
+}
+
+/// JSON, written account by account.
+#[derive(Default)]
+struct Document {
+    accounts: usize,
+}
+
+#[derive(Serialize)]
+struct Head {
+    from: Timestamp,
+    to: Timestamp,
+    now: Timestamp,
+    grace_seconds: i64,
+}
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    account: AccountId,
+    name: &'a str,
+    ou: &'a OuPath,
+    member: bool,
+    left: Option<Timestamp>,
+    #[serde(flatten)]
+    tally: &'a Tally,
+    regions: Vec<Row<'a>>,
+    holes: &'a [Hole],
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    region: &'a Region,
+    /// A letter for each hour.
+    hours: String,
+    /// The same for whether it is expected.
+    expected: String,
+}
+
+impl<'a> Row<'a> {
+    fn of((region, hours): (&'a Region, &[Hour])) -> Self {
+        let expected = |hour: &Hour| if hour.expected { 'x' } else { State::Nothing.letter() };
+        Self {
+            region,
+            hours: hours.iter().map(|hour| hour.state.letter()).collect(),
+            expected: hours.iter().map(expected).collect(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Tail<'a> {
+    total: &'a Tally,
+    unknown: &'a [String],
+    answer: Answer,
+}
+
+impl Sink for Document {
+    fn begin(&mut self, matrix: &Matrix, out: &mut dyn Write) -> io::Result<()> {
+        let time = |second| Timestamp::from_second(second).unwrap_or_default();
+        let frame = &matrix.frame;
+        let (from, to) = (time(frame.from), time(frame.end()));
+        let head = Head { from, to, now: time(frame.now), grace_seconds: frame.grace };
+        let head = serde_json::to_string(&head)?;
+        write!(out, "{},\n\"accounts\": [", head.trim_end_matches('}'))
+    }
+
+    fn account(&mut self, _: &Matrix, covered: &Covered, out: &mut dyn Write) -> io::Result<()> {
+        self.accounts += 1;
+        let left = match covered.membership {
+            Membership::Departed(left) => Some(left),
+            _ => None,
+        };
+        out.write_all(if self.accounts == 1 { b"\n" } else { b",\n" })?;
+        let entry = Entry {
+            account: covered.account,
+            name: &covered.name,
+            ou: &covered.ou,
+            member: covered.membership == Membership::Member,
+            left,
+            tally: &covered.tally,
+            regions: covered.regions.iter().map(|(region, hours)| Row::of((region, hours))).collect(),
+            holes: &covered.holes,
+        };
+        Ok(serde_json::to_writer(out, &entry)?)
+    }
+
+    fn end(&mut self, matrix: &Matrix, total: &Tally, out: &mut dyn Write) -> io::Result<()> {
+        let tail = Tail { total, unknown: &matrix.unknown, answer: matrix.answer(total) };
+        let tail = serde_json::to_string(&tail)?;
+        writeln!(out, "\n],\n{}", tail.trim_start_matches('{'))
+    }
+}
