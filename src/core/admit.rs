@@ -143,7 +143,8 @@ pub fn judge(
         return Verdict::Removed(evidence, finding);
     }
     let account = evidence.root().account;
-    match membership(account) {
+    let membership = membership(account);
+    match membership {
         Membership::Member => {}
         Membership::Departed(last) if evidence.time() <= last + rules.departed_grace => {}
         // It may have joined, or come back.
@@ -156,8 +157,26 @@ pub fn judge(
     match unusual(notice, rules, &evidence) {
         Some((true, finding)) => Verdict::Refuse(finding),
         Some((false, finding)) => Verdict::Admit(evidence, Some(finding)),
-        None => Verdict::Admit(evidence, None),
+        None => {
+            let late = departed(notice, rules, &evidence, membership);
+            Verdict::Admit(evidence, late)
+        }
     }
+}
+
+/// A note of what an account delivered after it had left; what was delivered before that and is only announced late needs none.
+fn departed(notice: &Notice, rules: &Rules, evidence: &Evidence, membership: Membership) -> Option<Finding> {
+    let Membership::Departed(last) = membership else { return None };
+    if evidence.time() <= last {
+        return None;
+    }
+    let (account, until) = (evidence.root().account, last + rules.departed_grace);
+    let detail = format!("account {account} left the organization about {last}; its files are believed until {until}");
+    let mut finding = about(Kind::AccountDeparted, notice, evidence, detail);
+    // One finding per account, as for a foreign one.
+    finding.subject = format!("{}/{account}", notice.bucket);
+    finding.region = None;
+    Some(finding)
 }
 
 fn about(kind: Kind, notice: &Notice, evidence: &Evidence, detail: String) -> Finding {
@@ -329,8 +348,11 @@ mod tests {
     #[test]
     fn late_files_of_a_departed_account_are_accepted_for_the_grace() {
         let left = |text: &str| Membership::Departed(text.parse().unwrap());
-        assert_eq!(kind_of(&notice(LOG), left("2026-02-27T00:00:00Z")), None);
-        assert_eq!(kind_of(&notice(LOG), left("2026-02-20T00:00:00Z")), Some(Kind::AccountForeign));
+        assert_eq!(kind_of(&notice(LOG), left("2026-03-01T22:12:00Z")), None, "it was delivered by a member");
+        let verdict = judge(&notice(LOG), &rules(), |_| left("2026-03-01T22:11:59Z"), false);
+        assert!(matches!(verdict, Verdict::Admit(_, Some(note)) if note.kind == Kind::AccountDeparted));
+        assert_eq!(kind_of(&notice(LOG), left("2026-02-22T22:12:00Z")), Some(Kind::AccountDeparted));
+        assert_eq!(kind_of(&notice(LOG), left("2026-02-22T22:11:59Z")), Some(Kind::AccountForeign));
     }
 
     #[test]

@@ -196,6 +196,10 @@ kinds! {
         "a member account that never delivered"
         "The organization lists an active account of which no proven digest has been seen."
         "Check that the organization trail covers it, and that it is not excluded by an opt-in home region."
+    AccountDeparted "account_departed" Delivery Low
+        "an account that left the organization still delivers"
+        "Its late files are believed for `organization.departed_grace` after it was last seen as a member, and refused as foreign from then on."
+        "Nothing, if the account was meant to leave: what its trail had under way comes after it. If not, find out who removed it."
     MessageUnintelligible "message_unintelligible" Ingest Medium
         "a message that could not be understood"
         "The queue held a message of no known form. It is kept in quarantine with its body."

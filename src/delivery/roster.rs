@@ -123,13 +123,15 @@ impl Roster {
     }
 }
 
-/// Writes the members down. Whoever is one is foreign no more.
+/// Writes the members down. Whoever is one is neither foreign nor gone.
 fn welcome(tx: &Tx<'_>, list: &[Member]) -> rusqlite::Result<()> {
     members::put(tx, list)?;
-    for (id, subject) in findings::open_of(tx.conn, Kind::AccountForeign)? {
-        let account = subject.rsplit('/').next().unwrap_or_default();
-        if list.iter().any(|member| member.account.as_str() == account) {
-            findings::resolve_id(tx, &id)?;
+    for kind in [Kind::AccountForeign, Kind::AccountDeparted] {
+        for (id, subject) in findings::open_of(tx.conn, kind)? {
+            let account = subject.rsplit('/').next().unwrap_or_default();
+            if list.iter().any(|member| member.account.as_str() == account) {
+                findings::resolve_id(tx, &id)?;
+            }
         }
     }
     Ok(())

@@ -353,6 +353,33 @@ async fn what_was_refused_is_admitted_once_its_account_is_a_member() {
 }
 
 #[tokio::test]
+async fn late_files_of_an_account_that_left_are_evidence_with_a_note_until_they_are_foreign() {
+    for (left_before, fate, told) in [
+        (-60, Fate::Admitted, vec![]),
+        (60, Fate::Admitted, vec![Kind::AccountDeparted]),
+        (8 * 86_400, Fate::Refused, vec![Kind::AccountForeign]),
+    ] {
+        let mut ground = Ground::versioned().await;
+        let stranger =
+            Member { account: AccountId::parse("999988887777").expect("an account"), ..ground.all_members[0].clone() };
+        let ObjectKey::Log(delivered) = key::parse(&ground.log.key) else { panic!("no log's key") };
+        ground.trail.rules.departed_grace = jiff::SignedDuration::from_hours(7 * 24);
+        let last = delivered.delivered.as_second() - left_before;
+        let see = "UPDATE members SET last_seen = ?1";
+        ground.deliveries.store.write(move |tx| tx.conn.execute(see, [last])).await.expect("a step");
+        ground.members.set(std::slice::from_ref(&stranger));
+        ground.deliveries.roster.refresh().await.expect("members");
+        let log = ground.put(&ground.log);
+        assert_eq!(ground.settle(&log).await, fate);
+        assert_eq!(ground.open().await, told, "{left_before}");
+        // It comes back.
+        ground.members.set(&ground.all_members);
+        ground.deliveries.roster.refresh().await.expect("members");
+        assert_eq!(ground.open().await, []);
+    }
+}
+
+#[tokio::test]
 async fn what_was_too_large_is_read_once_the_limit_allows() {
     for of_digest in [true, false] {
         let mut ground = Ground::versioned().await;

@@ -138,6 +138,22 @@ pub fn stays(conn: &Connection, account: AccountId) -> Result<Vec<Stay>> {
         .collect()
 }
 
+/// Accounts whose silence is no news, with the time until which it would have been: they left, or are not active any more.
+pub fn excused(conn: &Connection) -> Result<BTreeMap<AccountId, Timestamp>> {
+    let mut query = conn.prepare_cached(
+        "SELECT account, max(iif(state = 'active', until, 0)) FROM stays
+         GROUP BY account HAVING NOT max(state = 'active' AND until IS NULL)",
+    )?;
+    let mut rows = query.query([])?;
+    let mut excused = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        if let Ok(account) = AccountId::parse(&row.get::<_, String>(0)?) {
+            excused.insert(account, time(row.get(1)?));
+        }
+    }
+    Ok(excused)
+}
+
 #[cfg(test)]
 mod tests {
     use jiff::SignedDuration;
@@ -206,6 +222,12 @@ mod tests {
             ground.told().await,
             ["01-03 Dev active", "03-04 Prod active", "04-04 Prod suspended", "07- Dev active"]
         );
+        assert!(ground.store.read(excused).await.expect("a look").is_empty());
+        ground.later(&[(ONE, "Dev", MemberState::Closed)]).await;
+        let excused = ground.store.read(excused).await.expect("a look");
+        let excused: Vec<_> = excused.iter().map(|(account, at)| format!("{account} {}", at.strftime("%H"))).collect();
+        assert_eq!(excused, [format!("{ONE} 08"), "444455556666 07".to_owned()]);
+        ground.later(&[(ONE, "Dev", Active), other]).await;
         let members = ground.store.read(all).await.expect("a look");
         assert_eq!(members.len(), 2);
         assert!(members.values().all(|member| member.membership == Membership::Member));

@@ -3,6 +3,7 @@
 //! Before anything is called missing, the bucket is asked: a lost notification is repaired by the ordinary path, and only
 //! what is really absent becomes a finding.
 
+mod departed;
 mod unlisted;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -25,8 +26,7 @@ use crate::health::Pulse;
 use crate::metrics::KindLabel;
 use crate::retry::Quiet;
 use crate::store::digests::{self, Chain, LackedKey};
-use crate::store::objects;
-use crate::store::{Tx, findings};
+use crate::store::{Tx, findings, members, objects};
 use crate::trail::{Trail, Validation};
 
 /// How much of each kind one sweep looks at; the rest is the next one's.
@@ -96,6 +96,7 @@ impl Sweep {
         self.loose(trail, now).await?;
         let alive = self.overdue(trail, now).await?;
         self.uncovered(trail, now, &alive).await?;
+        self.departed(trail, now).await?;
         self.unlisted(trail, now).await?;
         self.deliveries.metrics.sweeps.inc();
         self.deliveries.metrics.last_sweep.set(now.as_second() as f64);
@@ -300,23 +301,25 @@ impl Sweep {
             }
         }
         drop(asked);
-        let chains: Vec<Chain> = self
-            .chains(trail)
-            .await?
-            .into_iter()
-            .filter(|chain| !chain.chain.backfill && chain.head.is_some())
-            .collect();
+        let mut chains = self.chains(trail).await?;
+        chains.retain(|chain| !chain.chain.backfill && chain.head.is_some());
         // Of a late chain that was not asked about, or came up only now, nothing can be said.
         let unsure = |chain: &Chain| behind(chain) && !lying.contains_key(&chain.id);
-        let mut owed = HashMap::new();
+        let excused = self.deliveries.store.read(members::excused).await?;
+        let (mut owed, mut ended) = (HashMap::new(), HashSet::new());
         for chain in chains.iter().filter(|chain| behind(chain)) {
-            if let Some(lying) = lying.get(&chain.id)
-                && let hours = self.owed(chain, now, lying).await?
-                && !hours.is_empty()
-            {
+            let Some(lying) = lying.get(&chain.id) else { continue };
+            let mut hours = self.owed(chain, now, lying).await?;
+            if let Some(until) = excused.get(&chain.chain.account()) {
+                hours.retain(|hour| hour <= until);
+                // Neither late nor a sign of life.
+                ended.extend(hours.is_empty().then_some(chain.id));
+            }
+            if !hours.is_empty() {
                 owed.insert(chain.id, hours);
             }
         }
+        chains.retain(|chain| !ended.contains(&chain.id));
         let late = |chain: &Chain| owed.contains_key(&chain.id);
         let silence = Silence::find(&chains, late);
         for finding in silence.findings(trail, &chains) {
@@ -450,6 +453,11 @@ impl Sweep {
         let (expected, grace) = (self.deliveries.roster.expected(), self.grace);
         self.commit(move |tx| {
             let mut news = Vec::new();
+            for (id, subject) in findings::open_of(tx.conn, Kind::AccountUncovered)? {
+                if expected.iter().all(|remembered| remembered.member.account.as_str() != subject) {
+                    findings::resolve_id(tx, &id)?;
+                }
+            }
             for remembered in expected {
                 let account = remembered.member.account;
                 let subject = account.to_string();

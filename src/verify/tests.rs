@@ -27,7 +27,7 @@ use crate::seam::{
 };
 use crate::store::digests::{self, NewDigest};
 use crate::store::objects::{self, Listing, NewObject, State};
-use crate::store::{Store, Tx, findings};
+use crate::store::{Store, Tx, findings, members};
 use crate::trail::Trail;
 
 const NOW: &str = "2026-03-10T12:00:00Z";
@@ -293,6 +293,42 @@ async fn one_trail_does_not_end_the_silence_of_another() {
     }
     let silent = ground.open(Kind::AccountSilent).await;
     assert_eq!((silent.len(), silent[0].count), (1, 1), "{silent:#?}");
+}
+
+#[tokio::test]
+async fn the_silence_of_an_account_that_left_is_no_news_and_no_sign_of_life() {
+    let member = |number| Member {
+        account: account(number),
+        name: String::new(),
+        ou: OuPath::default(),
+        state: MemberState::Active,
+        joined: None,
+    };
+    for (left, silent) in [(true, vec![Kind::RegionSilent]), (false, vec![Kind::AccountSilent, Kind::RegionSilent])] {
+        let ground = Ground::new(Shelf::default()).await;
+        ground
+            .write(move |tx| {
+                // The first account was last heard of when it left; both of the others lost a region since.
+                for number in 1..=3 {
+                    let mut ids = [chain(number, "a"), chain(number, "b")];
+                    ids[1].region = Region::parse("us-east-1").unwrap();
+                    for (id, end) in ids.iter().zip([now() - hours(9), now()]) {
+                        digest(tx, 1, id, if number == 1 { now() - hours(9) } else { end }, Verdict::Good)?;
+                    }
+                }
+                let before = Tx { now: now() - hours(9), ..*tx };
+                tx.conn.execute("UPDATE stays SET since = 0", [])?;
+                members::put(&before, &[member(1), member(2), member(3)])?;
+                members::put(tx, &if left { vec![member(2), member(3)] } else { vec![member(1), member(2), member(3)] })
+            })
+            .await;
+        ground.sweep().run(&ground.trail(1)).await.unwrap();
+        let mut told = Vec::new();
+        for kind in [Kind::AccountSilent, Kind::RegionSilent, Kind::DigestOverdue] {
+            told.extend(ground.open(kind).await.iter().map(|held| held.kind));
+        }
+        assert_eq!(told, silent, "left: {left}");
+    }
 }
 
 #[tokio::test]
