@@ -215,3 +215,6 @@ impl Sink for Document {
         writeln!(out, "\n],\n{}", tail.trim_start_matches('{'))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 //! Before anything is called missing, the bucket is asked: a lost notification is repaired by the ordinary path, and only
 //! what is really absent becomes a finding.
 
-mod departed;
+mod attendance;
 mod unlisted;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -27,7 +27,7 @@ use crate::metrics::KindLabel;
 use crate::retry::Quiet;
 use crate::store::digests::{self, Chain, LackedKey};
 use crate::store::{Tx, findings, members, objects};
-use crate::trail::{Trail, Validation};
+use crate::trail::Trail;
 
 /// How much of each kind one sweep looks at; the rest is the next one's.
 const BATCH: usize = 5_000;
@@ -439,40 +439,6 @@ impl Sweep {
                 }
             }
             Ok(vec![])
-        })
-        .await
-    }
-
-    /// Active members of which nothing was ever seen.
-    async fn uncovered(&self, trail: &Trail, now: Timestamp, alive: &HashSet<AccountId>) -> Result<()> {
-        if trail.validation == Validation::None || alive.is_empty() {
-            // Nobody delivers: that is told as silence, not account by account.
-            return Ok(());
-        }
-        let seen: HashSet<String> = self.deliveries.store.read(objects::accounts_seen).await?.into_iter().collect();
-        let (expected, grace) = (self.deliveries.roster.expected(), self.grace);
-        self.commit(move |tx| {
-            let mut news = Vec::new();
-            for (id, subject) in findings::open_of(tx.conn, Kind::AccountUncovered)? {
-                if expected.iter().all(|remembered| remembered.member.account.as_str() != subject) {
-                    findings::resolve_id(tx, &id)?;
-                }
-            }
-            for remembered in expected {
-                let account = remembered.member.account;
-                let subject = account.to_string();
-                if seen.contains(&subject) {
-                    findings::resolve(tx, Kind::AccountUncovered, &subject)?;
-                } else if remembered.first_seen + HOUR + grace <= now {
-                    let name = crate::core::printable(&remembered.member.name, 80);
-                    let detail = format!("{name} is an active member, and no log or digest of it has been seen");
-                    let finding = Finding::new(Kind::AccountUncovered, subject, detail).account(account);
-                    if findings::hold(tx, &finding)? {
-                        news.push(finding.kind);
-                    }
-                }
-            }
-            Ok(news)
         })
         .await
     }

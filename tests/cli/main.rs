@@ -4,6 +4,7 @@
 mod common;
 
 mod config;
+mod coverage;
 mod demo;
 mod ledger;
 mod verbs;

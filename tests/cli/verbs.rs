@@ -13,11 +13,12 @@ use trailwarden::world::{Scale, World};
 use crate::common::stub::{Answer, Stub};
 use crate::common::warden::{command, json as read_json, run, stderr, stdout, verb};
 
-const VERBS: [&str; 14] = [
+const VERBS: [&str; 15] = [
     "run",
     "demo",
     "check-config",
     "status",
+    "coverage",
     "verify",
     "backfill",
     "reconcile",
