@@ -1,7 +1,5 @@
 //! Who is a member and where: a list, Organizations on two emulators, and Organizations when it pages, throttles and denies.
 
-use std::collections::BTreeMap;
-
 use aws_sdk_organizations::Client;
 use jiff::Timestamp;
 use serde_json::json;
@@ -21,58 +19,92 @@ async fn connect(endpoint: &str) -> Aws {
     Aws::connect_from(loader(endpoint), &Options::default()).await
 }
 
-/// 45 accounts in a tree of three levels, one of them closed; each read by other calls than those under test.
-async fn organization(client: &Client) -> Vec<Member> {
-    // One of the emulators has one from the beginning.
-    client.create_organization().send().await.ok();
-    let roots = client.list_roots().send().await.unwrap();
-    let root = roots.roots()[0].clone();
-    let way = Unit { id: root.id.unwrap(), name: root.name.unwrap() };
-    let mut ways = vec![OuPath::new(vec![way])];
-    for (above, name) in [(0, "Workloads"), (1, "Prod"), (1, "Dev"), (0, "Security"), (2, "Payments")] {
-        let parent = &ways[above].leaf().unwrap().id;
-        let made = client.create_organizational_unit().parent_id(parent).name(name).send().await.unwrap();
-        let id = made.organizational_unit.unwrap().id.unwrap();
-        let mut units = ways[above].units().to_vec();
-        units.push(Unit { id, name: name.to_owned() });
-        ways.push(OuPath::new(units));
-    }
-    let mut placed = BTreeMap::new();
-    for number in 0..45 {
-        let account = client.create_account().account_name(format!("Account {number}"));
-        let made = account.email(format!("account-{number}@example.com")).send().await.unwrap();
-        let id = made.create_account_status.unwrap().account_id.unwrap();
-        let way = &ways[number % ways.len()];
-        if number % ways.len() > 0 {
-            let moved = client.move_account().account_id(&id).source_parent_id(&ways[0].leaf().unwrap().id);
-            moved.destination_parent_id(&way.leaf().unwrap().id).send().await.unwrap();
+/// An organization as a test makes and changes it.
+struct Made {
+    client: Client,
+    /// Ids of the root and of the units under it, in three levels.
+    units: Vec<String>,
+    accounts: Vec<String>,
+}
+
+impl Made {
+    /// 60 accounts, the management account among them.
+    async fn new(client: Client) -> Self {
+        // One of the emulators has one from the beginning.
+        client.create_organization().send().await.ok();
+        let root = client.list_roots().send().await.unwrap().roots()[0].id().unwrap().to_owned();
+        let management = client.describe_organization().send().await.unwrap().organization.unwrap().master_account_id;
+        let mut made = Self { client, units: vec![root], accounts: vec![management.unwrap()] };
+        for (above, name) in [(0, "Workloads"), (1, "Prod"), (1, "Dev"), (0, "Security"), (2, "Payments")] {
+            let unit = made.client.create_organizational_unit().parent_id(&made.units[above]).name(name).send().await;
+            made.units.push(unit.unwrap().organizational_unit.unwrap().id.unwrap());
         }
-        placed.insert(id, way.clone());
+        for number in 0..59 {
+            made.add(number).await;
+            made.put(number + 1, 0, number % 6).await;
+        }
+        made
     }
-    let closed = placed.keys().nth(7).unwrap().clone();
-    client.close_account().account_id(&closed).send().await.unwrap();
-    let described = client.describe_organization().send().await.unwrap().organization.unwrap();
-    placed.insert(described.master_account_id.unwrap(), ways[0].clone());
-    let mut expected = Vec::new();
-    for (id, ou) in placed {
-        let account = client.describe_account().account_id(&id).send().await.unwrap().account.unwrap();
-        expected.push(Member {
-            account: id.parse().unwrap(),
-            name: account.name.unwrap(),
-            ou,
-            state: if id == closed { MemberState::Suspended } else { MemberState::Active },
-            joined: account.joined_timestamp.map(|at| Timestamp::from_second(at.secs()).unwrap()),
-        });
+
+    async fn add(&mut self, number: usize) {
+        let account = self.client.create_account().account_name(format!("Account {number}"));
+        let made = account.email(format!("account-{number}@example.com")).send().await.unwrap();
+        self.accounts.push(made.create_account_status.unwrap().account_id.unwrap());
     }
-    expected
+
+    async fn put(&self, account: usize, from: usize, to: usize) {
+        if from != to {
+            let moved =
+                self.client.move_account().account_id(&self.accounts[account]).source_parent_id(&self.units[from]);
+            moved.destination_parent_id(&self.units[to]).send().await.unwrap();
+        }
+    }
+
+    /// Account by account and upwards, by other calls than those that make the walk.
+    async fn expected(&self, closed: &[usize]) -> Vec<Member> {
+        let mut expected = Vec::new();
+        for (number, id) in self.accounts.iter().enumerate() {
+            let account = self.client.describe_account().account_id(id).send().await.unwrap().account.unwrap();
+            let (mut units, mut child) = (Vec::new(), id.clone());
+            while child != self.units[0] {
+                let parents = self.client.list_parents().child_id(&child).send().await.unwrap();
+                child = parents.parents()[0].id().unwrap().to_owned();
+                let name = if child == self.units[0] {
+                    "Root".to_owned()
+                } else {
+                    let unit = self.client.describe_organizational_unit().organizational_unit_id(&child).send().await;
+                    unit.unwrap().organizational_unit.unwrap().name.unwrap()
+                };
+                units.insert(0, Unit { id: child.clone(), name });
+            }
+            expected.push(Member {
+                account: id.parse().unwrap(),
+                name: account.name.unwrap(),
+                ou: OuPath::new(units),
+                state: if closed.contains(&number) { MemberState::Suspended } else { MemberState::Active },
+                joined: account.joined_timestamp.map(|at| Timestamp::from_second(at.secs()).unwrap()),
+            });
+        }
+        expected
+    }
 }
 
 #[tokio::test]
 async fn organizations_keep_the_members_contract() {
     for emulator in [Emulator::moto(), Emulator::shared()].into_iter().flatten() {
-        let expected = organization(&emulator.organizations().await).await;
-        assert_eq!(expected.len(), 46);
-        members_contract(&emulator.aws().await.organizations(), &expected).await;
+        let mut made = Made::new(emulator.organizations().await).await;
+        let expected = made.expected(&[]).await;
+        assert_eq!(expected.len(), 60);
+        assert_eq!(expected.iter().map(|member| member.ou.units().len()).max(), Some(4));
+        let organization = emulator.aws().await.organizations();
+        members_contract(&organization, &expected).await;
+        // One is closed, one moves, one is new.
+        made.client.close_account().account_id(&made.accounts[7]).send().await.unwrap();
+        made.put(9, 8 % 6, 5).await;
+        made.add(59).await;
+        let expected = made.expected(&[7]).await;
+        assert_eq!((expected.len(), expected[9].ou.to_string().as_str()), (61, "Root/Workloads/Prod/Payments"));
+        members_contract(&organization, &expected).await;
     }
 }
 
