@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Result, params};
 
-use crate::core::coverage::Stretch;
+use crate::core::coverage::{Stretch, since_most};
 use crate::core::id::AccountId;
 
 /// One trail in one region: what all accounts that it delivers have a chain in.
@@ -85,6 +85,32 @@ pub fn chains(conn: &Connection, account: AccountId) -> Result<Vec<Chain>> {
     .query_map([account.as_str()], |row| {
         let lane = Lane { source: row.get(1)?, trail: row.get(2)?, home: row.get(3)?, region: row.get(4)? };
         Ok(Chain { id: row.get(0)?, lane, root: row.get(5)?, first: row.get(6)? })
+    })?
+    .collect()
+}
+
+/// The regions of a source in which most active members have a chain of one trail, with the time since when that is so.
+pub fn common(conn: &Connection, source: i64) -> Result<Vec<(Lane, i64)>> {
+    let (begun, ended, _) = attendance(conn)?;
+    let common = lanes(conn)?.into_iter().filter(|(lane, _)| lane.source == source);
+    Ok(common
+        .filter_map(|(lane, firsts)| Some((lane, since_most(&firsts, |at| present(&begun, &ended, at))?)))
+        .collect())
+}
+
+/// How many members were there at a moment, of when they began and ended to be.
+pub fn present(begun: &[i64], ended: &[i64], at: i64) -> usize {
+    let before = |times: &[i64]| times.partition_point(|time| *time <= at);
+    before(begun).saturating_sub(before(ended))
+}
+
+/// Where an account has a chain of a source, proven or not.
+pub fn places(conn: &Connection, source: i64, account: AccountId) -> Result<Vec<Lane>> {
+    conn.prepare_cached(
+        "SELECT source, trail, home, region FROM chains WHERE account = ?1 AND source = ?2 AND backfill = 0",
+    )?
+    .query_map(params![account.as_str(), source], |row| {
+        Ok(Lane { source: row.get(0)?, trail: row.get(1)?, home: row.get(2)?, region: row.get(3)? })
     })?
     .collect()
 }

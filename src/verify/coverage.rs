@@ -78,10 +78,7 @@ pub enum Answer {
 impl Matrix {
     pub fn prepare(conn: &Connection, question: Question) -> Result<Self> {
         let (begun, ended, asked) = coverage::attendance(conn)?;
-        let there = |at: i64| {
-            let before = |times: &[i64]| times.partition_point(|time| *time <= at);
-            before(&begun) - before(&ended).min(before(&begun))
-        };
+        let there = |at| coverage::present(&begun, &ended, at);
         let wanted = |lane: &Lane| question.trail.as_ref().is_none_or(|trail| *trail == lane.trail);
         let lanes: BTreeMap<Lane, Option<i64>> = coverage::lanes(conn)?
             .into_iter()

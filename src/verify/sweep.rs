@@ -96,6 +96,7 @@ impl Sweep {
         self.loose(trail, now).await?;
         let alive = self.overdue(trail, now).await?;
         self.uncovered(trail, now, &alive).await?;
+        self.uncovered_regions(trail, now).await?;
         self.departed(trail, now).await?;
         self.unlisted(trail, now).await?;
         self.deliveries.metrics.sweeps.inc();

@@ -332,6 +332,37 @@ async fn the_silence_of_an_account_that_left_is_no_news_and_no_sign_of_life() {
 }
 
 #[tokio::test]
+async fn a_region_that_most_members_have_is_missed_of_the_one_that_never_had_it() {
+    let ground = Ground::new(Shelf::default()).await;
+    let in_region = |number, region: &str| ChainId { region: Region::parse(region).unwrap(), ..chain(number, "a") };
+    let deliver = |chains: Vec<ChainId>| {
+        let step = move |tx: &Tx<'_>| chains.iter().try_for_each(|id| digest(tx, 1, id, now(), Verdict::Good));
+        ground.write(step)
+    };
+    ground.write(|tx| tx.conn.execute("UPDATE stays SET since = 0", [])).await;
+    deliver(vec![
+        in_region(1, "eu-west-1"),
+        in_region(2, "eu-west-1"),
+        in_region(3, "eu-west-1"),
+        in_region(1, "us-east-1"),
+        in_region(2, "us-east-1"),
+        in_region(1, "me-south-1"),
+    ])
+    .await;
+    let told = async |after| {
+        ground.env.advance(hours(after));
+        ground.sweep().run(&ground.trail(1)).await.unwrap();
+        let open = ground.open(Kind::AccountUncovered).await;
+        open.into_iter().map(|held| (held.account.unwrap(), held.detail)).collect::<Vec<_>>()
+    };
+    assert_eq!(told(0).await, [], "it may still come");
+    let detail = "m has never delivered from us-east-1, as most members do".to_owned();
+    assert_eq!(told(2).await, [(account(3), detail)]);
+    deliver(vec![in_region(3, "us-east-1")]).await;
+    assert_eq!(told(0).await, []);
+}
+
+#[tokio::test]
 async fn digests_that_prove_nothing_are_no_silence() {
     let ground = Ground::new(Shelf::default()).await;
     ground
