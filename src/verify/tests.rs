@@ -357,7 +357,7 @@ async fn a_region_that_most_members_have_is_missed_of_the_one_that_never_had_it(
     };
     assert_eq!(told(0).await, [], "it may still come");
     let detail = "m has never delivered from us-east-1, as most members do".to_owned();
-    assert_eq!(told(2).await, [(account(3), detail)]);
+    assert_eq!(told(3).await, [(account(3), detail)]);
     deliver(vec![in_region(3, "us-east-1")]).await;
     assert_eq!(told(0).await, []);
 }
