@@ -385,9 +385,12 @@ impl Sweep {
         let Some(head) = chain.head else { return Ok(None) };
         let id = chain.id;
         let slots = self.deliveries.store.read(move |conn| digests::slots(conn, id, head, now)).await?;
+        let slots: BTreeSet<Timestamp> = slots.iter().map(|slot| slot.end).collect();
+        let mut hours = chain::overdue_hours(head, now, self.grace);
+        hours.retain(|hour| !slots.contains(hour));
         // What proves nothing moves no head: the days behind it are asked for all the same.
-        let known = slots.iter().map(|slot| slot.end).max().unwrap_or(head);
-        let hours = chain::overdue_hours(known, now, self.grace);
+        let known = slots.last().copied().unwrap_or(head);
+        hours.extend(chain::overdue_hours(known, now, self.grace));
         let days: BTreeSet<_> = hours.iter().map(|hour| hour.to_zoned(TimeZone::UTC).date()).collect();
         let (mut found, mut lying) = (false, BTreeSet::new());
         // A chain that ended long ago is not looked for day by day, for ever.
