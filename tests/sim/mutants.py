@@ -50,7 +50,7 @@ MUTANTS = [
     ("resolved overtakes first", "src/store/outbox.rs", "AND earlier.id < outbox.id)", "AND earlier.id < 0)", (0, 20)),
     ("forget what a digest promised", "src/delivery/digest.rs",
      "        objects::await_log(tx, source, &log.key, &log.sha, &self.row.key, self.key.end + self.grace)?;\n", "", (0, 80)),
-    ("a refused listing is an answer", "src/verify/sweep.rs",
+    ("a refused listing is an answer", "src/verify/sweep/late.rs",
      "            let Some(listed) = self.tolerate(asked)? else { return Ok(None) };\n",
      "            let listed = self.tolerate(asked)?.unwrap_or_default();\n", (0, 200)),
     ("accuse accounts while the organization does not answer", "src/delivery/roster.rs",
