@@ -4,9 +4,10 @@
 //! what is really absent becomes a finding.
 
 mod late;
+mod uncovered;
 mod unlisted;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +16,6 @@ use tokio::time::Instant;
 
 use crate::core::chain::{HOUR, Joint};
 use crate::core::finding::{Finding, Kind};
-use crate::core::id::AccountId;
 use crate::core::key::{self, DigestKey, ObjectKey};
 use crate::core::notice::Notice;
 use crate::delivery::{Deliveries, Fate, missing, settle_joint};
@@ -26,7 +26,7 @@ use crate::retry::Quiet;
 use crate::store::digests::{self, Chain, LackedKey};
 use crate::store::objects;
 use crate::store::{Tx, findings};
-use crate::trail::{Trail, Validation};
+use crate::trail::Trail;
 
 /// How much of each kind one sweep looks at; the rest is the next one's.
 const BATCH: usize = 5_000;
@@ -275,35 +275,6 @@ impl Sweep {
     async fn chains(&self, trail: &Trail) -> Result<Vec<Chain>> {
         let source = trail.id;
         self.deliveries.store.read(move |conn| digests::chains(conn, source)).await
-    }
-
-    /// Active members of which nothing was ever seen.
-    async fn uncovered(&self, trail: &Trail, now: Timestamp, alive: &HashSet<AccountId>) -> Result<()> {
-        if trail.validation == Validation::None || alive.is_empty() {
-            // Nobody delivers: that is told as silence, not account by account.
-            return Ok(());
-        }
-        let seen: HashSet<String> = self.deliveries.store.read(objects::accounts_seen).await?.into_iter().collect();
-        let (expected, grace) = (self.deliveries.roster.expected(), self.grace);
-        self.commit(move |tx| {
-            let mut news = Vec::new();
-            for remembered in expected {
-                let account = remembered.member.account;
-                let subject = account.to_string();
-                if seen.contains(&subject) {
-                    findings::resolve(tx, Kind::AccountUncovered, &subject)?;
-                } else if remembered.first_seen + HOUR + grace <= now {
-                    let name = crate::core::printable(&remembered.member.name, 80);
-                    let detail = format!("{name} is an active member, and no log or digest of it has been seen");
-                    let finding = Finding::new(Kind::AccountUncovered, subject, detail).account(account);
-                    if findings::hold(tx, &finding)? {
-                        news.push(finding.kind);
-                    }
-                }
-            }
-            Ok(news)
-        })
-        .await
     }
 
     /// What one object refuses must not stop the sweep: `None` means that it could not be told now.
