@@ -430,3 +430,7 @@ fn classify(op: &'static str, error: &rusqlite::Error) -> Error {
 pub fn time(seconds: i64) -> Timestamp {
     Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH)
 }
+
+#[cfg(test)]
+#[path = "mod_tests.rs"]
+mod tests;
