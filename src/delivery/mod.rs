@@ -256,11 +256,14 @@ impl Deliveries {
             // first, and ends when that one is read: another that is readable says nothing of it.
             finding.subject = format!("{bucket}/{}/{cause}", evidence.root().account);
         }
-        self.step(
-            move |tx| {
-                if findings::hold(tx, &finding)? { Ok((true, vec![finding.kind])) } else { Ok((false, vec![])) }
-            },
-        )
+        let (source, notice) = (trail.id, notice.clone());
+        self.step(move |tx| {
+            // Another message of the same object may have been luckier meanwhile.
+            if is_repeat(&objects::versions(tx.conn, source, &notice.key)?, &notice) {
+                return Ok((false, vec![]));
+            }
+            Ok(if findings::hold(tx, &finding)? { (true, vec![finding.kind]) } else { (false, vec![]) })
+        })
         .await
         .map(|_| ())
     }
