@@ -319,6 +319,7 @@ impl Deliveries {
                 .account(evidence.root().account)
                 .region(evidence.region());
         self.step(move |tx| {
+            answered(tx, &row)?;
             if findings::is_open(tx.conn, Kind::EvidenceRemoved, &finding.subject)? || !objects::insert(tx, &row)? {
                 return Ok((false, vec![]));
             }
@@ -337,6 +338,7 @@ impl Deliveries {
             .account(evidence.root().account)
             .region(evidence.region());
         self.step(move |tx| {
+            answered(tx, &row)?;
             if objects::insert(tx, &row)? { raise(tx, std::slice::from_ref(&finding)) } else { Ok((false, vec![])) }
         })
         .await?;
@@ -416,6 +418,11 @@ fn arrived(tx: &Tx<'_>, row: &NewObject, bucket: &str) -> rusqlite::Result<()> {
     if objects::forget(tx, row.source, &row.key, State::Absent)? {
         findings::resolve(tx, Kind::ObjectMissing, &subject)?;
     }
+    answered(tx, row)
+}
+
+/// The bucket says what there is: that it was not told is over.
+fn answered(tx: &Tx<'_>, row: &NewObject) -> rusqlite::Result<()> {
     findings::resolve_of_object(tx, Kind::ObjectUnreadable, &row.key)
 }
 

@@ -382,6 +382,17 @@ async fn a_refusal_that_is_overtaken_by_another_message_of_the_object_is_not_tol
 }
 
 #[tokio::test]
+async fn what_turns_out_to_be_missing_is_not_called_unreadable_as_well() {
+    let ground = Ground::versioned().await;
+    let ObjectKey::Log(parsed) = key::parse(&ground.log.key) else { panic!("no log's key") };
+    let (notice, denied) =
+        (Notice::listed(BUCKET, &ground.log.key, 9, None), Error::permanent("s3:GetObject", "denied"));
+    ground.deliveries.unreadable(&ground.trail, &notice, &Evidence::Log(parsed), &denied).await.expect("it is told");
+    assert_eq!(ground.settle(&notice).await, Fate::Absent);
+    assert_eq!(ground.open().await, [Kind::ObjectMissing]);
+}
+
+#[tokio::test]
 async fn a_copy_onto_a_known_key_is_told() {
     let ground = Ground::versioned().await;
     let log = ground.put(&ground.log);
