@@ -256,11 +256,14 @@ impl Deliveries {
             // first, and ends when that one is read: another that is readable says nothing of it.
             finding.subject = format!("{bucket}/{}/{cause}", evidence.root().account);
         }
-        self.step(
-            move |tx| {
-                if findings::hold(tx, &finding)? { Ok((true, vec![finding.kind])) } else { Ok((false, vec![])) }
-            },
-        )
+        let (source, notice) = (trail.id, notice.clone());
+        self.step(move |tx| {
+            // Another message of the same object may have been luckier meanwhile.
+            if is_repeat(&objects::versions(tx.conn, source, &notice.key)?, &notice) {
+                return Ok((false, vec![]));
+            }
+            Ok(if findings::hold(tx, &finding)? { (true, vec![finding.kind]) } else { (false, vec![]) })
+        })
         .await
         .map(|_| ())
     }
@@ -316,6 +319,7 @@ impl Deliveries {
                 .account(evidence.root().account)
                 .region(evidence.region());
         self.step(move |tx| {
+            answered(tx, &row)?;
             if findings::is_open(tx.conn, Kind::EvidenceRemoved, &finding.subject)? || !objects::insert(tx, &row)? {
                 return Ok((false, vec![]));
             }
@@ -334,6 +338,7 @@ impl Deliveries {
             .account(evidence.root().account)
             .region(evidence.region());
         self.step(move |tx| {
+            answered(tx, &row)?;
             if objects::insert(tx, &row)? { raise(tx, std::slice::from_ref(&finding)) } else { Ok((false, vec![])) }
         })
         .await?;
@@ -413,6 +418,11 @@ fn arrived(tx: &Tx<'_>, row: &NewObject, bucket: &str) -> rusqlite::Result<()> {
     if objects::forget(tx, row.source, &row.key, State::Absent)? {
         findings::resolve(tx, Kind::ObjectMissing, &subject)?;
     }
+    answered(tx, row)
+}
+
+/// The bucket says what there is: that it was not told is over.
+fn answered(tx: &Tx<'_>, row: &NewObject) -> rusqlite::Result<()> {
     findings::resolve_of_object(tx, Kind::ObjectUnreadable, &row.key)
 }
 

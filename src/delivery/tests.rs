@@ -396,6 +396,30 @@ async fn what_was_too_large_is_read_once_the_limit_allows() {
 }
 
 #[tokio::test]
+async fn a_refusal_that_is_overtaken_by_another_message_of_the_object_is_not_told() {
+    let ground = Ground::versioned().await;
+    let ObjectKey::Log(parsed) = key::parse(&ground.log.key) else { panic!("no log's key") };
+    let (notice, denied) = (ground.put(&ground.log), Error::permanent("s3:GetObject", "access denied"));
+    let evidence = Evidence::Log(parsed);
+    ground.deliveries.unreadable(&ground.trail, &notice, &evidence, &denied).await.expect("it is told");
+    assert_eq!(ground.open().await, [Kind::ObjectUnreadable]);
+    ground.settle(&notice).await;
+    ground.deliveries.unreadable(&ground.trail, &notice, &evidence, &denied).await.expect("nothing is told");
+    assert_eq!(ground.open().await, []);
+}
+
+#[tokio::test]
+async fn what_turns_out_to_be_missing_is_not_called_unreadable_as_well() {
+    let ground = Ground::versioned().await;
+    let ObjectKey::Log(parsed) = key::parse(&ground.log.key) else { panic!("no log's key") };
+    let (notice, denied) =
+        (Notice::listed(BUCKET, &ground.log.key, 9, None), Error::permanent("s3:GetObject", "denied"));
+    ground.deliveries.unreadable(&ground.trail, &notice, &Evidence::Log(parsed), &denied).await.expect("it is told");
+    assert_eq!(ground.settle(&notice).await, Fate::Absent);
+    assert_eq!(ground.open().await, [Kind::ObjectMissing]);
+}
+
+#[tokio::test]
 async fn a_copy_onto_a_known_key_is_told() {
     let ground = Ground::versioned().await;
     let log = ground.put(&ground.log);

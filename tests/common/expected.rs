@@ -1,6 +1,6 @@
 //! What must come of a made-up day, however it was played.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use rusqlite::Connection;
@@ -133,9 +133,11 @@ const ADMITTED: i64 = 0;
 /// What messages tell of and the ledger does not know.
 pub fn unsettled(state: &Path, acts: &Acts, messages: &[Vec<u8>]) -> Vec<String> {
     let conn = Connection::open(state).expect("the ledger opens");
-    let mut known = conn.prepare("SELECT EXISTS (SELECT 1 FROM objects WHERE key = ?1)").expect("a query");
+    let mut known = conn.prepare("SELECT key FROM objects").expect("a query");
+    let known: BTreeSet<String> =
+        known.query_map([], |row| row.get(0)).expect("rows").collect::<Result<_, _>>().expect("keys");
     let mut keys = announced(&acts.bucket, messages);
-    keys.retain(|key| !known.query_row([key], |row| row.get::<_, bool>(0)).expect("an answer"));
+    keys.retain(|key| !known.contains(key));
     keys
 }
 

@@ -1,4 +1,4 @@
-//! Members: who should deliver and never did, and who left and need not.
+//! Members: who lacks a region that most others have, and who left and need not deliver.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -12,45 +12,10 @@ use crate::core::finding::{Finding, Kind, Severity};
 use crate::core::id::AccountId;
 use crate::error::Result;
 use crate::seam::Member;
-use crate::store::{coverage, findings, objects};
-use crate::trail::{Trail, Validation};
+use crate::store::{coverage, findings};
+use crate::trail::Trail;
 
 impl Sweep {
-    /// Active members of which nothing was ever seen.
-    pub(super) async fn uncovered(&self, trail: &Trail, now: Timestamp, alive: &HashSet<AccountId>) -> Result<()> {
-        if trail.validation == Validation::None || alive.is_empty() {
-            // Nobody delivers: that is told as silence, not account by account.
-            return Ok(());
-        }
-        let seen: HashSet<String> = self.deliveries.store.read(objects::accounts_seen).await?.into_iter().collect();
-        let (expected, grace) = (self.deliveries.roster.expected(), self.grace);
-        self.commit(move |tx| {
-            let mut news = Vec::new();
-            for (id, subject) in findings::open_of(tx.conn, Kind::AccountUncovered)? {
-                let is_whole = !subject.contains('/');
-                if is_whole && expected.iter().all(|remembered| remembered.member.account.as_str() != subject) {
-                    findings::resolve_id(tx, &id)?;
-                }
-            }
-            for remembered in expected {
-                let account = remembered.member.account;
-                let subject = account.to_string();
-                if seen.contains(&subject) {
-                    findings::resolve(tx, Kind::AccountUncovered, &subject)?;
-                } else if remembered.first_seen + HOUR + grace <= now {
-                    let name = crate::core::printable(&remembered.member.name, 80);
-                    let detail = format!("{name} is an active member, and no log or digest of it has been seen");
-                    let finding = Finding::new(Kind::AccountUncovered, subject, detail).account(account);
-                    if findings::hold(tx, &finding)? {
-                        news.push(finding.kind);
-                    }
-                }
-            }
-            Ok(news)
-        })
-        .await
-    }
-
     /// Active members that deliver, and never did from a region from which most members deliver.
     pub(super) async fn uncovered_regions(&self, trail: &Trail, now: Timestamp) -> Result<()> {
         let (source, ours, due) = (trail.id, super::subject(trail, &""), (now - HOUR - self.grace).as_second());
