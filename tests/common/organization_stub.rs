@@ -125,7 +125,7 @@ impl Account {
 fn page(asked: &Value, name: &str, all: &[Value], per_page: usize) -> Answer {
     let page = asked["NextToken"].as_str().and_then(|token| token.parse().ok()).unwrap_or(0usize);
     let from = page / 2 * per_page;
-    let listed: &[Value] = if page % 2 == 0 { &[] } else { &all[from..all.len().min(from + per_page)] };
-    let more = !all.is_empty() && (page % 2 == 0 || from + per_page < all.len());
+    let listed: &[Value] = if page.is_multiple_of(2) { &[] } else { &all[from..all.len().min(from + per_page)] };
+    let more = !all.is_empty() && (page.is_multiple_of(2) || from + per_page < all.len());
     Answer::json(&json!({ name: listed, "NextToken": more.then(|| (page + 1).to_string()) }))
 }

@@ -65,8 +65,8 @@ struct Step {
 impl Step {
     fn of(frame: &Frame) -> Self {
         let seconds = match frame.hours {
-            ..=HOURLY => HOUR,
-            ..=DAILY => DAY,
+            hours if hours <= HOURLY => HOUR,
+            hours if hours <= DAILY => DAY,
             _ => 7 * DAY,
         };
         // Days begin at midnight; weeks with the first day.
@@ -209,8 +209,8 @@ impl Sink for Calendar {
     fn begin(&mut self, matrix: &Matrix, _: &mut dyn Write) -> io::Result<()> {
         self.step = Step::of(&matrix.frame);
         self.by = match matrix.accounts().take(LINES + 1).count() {
-            ..=1 => By::Region,
-            ..=LINES => By::Account,
+            0 | 1 => By::Region,
+            accounts if accounts <= LINES => By::Account,
             _ => By::Unit,
         };
         Ok(())
