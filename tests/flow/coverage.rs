@@ -135,13 +135,15 @@ fn minute(nth: usize, region: usize) -> i64 {
     i64::try_from((nth * 37 + region * 101) % 24).expect("small") * 60 + 13
 }
 
+/// Start, end and verdict of a digest.
+type Sent = (i64, i64, Verdict);
+
 struct Warden {
     store: Store,
     env: Env,
     source: i64,
     last: BTreeMap<(usize, usize), Previous>,
-    /// Start, end and verdict of every digest of a chain.
-    sent: BTreeMap<(usize, usize), Vec<(i64, i64, Verdict)>>,
+    sent: BTreeMap<(usize, usize), Vec<Sent>>,
     _dir: tempfile::TempDir,
 }
 
@@ -293,7 +295,7 @@ fn demanded(told: &Told, nth: usize, hour: i64) -> bool {
 fn truth(warden: &Warden, told: &Told, nth: usize, place: usize, hour: i64, now: i64) -> (bool, State) {
     let middle = START + hour * HOUR + HOUR / 2;
     let sent = warden.sent.get(&(nth, place)).map(Vec::as_slice).unwrap_or_default();
-    let within = |(start, end, _): &&(i64, i64, Verdict)| *start <= middle && middle < *end;
+    let within = |(start, end, _): &&Sent| *start <= middle && middle < *end;
     let digest = sent.iter().find(within).map(|(.., verdict)| *verdict);
     let has = match place {
         OPTED => !sent.is_empty(),
@@ -319,12 +321,12 @@ fn compare(
 ) -> BTreeMap<State, usize> {
     let mut seen: BTreeMap<State, usize> = BTreeMap::new();
     for nth in 0..=62 {
-        for place in 0..REGIONS.len() {
+        for (place, name) in REGIONS.iter().enumerate() {
             for (cell, hour) in (2..).take(matrix.frame.hours).enumerate() {
                 let hours = covered.get(&account(nth)).and_then(|covered| covered.regions.get(&region(place)));
                 let found = hours.map_or((false, State::Nothing), |hours| (hours[cell].expected, hours[cell].state));
                 let wanted = truth(warden, told, nth, place, hour, matrix.frame.now);
-                assert_eq!(found, wanted, "account {nth} in {} at {}", REGIONS[place], at(hour));
+                assert_eq!(found, wanted, "account {nth} in {name} at {}", at(hour));
                 *seen.entry(wanted.1).or_default() += 1;
             }
         }
