@@ -105,13 +105,17 @@ impl Known {
         }
     }
 
+    pub fn is(&self, state: State) -> bool {
+        self.state == state as i64
+    }
+
     /// As far as size and ETag tell.
     pub fn is_same(&self, size: u64, etag: Option<&str>) -> bool {
         self.size == size && (self.etag.is_none() || self.etag.as_deref() == etag)
     }
 
     pub fn is_admitted(&self) -> bool {
-        self.state == State::Admitted as i64
+        self.is(State::Admitted)
     }
 }
 
