@@ -132,8 +132,7 @@ impl Step {
     /// A crash before this did nothing; a crash after it makes the message a repeat.
     fn commit(mut self, tx: &Tx<'_>) -> rusqlite::Result<(bool, Vec<Kind>)> {
         let (source, key) = (self.row.source, self.row.key.clone());
-        arrived(tx, &self.row, &self.bucket)?;
-        let known = objects::versions(tx.conn, source, &key)?;
+        let known = arrived(tx, &self.row, &self.bucket)?;
         let again = overwritten(&known, &self.row);
         let again = again.map(|detail| about(Kind::EvidenceOverwritten, &self.bucket, &key, &self.key, detail));
         let unproven = !known.iter().any(|row| row.folded) && digests::link(tx.conn, source, &key)?.is_none();
@@ -145,7 +144,9 @@ impl Step {
         }
         // Whatever was there before a proven one was not the digest.
         for state in [State::Refused, State::Unusable, State::Admitted] {
-            objects::forget(tx, source, &key, state)?;
+            if known.iter().any(|row| row.is(state)) {
+                objects::forget(tx, source, &key, state)?;
+            }
         }
         findings::resolve(tx, Kind::ObjectTooLarge, &format!("{}/{key}", self.bucket))?;
         objects::insert(tx, &self.row)?;

@@ -138,19 +138,19 @@ fn commit(
     bucket: &str,
     mut told: Vec<Finding>,
 ) -> rusqlite::Result<(bool, Vec<Kind>)> {
-    arrived(tx, &row, bucket)?;
     // Another message may have brought another writing of the key since this one was fetched: what is known is asked here.
-    let known = objects::versions(tx.conn, row.source, &row.key)?;
+    let known = arrived(tx, &row, bucket)?;
     let again = overwritten(&known, &row);
     told.extend(again.iter().map(|detail| about(Kind::EvidenceOverwritten, bucket, &row.key, key, detail.clone())));
     let vouched = known.iter().any(|row| row.listed == Listing::Fits as i64);
     told.extend(compare(tx, &mut row, &known, key, bucket)?);
-    if row.listed != Listing::None || row.state != State::Refused {
+    let refused = known.iter().any(|known| known.is(State::Refused));
+    if refused && (row.listed != Listing::None || row.state != State::Refused) {
         objects::forget(tx, row.source, &row.key, State::Refused)?;
     }
     let proven = row.listed == Listing::Fits && !vouched;
     let readable = row.state == State::Admitted && again.is_none() && !known.iter().any(Known::is_admitted);
-    if proven || readable {
+    if !known.is_empty() && (proven || readable) {
         objects::forget_version(tx, row.source, &row.key, row.version.as_deref().unwrap_or_default())?;
         findings::resolve(tx, Kind::ObjectTooLarge, &format!("{bucket}/{}", row.key))?;
     }

@@ -412,13 +412,16 @@ impl Deliveries {
     }
 }
 
-/// What was said while an object could not be had is no longer so.
-fn arrived(tx: &Tx<'_>, row: &NewObject, bucket: &str) -> rusqlite::Result<()> {
-    let subject = format!("{bucket}/{}", row.key);
-    if objects::forget(tx, row.source, &row.key, State::Absent)? {
-        findings::resolve(tx, Kind::ObjectMissing, &subject)?;
+/// What was said while an object could not be had is no longer so. Answers what is known of it besides.
+fn arrived(tx: &Tx<'_>, row: &NewObject, bucket: &str) -> rusqlite::Result<Vec<Known>> {
+    let mut known = objects::versions(tx.conn, row.source, &row.key)?;
+    if known.iter().any(|row| row.is(State::Absent)) {
+        objects::forget(tx, row.source, &row.key, State::Absent)?;
+        findings::resolve(tx, Kind::ObjectMissing, &format!("{bucket}/{}", row.key))?;
+        known.retain(|row| !row.is(State::Absent));
     }
-    answered(tx, row)
+    answered(tx, row)?;
+    Ok(known)
 }
 
 /// The bucket says what there is: that it was not told is over.

@@ -262,8 +262,14 @@ fn whoever_makes_the_seals_anew_is_told_by_the_journal() {
     let hand = copy.hand();
     hand.execute_batch("DELETE FROM journal; UPDATE findings SET state = 'resolved', note = NULL; UPDATE links SET verdict = 1, disowned = 0")
         .expect("an edit");
-    journal::adopt(&Tx { conn: &hand, now: Timestamp::UNIX_EPOCH, routes: &[], rings: &false.into() })
-        .expect("another past");
+    journal::adopt(&Tx {
+        conn: &hand,
+        now: Timestamp::UNIX_EPOCH,
+        routes: &[],
+        rings: &false.into(),
+        counts: &Default::default(),
+    })
+    .expect("another past");
     hand.execute_batch("UPDATE chains SET head = (SELECT max(end) FROM digests)").expect("an edit");
     hand.execute_batch("DELETE FROM proven; INSERT INTO proven SELECT * FROM proof").expect("an edit");
     seal::set(&hand).expect("new seals");

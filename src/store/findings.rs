@@ -134,6 +134,14 @@ pub fn resolve_of_object(tx: &Tx<'_>, kind: Kind, object: &str) -> Result<()> {
 }
 
 pub fn resolve_id(tx: &Tx<'_>, id: &str) -> Result<bool> {
+    // Asked for with every object, and nearly never so: to look is cheaper than to change nothing.
+    let open = tx
+        .conn
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM findings WHERE id = ?1 AND state <> 'resolved')")?
+        .query_row([id], |row| row.get::<_, bool>(0))?;
+    if !open {
+        return Ok(false);
+    }
     let closed = tx
         .conn
         .prepare_cached(

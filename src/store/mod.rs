@@ -19,14 +19,15 @@ pub mod places;
 pub mod proven;
 mod seal;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
 
 use crate::core::journal::What;
@@ -58,6 +59,8 @@ pub struct Tx<'a> {
     pub routes: &'a [Route],
     /// Set by whoever leaves work for the outbox's reader, who hears of it after the commit.
     pub rings: &'a Cell<bool>,
+    /// What is to be added to the totals, once for the whole transaction.
+    pub counts: &'a RefCell<Vec<(String, i64)>>,
 }
 
 impl Tx<'_> {
@@ -65,13 +68,20 @@ impl Tx<'_> {
         self.now.as_second()
     }
 
-    pub fn count(&self, name: &str, by: i64) -> rusqlite::Result<()> {
-        self.conn
-            .prepare_cached(
-                "INSERT INTO counters VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value",
-            )?
-            .execute(params![name, by])
-            .map(|_| ())
+    /// Adds to a total, when the transaction ends.
+    pub fn count(&self, name: &str, by: i64) {
+        self.counts.borrow_mut().push((name.to_owned(), by));
+    }
+
+    fn write_counts(&self) -> rusqlite::Result<()> {
+        let mut totals = BTreeMap::new();
+        for (name, by) in self.counts.take() {
+            *totals.entry(name).or_insert(0) += by;
+        }
+        let mut add = self.conn.prepare_cached(
+            "INSERT INTO counters VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value",
+        )?;
+        totals.into_iter().try_for_each(|count| add.execute(count).map(|_| ()))
     }
 }
 
@@ -230,6 +240,7 @@ where
 }
 
 fn savepoint<T>(tx: &Tx<'_>, step: impl FnOnce(&Tx<'_>) -> rusqlite::Result<T>) -> Result<T> {
+    let counted = tx.counts.borrow().len();
     let attempt = || -> rusqlite::Result<T> {
         tx.conn.prepare_cached("SAVEPOINT step")?.execute([])?;
         match step(tx) {
@@ -238,6 +249,7 @@ fn savepoint<T>(tx: &Tx<'_>, step: impl FnOnce(&Tx<'_>) -> rusqlite::Result<T>) 
                 Ok(value)
             }
             Err(error) => {
+                tx.counts.borrow_mut().truncate(counted);
                 tx.conn.execute_batch("ROLLBACK TO step; RELEASE step")?;
                 Err(error)
             }
@@ -279,8 +291,8 @@ fn commit(conn: &Connection, batch: Vec<Step>, now: Timestamp, routes: &[Route])
         }
         return false;
     }
-    let rings = Cell::new(false);
-    let tx = Tx { conn, now, routes, rings: &rings };
+    let (rings, counts) = (Cell::new(false), RefCell::default());
+    let tx = Tx { conn, now, routes, rings: &rings, counts: &counts };
     let mut failure = None;
     let mut replies: Vec<Reply> = Vec::with_capacity(batch.len());
     for step in batch {
@@ -291,7 +303,8 @@ fn commit(conn: &Connection, batch: Vec<Step>, now: Timestamp, routes: &[Route])
         }
     }
     if failure.is_none() {
-        let committed = remember_time(conn, now).and_then(|()| conn.execute_batch("COMMIT"));
+        let written = tx.write_counts().and_then(|()| remember_time(conn, now));
+        let committed = written.and_then(|()| conn.execute_batch("COMMIT"));
         failure = committed.err().map(|error| classify("ledger:commit", &error));
     }
     if failure.is_some() {
@@ -367,7 +380,7 @@ fn migrate(conn: &Connection, now: Timestamp) -> Result<()> {
     if from > MIGRATIONS.len() {
         return Err(newer(from));
     }
-    let migrated = renew(&Tx { conn, now, routes: &[], rings: &Cell::new(false) }, from)
+    let migrated = renew(&Tx { conn, now, routes: &[], rings: &Cell::new(false), counts: &RefCell::default() }, from)
         .and_then(|()| conn.execute_batch("COMMIT"));
     if migrated.is_err() {
         let _ = conn.execute_batch("ROLLBACK");

@@ -26,3 +26,19 @@ async fn of_a_group_whose_transaction_is_given_up_nothing_is_done_and_nothing_is
     assert_eq!(kept.await.unwrap(), 0);
     keep(&store, "later").await.unwrap();
 }
+
+#[tokio::test]
+async fn what_a_step_counted_that_failed_is_not_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("state.db"), &Env::system()).await.unwrap();
+    let count = |by: i64, fails: bool| {
+        store.write(move |tx| {
+            tx.count("things", by);
+            if fails { Err(rusqlite::Error::InvalidQuery) } else { Ok(()) }
+        })
+    };
+    let (one, failed, two) = tokio::join!(count(1, false), count(10, true), count(2, false));
+    assert!(one.is_ok() && failed.is_err() && two.is_ok());
+    let total = store.read(|conn| Ok(lists::counters(conn)?.get("things").copied())).await.unwrap();
+    assert_eq!(total, Some(3));
+}

@@ -105,13 +105,17 @@ impl Known {
         }
     }
 
+    pub fn is(&self, state: State) -> bool {
+        self.state == state as i64
+    }
+
     /// As far as size and ETag tell.
     pub fn is_same(&self, size: u64, etag: Option<&str>) -> bool {
         self.size == size && (self.etag.is_none() || self.etag.as_deref() == etag)
     }
 
     pub fn is_admitted(&self) -> bool {
-        self.state == State::Admitted as i64
+        self.is(State::Admitted)
     }
 }
 
@@ -175,13 +179,13 @@ pub fn insert(tx: &Tx<'_>, object: &NewObject) -> Result<bool> {
         ])?
         == 1;
     if fresh {
-        tx.count("objects.seen", 1)?;
-        tx.count(object.state.counter(), 1)?;
+        tx.count("objects.seen", 1);
+        tx.count(object.state.counter(), 1);
         if object.sha.is_some() {
-            tx.count(&format!("bytes/{}", object.source), i64::try_from(object.size).unwrap_or(0))?;
+            tx.count(&format!("bytes/{}", object.source), i64::try_from(object.size).unwrap_or(0));
         }
-        tx.count("records", i64::try_from(object.records).unwrap_or(0))?;
-        tx.count("rejects", i64::try_from(object.rejects).unwrap_or(0))?;
+        tx.count("records", i64::try_from(object.records).unwrap_or(0));
+        tx.count("rejects", i64::try_from(object.rejects).unwrap_or(0));
     }
     Ok(fresh)
 }
@@ -247,13 +251,13 @@ fn forget_where(tx: &Tx<'_>, source: i64, which: &str, params: &[&dyn rusqlite::
     let mut any = false;
     while let Some(row) = gone.next()? {
         any = true;
-        tx.count("objects.seen", -1)?;
+        tx.count("objects.seen", -1);
         let state: i64 = row.get(0)?;
         if let Some(state) = State::ALL.into_iter().find(|known| *known as i64 == state) {
-            tx.count(state.counter(), -1)?;
+            tx.count(state.counter(), -1);
         }
         for (counter, column) in [(format!("bytes/{source}"), 1), ("records".into(), 2), ("rejects".into(), 3)] {
-            tx.count(&counter, -row.get::<_, i64>(column)?)?;
+            tx.count(&counter, -row.get::<_, i64>(column)?);
         }
     }
     Ok(any)
@@ -466,9 +470,15 @@ pub fn told_awaited(tx: &Tx<'_>, source: i64, key: &str) -> Result<()> {
 
 /// The logs that a digest lists without proving them; replaces what it claimed before.
 pub fn set_claims<'k>(tx: &Tx<'_>, source: i64, digest: &str, logs: impl IntoIterator<Item = &'k str>) -> Result<()> {
-    tx.conn
-        .prepare_cached("DELETE FROM claimed WHERE source = ?1 AND digest = ?2")?
-        .execute(params![source, digest])?;
+    let before = tx
+        .conn
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM claimed WHERE source = ?1 AND digest = ?2)")?
+        .query_row(params![source, digest], |row| row.get::<_, bool>(0))?;
+    if before {
+        tx.conn
+            .prepare_cached("DELETE FROM claimed WHERE source = ?1 AND digest = ?2")?
+            .execute(params![source, digest])?;
+    }
     for log in logs {
         tx.conn
             .prepare_cached("INSERT OR IGNORE INTO claimed VALUES (?1, ?2, ?3)")?

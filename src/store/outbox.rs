@@ -137,7 +137,7 @@ pub fn sent(tx: &Tx<'_>, id: i64) -> Result<()> {
     if stamped == 0 {
         return Ok(());
     }
-    tx.count("alerts.sent", 1)?;
+    tx.count("alerts.sent", 1);
     tx.conn
         .prepare_cached("UPDATE outbox SET state = 'folded', sent_at = ?2 WHERE told_by = ?1 AND state = 'due'")?
         .execute(params![id, tx.seconds()])?;
@@ -188,7 +188,8 @@ pub fn dead(tx: &Tx<'_>, id: i64, error: &str) -> Result<()> {
              WHERE (id = ?1 OR told_by = ?1) AND state = 'due'",
         )?
         .execute(params![id, error])?;
-    tx.count("alerts.dead", i64::try_from(dead).unwrap_or(i64::MAX))
+    tx.count("alerts.dead", i64::try_from(dead).unwrap_or(i64::MAX));
+    Ok(())
 }
 
 /// Whether something that a channel did not take is still waiting for it.

@@ -43,6 +43,8 @@ struct Shelf {
     objects: Mutex<BTreeMap<String, Writings>>,
     archived: bool,
     broken: bool,
+    /// Listings are refused.
+    closed: bool,
     asked: AtomicUsize,
 }
 
@@ -90,6 +92,9 @@ impl Bucket for Shelf {
     }
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page> {
         self.asked.fetch_add(1, Ordering::SeqCst);
+        if self.closed {
+            return Err(Error::permanent("list", "403"));
+        }
         let objects = self.objects.lock().unwrap();
         let listed = |(key, _): (&String, _)| Listed { key: key.clone(), size: 1, etag: None };
         let fits = |key: &str| key.starts_with(prefix) && after.is_none_or(|after| key > after);
@@ -380,6 +385,21 @@ async fn digests_that_prove_nothing_are_no_silence() {
     ground.sweep().run(&ground.trail(1)).await.unwrap();
     assert!(ground.open(Kind::AccountSilent).await.is_empty());
     assert!(ground.open(Kind::DigestOverdue).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_chain_is_not_overdue_while_the_bucket_refuses_to_tell() {
+    for closed in [true, false] {
+        let ground = Ground::new(Shelf { closed, ..Shelf::default() }).await;
+        ground
+            .write(|tx| {
+                digest(tx, 1, &chain(1, "late"), now() - hours(6), Verdict::Good)?;
+                digest(tx, 1, &chain(1, "sibling"), now(), Verdict::Good)
+            })
+            .await;
+        ground.sweep().run(&ground.trail(1)).await.unwrap();
+        assert_eq!(ground.open(Kind::DigestOverdue).await.len(), usize::from(!closed));
+    }
 }
 
 #[tokio::test]

@@ -130,7 +130,8 @@ async fn ordeal(scale: Scale, hardship: Hardship, title: &str) -> (usize, usize)
     let outcome = ordeal.run(&[]).await;
     let repeats = ordeal.ground.repeats();
     outcome.print(title, &ordeal.toll, &[("  handed out again".to_owned(), repeats.to_string())]);
-    assert!(repeats > 0, "no kill met a message in hand");
+    // Of a few kills each may come between two messages.
+    assert!(repeats > 0 || ordeal.toll.all() < 100, "no kill met a message in hand");
     (ordeal.toll.all(), outcome.objects)
 }
 

@@ -143,7 +143,7 @@ async fn ordeal(scale: Scale, hardship: Hardship, refusal: Fault, title: &str) -
     // A short run may pass the rarer ones by.
     let most = if proxy.requests() > 10_000 { 0 } else { FAULTS.len() / 2 - 1 };
     assert!(missed.len() <= most, "never happened: {missed:?}");
-    assert!(repeats > 0, "no kill met a message in hand");
+    assert!(repeats > 0 || ordeal.toll.all() < 100, "no kill met a message in hand");
     let inbox = ordeal.ground.cloud.inbox().await;
     let untold: Vec<_> = ordeal.ground.told().into_keys().filter(|subject| !inbox.contains_key(subject)).collect();
     assert!(untold.is_empty(), "the topic was not told of {untold:?}");
