@@ -9,5 +9,6 @@ mod cases;
 mod keys;
 mod notices;
 mod plain_copy;
+mod policies;
 mod samples;
 mod signing;
