@@ -238,11 +238,15 @@ fn unwritable(
     let folder = folders.iter().find(|folder| glob::matches(folder, sample)).map_or(sample, String::as_str);
     let draft = expected.write(folders.to_vec());
     let name = folder.rsplit("AWSLogs/").next().unwrap_or(folder);
+    let place = format!("{}/", expected.bucket_arn());
     let elsewhere = document.statements.iter().filter(|statement| trusts_cloudtrail(statement)).find_map(|statement| {
-        let of_folder = |pattern: &&String| pattern.contains(&format!("AWSLogs/{}", name.trim_end_matches('*')));
+        let of_folder = |pattern: &&String| {
+            let prefix =
+                pattern.strip_prefix(&place).and_then(|path| path.strip_suffix(name)?.strip_suffix("AWSLogs/"));
+            prefix.is_some() && !glob::matches(pattern, sample)
+        };
         let pattern = statement.resources.patterns.iter().find(of_folder)?;
-        let other = statement.does(PUT) == Truth::Yes && !glob::matches(pattern, sample);
-        other.then_some((statement, pattern))
+        (statement.does(PUT) == Truth::Yes).then_some((statement, pattern))
     });
     match elsewhere {
         Some((statement, pattern)) => {
@@ -366,7 +370,7 @@ fn stopped(statement: &Statement, action: &str) -> Weakness {
 }
 
 /// The same Deny, for everybody but services; requests without credentials have no such key and stay denied.
-fn excepted(draft: Draft) -> String {
+pub fn excepted(draft: Draft) -> String {
     draft.on("BoolIfExists", "aws:PrincipalIsAWSService", json!("false")).text()
 }
 

@@ -247,7 +247,7 @@ fn is_open(
 }
 
 /// Whom an Allow is for: those it names, and for `*` those that its conditions fix.
-fn grantees(statement: &Statement) -> Vec<Principal> {
+pub fn grantees(statement: &Statement) -> Vec<Principal> {
     let list = match &statement.principals {
         Principals::AllBut(_) => return vec![Principal::Everyone],
         Principals::Only(list) => list,
