@@ -2,17 +2,25 @@
 
 /// Whether a pattern matches a text.
 pub fn matches(pattern: &str, text: &str) -> bool {
-    let (pattern, text) = (chars(pattern), chars(text));
+    let (wanted, given) = (pattern.as_bytes(), text.as_bytes());
     let (mut p, mut t) = (0, 0);
     // Where the last `*` stood, and how much of the text it has swallowed so far.
     let mut star: Option<(usize, usize)> = None;
-    while t < text.len() {
-        match (pattern.get(p), star) {
-            (Some('*'), _) => {
+    while t < given.len() {
+        match (wanted.get(p), star) {
+            (Some(b'*'), _) => {
                 star = Some((p, t));
                 p += 1;
             }
-            (Some(c), _) if *c == '?' || *c == text[t] => {
+            (Some(b'?'), _) => {
+                p += 1;
+                t += 1;
+                // One character, of however many bytes.
+                while !text.is_char_boundary(t) {
+                    t += 1;
+                }
+            }
+            (Some(byte), _) if *byte == given[t] => {
                 p += 1;
                 t += 1;
             }
@@ -20,11 +28,14 @@ pub fn matches(pattern: &str, text: &str) -> bool {
                 star = Some((at, swallowed + 1));
                 p = at + 1;
                 t = swallowed + 1;
+                while !text.is_char_boundary(t) {
+                    t += 1;
+                }
             }
             _ => return false,
         }
     }
-    pattern[p..].iter().all(|c| *c == '*')
+    wanted[p..].iter().all(|byte| *byte == b'*')
 }
 
 /// Whether some text fits both patterns.
@@ -39,6 +50,12 @@ pub fn covers(outer: &str, inner: &str) -> bool {
 
 /// Walks both patterns at once. A `*` of `one` swallows whatever stands in `other`; with `both`, also the reverse.
 fn compare(one: &str, other: &str, same: impl Fn(char, char) -> bool, both: bool) -> bool {
+    // Most patterns begin alike, or differ before the first wildcard.
+    let (one, other) = after_common(one, other);
+    let plain = |text: &str| text.bytes().next().is_some_and(|byte| !matches!(byte, b'*' | b'?'));
+    if plain(one) && plain(other) {
+        return false;
+    }
     let (one, other) = (chars(one), chars(other));
     // reachable[j]: what was walked of `one` can stand against the first j of `other`.
     let mut reachable = vec![false; other.len() + 1];
@@ -57,6 +74,13 @@ fn compare(one: &str, other: &str, same: impl Fn(char, char) -> bool, both: bool
         reachable = next;
     }
     reachable[other.len()]
+}
+
+/// Both without what they have in common before the first wildcard of either.
+fn after_common<'t>(one: &'t str, other: &'t str) -> (&'t str, &'t str) {
+    let same = one.chars().zip(other.chars()).take_while(|(a, b)| a == b && !matches!(a, '*' | '?'));
+    let length: usize = same.map(|(c, _)| c.len_utf8()).sum();
+    (&one[length..], &other[length..])
 }
 
 fn chars(text: &str) -> Vec<char> {
@@ -109,7 +133,7 @@ mod tests {
                 assert_eq!(matches(&pattern, &text), wanted, "{pattern} {text}");
             }
         }
-        assert!(matches("?*é", "日本é"));
+        assert!(matches("?*é", "日本é") && matches("*?é", "日本é") && !matches("???", "日本"));
         assert!(!matches(&format!("{}b", "*a".repeat(60)), &"a".repeat(2_000)), "this must end");
     }
 
