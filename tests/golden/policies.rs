@@ -208,3 +208,43 @@ fn a_risk_is_one_sentence_for_whoever_is_woken_by_it() {
         }
     }
 }
+
+/// The blocks of docs/posture.md are made from the program; `TRAILWARDEN_BLESS=1 cargo test --test golden policies` writes them.
+#[test]
+fn every_weakness_is_documented() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/posture.md");
+    let held = fs::read_to_string(&path).unwrap();
+    let mut text = held.clone();
+    let mut table = "| weakness | severity | in short |\n| --- | --- | --- |\n".to_owned();
+    let mut sections = String::new();
+    for kind in Kind::ALL {
+        let (severity, title) = (kind.severity(), kind.title());
+        table.push_str(&format!("| [`{kind}`](#{kind}) | {severity} | {title} |\n"));
+        sections.push_str(&format!("\n### {kind}\n\n*{severity}*: {title}. {}\n{}", kind.why(), example(*kind)));
+    }
+    let archive = expected(&Differences::default());
+    let wanted =
+        [("recommended", format!("```json\n{}```\n", recommended(&archive))), ("weaknesses", table + &sections)];
+    for (name, block) in wanted {
+        let (begin, end) = (format!("<!-- begin {name} -->\n"), format!("<!-- end {name} -->"));
+        let from = text.find(&begin).unwrap() + begin.len();
+        let until = from + text[from..].find(&end).unwrap();
+        text.replace_range(from..until, &block);
+    }
+    if std::env::var_os("TRAILWARDEN_BLESS").is_some_and(|value| value == "1") {
+        fs::write(&path, text).unwrap();
+    } else {
+        assert!(held == text, "docs/posture.md lags: TRAILWARDEN_BLESS=1 cargo test --test golden policies");
+    }
+}
+
+/// As it is told of the first case that has it.
+fn example(kind: Kind) -> String {
+    let all = cases().into_iter().flat_map(|(_, case)| case.judge(case.text()));
+    let weakness = all.filter(|weakness| weakness.kind == kind).max_by_key(|weakness| weakness.severity).unwrap();
+    let told = format!("\n**For example:** {}.\n\n**What to do:** {}.\n", weakness.risk, weakness.advice());
+    match weakness.paste() {
+        Some(statements) => format!("{told}\n```json\n{statements}\n```\n"),
+        None => told,
+    }
+}

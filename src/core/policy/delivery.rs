@@ -48,14 +48,13 @@ fn of_statement(document: &Document, statement: &Statement, expected: &Expected)
     let fix = || Fix::Replace(recast(document, statement, expected, checks, puts));
     let mut found = Vec::new();
     let mut is_pinned = true;
-    for flaw in source::of_trail(statement, expected) {
+    let act = if puts { "write here" } else { "read the bucket's ACL" };
+    for flaw in source::of_trail(statement, expected, act) {
         is_pinned &= flaw.severity < Severity::High;
         // Somebody else's trail learns nothing but that the bucket has an ACL.
         let harmless = !puts && flaw.kind != Kind::SourceArnLiteral;
         let severity = if harmless { Severity::Low } else { flaw.severity };
-        let risk =
-            if harmless { flaw.risk.replace(" write here", " ask for the bucket's ACL here") } else { flaw.risk };
-        found.push(Weakness::at(flaw.kind, statement, risk, fix()).severity(severity));
+        found.push(Weakness::at(flaw.kind, statement, flaw.risk, fix()).severity(severity));
     }
     if puts && let Some(wide) = too_wide(statement, expected) {
         let whose = if is_pinned { "its own trail" } else { "anybody's trail" };
@@ -179,38 +178,41 @@ fn context(expected: &Expected, trail: Option<&str>, puts: bool) -> Context {
         .with("s3:x-amz-server-side-encryption", encryption)
 }
 
+/// The trails as far as they are known, each with the folders that it writes to.
+fn trails(expected: &Expected) -> Vec<(Option<&str>, Vec<String>)> {
+    let (accounts, organization) = (expected.account_folders(), expected.organization_folders());
+    if expected.trails.is_empty() {
+        return vec![(None, [accounts, organization].concat())];
+    }
+    // An organization's trail is one of its management account, where it is known.
+    let is_managed = |trail: &str| account_of(trail).is_some() && account_of(trail) == expected.management;
+    let any_managed = expected.trails.iter().any(|trail| is_managed(trail));
+    let one = |trail: &String| {
+        let own = account_of(trail).map(|account| format!("AWSLogs/{account}/*"));
+        let mut folders = accounts.clone();
+        folders.retain(|folder| own.as_ref().is_none_or(|own| folder.ends_with(own)));
+        if is_managed(trail) || !any_managed {
+            folders.extend(organization.clone());
+        }
+        folders
+    };
+    expected.trails.iter().map(|trail| (Some(trail.as_str()), one(trail))).collect()
+}
+
 /// What a trail may not do for want of an Allow.
 fn missing(document: &Document, expected: &Expected, found: &[Weakness]) -> Vec<Weakness> {
     let mut missing = Vec::new();
-    let cannot = |puts: bool, resources: &[String]| {
-        let trails: Vec<Option<&str>> = if expected.trails.is_empty() {
-            vec![None]
-        } else {
-            expected.trails.iter().map(|trail| Some(trail.as_str())).collect()
-        };
-        trails.into_iter().find_map(|trail| {
-            // The folder of an account is written for trails of that account.
-            let own = |resource: &&String| {
-                let account = trail.and_then(account_of).map(|account| format!("AWSLogs/{account}/"));
-                let is_account =
-                    expected.account_folders().iter().any(|folder| resource.starts_with(folder.trim_end_matches('*')));
-                !puts || !is_account || account.is_none_or(|account| resource.contains(&account))
-            };
-            resources
-                .iter()
-                .filter(own)
-                .find(|resource| ask(document, expected, trail, puts, resource) == Verdict::Denied(None))
-                .cloned()
-        })
-    };
-    let literal = |puts: bool| {
-        let action = if puts { PUT } else { ACL };
+    let is_denied =
+        |trail, puts, resource: &str| ask(document, expected, trail, puts, resource) == Verdict::Denied(None);
+    let literal = |action: &str| {
         let of = |weakness: &&Weakness| weakness.kind == Kind::SourceArnLiteral;
         let statement =
             |weakness: &Weakness| weakness.place.as_ref().and_then(|place| document.statements.get(place.index));
         found.iter().filter(of).filter_map(statement).any(|statement| statement.does(action) == Truth::Yes)
     };
-    if !literal(false) && cannot(false, &[expected.bucket_arn()]).is_some() {
+    let trails = trails(expected);
+    let bucket = expected.bucket_arn();
+    if !literal(ACL) && trails.iter().any(|(trail, _)| is_denied(*trail, false, &bucket)) {
         let fix = Fix::Add(vec![expected.acl_check().sid(Some(&document.free_sid("CloudTrailAclCheck"))).text()]);
         let risk = "no statement lets CloudTrail read the bucket's ACL, without which it delivers nothing";
         missing.push(Weakness::whole(Kind::AclCheckMissing, risk, fix));
@@ -219,9 +221,12 @@ fn missing(document: &Document, expected: &Expected, found: &[Weakness]) -> Vec<
         (Kind::WriteMissing, "CloudTrailWrite", expected.account_folders()),
         (Kind::OrganizationWriteMissing, "CloudTrailOrganizationWrite", expected.organization_folders()),
     ];
-    for (kind, sid, folders) in writes.into_iter().filter(|_| !literal(true)) {
-        let samples: Vec<String> = folders.iter().flat_map(|folder| samples(folder, expected)).collect();
-        if let Some(sample) = cannot(true, &samples) {
+    for (kind, sid, folders) in writes.into_iter().filter(|_| !literal(PUT)) {
+        let own = trails.iter().flat_map(|(trail, own)| own.iter().map(move |folder| (*trail, folder)));
+        let mut tried = own
+            .filter(|(_, folder)| folders.contains(folder))
+            .flat_map(|(trail, folder)| samples(folder, expected).into_iter().map(move |sample| (trail, sample)));
+        if let Some((_, sample)) = tried.find(|(trail, sample)| is_denied(*trail, true, sample)) {
             missing.push(unwritable(document, expected, (kind, sid), &folders, &sample));
         }
     }
@@ -298,10 +303,13 @@ fn ask(document: &Document, expected: &Expected, trail: Option<&str>, puts: bool
 /// Statements that may let a trail deliver and may not. That its source is not known is no doubt.
 fn doubtful(document: &Document, expected: &Expected) -> Vec<Weakness> {
     let mut found: Vec<Weakness> = Vec::new();
-    let folders = [expected.account_folders(), expected.organization_folders()].concat();
-    let samples = folders.iter().flat_map(|folder| samples(folder, expected)).map(|sample| (true, sample));
-    let trail = expected.trails.first().map(String::as_str);
-    for (puts, resource) in samples.chain([(false, expected.bucket_arn())]) {
+    let bucket = expected.bucket_arn();
+    let asked = trails(expected).into_iter().flat_map(|(trail, folders)| {
+        let samples = folders.iter().flat_map(|folder| samples(folder, expected)).map(|sample| (true, sample));
+        let all: Vec<_> = samples.chain([(false, bucket.clone())]).collect();
+        all.into_iter().map(move |(puts, resource)| (trail, puts, resource))
+    });
+    for (trail, puts, resource) in asked {
         let Verdict::Unknown(doubts) = ask(document, expected, trail, puts, &resource) else { continue };
         let of_source = |doubt: &Doubt| {
             source::KEYS.iter().any(|key| doubt.what.to_ascii_lowercase().ends_with(&key.to_ascii_lowercase()))
@@ -322,21 +330,20 @@ fn doubtful(document: &Document, expected: &Expected) -> Vec<Weakness> {
 
 /// Denies that stand in the way of a delivery, and those of which it cannot be told.
 fn denies(document: &Document, expected: &Expected) -> Vec<Weakness> {
-    let folders: Vec<String> = [expected.account_folders(), expected.organization_folders()].concat();
-    let folders = if folders.is_empty() { expected.evidence() } else { folders };
     let bucket = [expected.bucket_arn()];
     let who = Principal::Service(CLOUDTRAIL.into());
-    let trail = expected.trails.first().map(String::as_str);
+    let trails = trails(expected);
     let mut found = Vec::new();
     for statement in document.statements.iter().filter(|statement| statement.is(Effect::Deny)) {
         let mut worst = (Truth::No, "", Vec::new());
-        for (puts, action, resources) in [(true, PUT, folders.as_slice()), (false, ACL, bucket.as_slice())] {
-            let context = context(expected, trail, puts);
-            let speaks = statement.names(&who).and(statement.does(action)).and(statement.holds(&context));
-            let reached = resources.iter().any(|resource| statement.reaches(Resource::Every(resource)) != Truth::No);
-            if reached && speaks > worst.0 {
-                let request =
-                    Request { who: &who, action, resource: Resource::Every(&resources[0]), context: &context };
+        for (trail, folders) in &trails {
+            let folders = if folders.is_empty() { expected.evidence() } else { folders.clone() };
+            for (puts, action, resources) in [(true, PUT, folders.as_slice()), (false, ACL, bucket.as_slice())] {
+                let context = context(expected, *trail, puts);
+                let speaks = statement.names(&who).and(statement.does(action)).and(statement.holds(&context));
+                let reached = |one: &&String| statement.reaches(Resource::Every(one)) != Truth::No;
+                let Some(resource) = resources.iter().find(reached).filter(|_| speaks > worst.0) else { continue };
+                let request = Request { who: &who, action, resource: Resource::Every(resource), context: &context };
                 worst = (speaks, action, statement.unknown(&request));
             }
         }

@@ -250,6 +250,20 @@ mod tests {
     }
 
     #[test]
+    fn nobody_knows_whom_not_principal_excepts_of_an_account_that_it_lists() {
+        let keeper = r#"{"Effect":"Deny","NotPrincipal":{"AWS":["111122223333"],"Service":"s.amazonaws.com"},"Action":"s3:*","Resource":"*"}"#;
+        let deny = &policy(keeper).statements[0];
+        let names = |who: &str| deny.names(&Principal::parse(who).unwrap());
+        assert_eq!(names(ROLE), Truth::Unknown);
+        assert_eq!(names("111122223333"), Truth::Unknown);
+        assert_eq!(names("*"), Truth::Unknown);
+        assert_eq!(names("444455556666"), Truth::Yes);
+        assert_eq!(names("s.amazonaws.com"), Truth::No);
+        assert_eq!(names("cloudtrail.amazonaws.com"), Truth::Yes);
+        assert_eq!(deny.names(&Principal::Anonymous), Truth::Yes);
+    }
+
+    #[test]
     fn a_pattern_of_resources_is_reached_whole_in_part_or_not_at_all() {
         let put = &policy(PUT).statements[0];
         let reaches = |pattern: &str| put.reaches(Resource::Every(pattern));

@@ -78,17 +78,14 @@ fn encryption(document: &Document, statement: &Statement, expected: &Expected) -
         Fix::Replace(statements)
     };
     let mut found = Vec::new();
-    for flaw in source::of_trail(statement, expected) {
+    for flaw in source::of_trail(statement, expected, "encrypt with this key") {
         let (kind, severity) = match flaw.kind {
             // As AWS documents it.
             Kind::SourceAccountOnly => continue,
             Kind::ConfusedDeputy => (Kind::KeySourceUnbound, Kind::KeySourceUnbound.severity()),
             kind => (kind, flaw.severity),
         };
-        let risk =
-            flaw.risk.replace("writes here", "encrypts with this key").replace("write here", "encrypt with this key");
-        let risk = risk.replace("fill this bucket", "encrypt with this key");
-        found.push(Weakness::at(kind, statement, risk, fix()).severity(severity));
+        found.push(Weakness::at(kind, statement, flaw.risk, fix()).severity(severity));
     }
     let bound =
         statement.conditions.iter().filter(|condition| condition.is(CONTEXT) && condition.pins()).any(|condition| {

@@ -34,19 +34,21 @@ impl Flaw {
     }
 }
 
-/// How a statement that trusts CloudTrail falls short of naming the trail.
-pub fn of_trail(statement: &Statement, expected: &Expected) -> Vec<Flaw> {
-    let judged = |key: &str, judge: fn(&Condition, &str, &Expected) -> Option<Flaw>| {
+/// How a statement that trusts CloudTrail falls short of naming the trail; `act` is what it lets CloudTrail do.
+pub fn of_trail(statement: &Statement, expected: &Expected, act: &str) -> Vec<Flaw> {
+    let judge = Judge { expected, act };
+    let judged = |key: &str, judge: &dyn Fn(&Condition, &str) -> Option<Flaw>| {
         let conditions = statement.conditions.iter().filter(|condition| condition.pins() && condition.is(key));
         let flaws = |condition: &Condition| -> Vec<Flaw> {
-            condition.values.iter().filter_map(|value| judge(condition, value, expected)).collect()
+            condition.values.iter().filter_map(|value| judge(condition, value)).collect()
         };
         // They are all asked for, so the strictest decides.
         conditions.map(flaws).min_by_key(Vec::len)
     };
-    let arn = judged(ARN, arn);
-    let account = judged(ACCOUNT, account);
-    let organization = judged(ORGANIZATION, organization).or_else(|| judged(PATHS, organization));
+    let arn = judged(ARN, &|condition, value| judge.arn(condition, value));
+    let account = judged(ACCOUNT, &|condition, value| judge.account(condition, value));
+    let organization = |key: &str| judged(key, &|condition, value| judge.organization(condition, value));
+    let organization = organization(ORGANIZATION).or_else(|| organization(PATHS));
     let wide = |flaws: &[Flaw]| flaws.iter().all(|flaw| flaw.kind == Kind::SourceArnWide);
     match (arn, account, organization) {
         // A pattern that is held to accounts of ours by another condition.
@@ -54,109 +56,120 @@ pub fn of_trail(statement: &Statement, expected: &Expected) -> Vec<Flaw> {
             flaws.into_iter().map(|flaw| flaw.severity(Severity::Low)).collect()
         }
         (Some(flaws), _, _) => flaws,
-        (None, Some(flaws), _) if flaws.is_empty() => vec![Flaw::new(
-            Kind::SourceAccountOnly,
-            "every trail of the account in aws:SourceAccount, in any region, may write here, and anybody there who may make a trail",
-        )],
+        (None, Some(flaws), _) if flaws.is_empty() => {
+            let risk = format!(
+                "every trail of the account in aws:SourceAccount, of any region, may {act}, and whoever may make a trail there can make one more"
+            );
+            vec![Flaw::new(Kind::SourceAccountOnly, risk)]
+        }
         (None, Some(flaws), _) => flaws,
-        (None, None, Some(flaws)) if flaws.is_empty() => vec![Flaw::new(
-            Kind::SourceOrganizationOnly,
-            "every trail of every member account may write here, and anybody there who may make a trail",
-        )],
+        (None, None, Some(flaws)) if flaws.is_empty() => {
+            let risk = format!(
+                "every trail of every member account may {act}, and whoever may make a trail in one of them can make one more"
+            );
+            vec![Flaw::new(Kind::SourceOrganizationOnly, risk)]
+        }
         (None, None, Some(flaws)) => flaws,
-        (None, None, None) => vec![unbound(statement)],
+        (None, None, None) => vec![judge.unbound(statement)],
     }
 }
 
-fn unbound(statement: &Statement) -> Flaw {
-    let about = |condition: &&Condition| KEYS.iter().any(|key| condition.is(key));
-    let optional = statement.conditions.iter().filter(about).find(|condition| condition.is_optional());
-    match optional.filter(|condition| !condition.operator.negated) {
-        Some(Condition { name, key, .. }) => Flaw::new(
-            Kind::SourceConditionOptional,
-            format!("a request that does not carry {key} passes {name}, so that a trail of anybody's may write here"),
-        ),
-        None => Flaw::new(
-            Kind::ConfusedDeputy,
-            "anybody, in any AWS account, can make a trail that writes here: the statement asks neither for aws:SourceArn nor for aws:SourceAccount",
-        ),
+struct Judge<'e> {
+    expected: &'e Expected,
+    act: &'e str,
+}
+
+impl Judge<'_> {
+    fn unbound(&self, statement: &Statement) -> Flaw {
+        let act = self.act;
+        let about = |condition: &&Condition| KEYS.iter().any(|key| condition.is(key));
+        let mut optional = statement.conditions.iter().filter(about).filter(|condition| condition.is_optional());
+        match optional.find(|condition| !condition.operator.negated) {
+            Some(Condition { name, key, .. }) => {
+                let risk =
+                    format!("a request that does not carry {key} passes {name}, so that anybody's trail may {act}");
+                Flaw::new(Kind::SourceConditionOptional, risk)
+            }
+            None => {
+                let risk = format!(
+                    "anybody's trail, of any AWS account, may {act}: the statement asks neither for aws:SourceArn nor for aws:SourceAccount"
+                );
+                Flaw::new(Kind::ConfusedDeputy, risk)
+            }
+        }
+    }
+
+    fn arn(&self, condition: &Condition, value: &str) -> Option<Flaw> {
+        let (shown, act) = (printable(value, 200), self.act);
+        if glob::is_wild(value) && !condition.has_globs() {
+            return Some(literal(condition, &shown, "trail"));
+        }
+        if self.expected.trails.iter().any(|trail| trail == value) {
+            return None;
+        }
+        let fixed = condition.is_fixed(value);
+        let is_trail = value.split(':').nth(2) == Some("cloudtrail");
+        match account_of(value) {
+            Some(account) if !self.expected.is_ours(account) => {
+                let risk = format!("{shown} may {act}, and belongs to account {account}, which is none of ours");
+                Some(Flaw::new(Kind::TrailForeign, risk))
+            }
+            Some(_) if fixed && is_trail && self.expected.trails.is_empty() => None,
+            Some(account) if fixed => {
+                let risk = format!(
+                    "{shown} may {act} and is no trail that exists: whoever may make trails in account {account} can make it be one"
+                );
+                Some(Flaw::new(Kind::TrailUnknown, risk))
+            }
+            Some(account) => {
+                let risk =
+                    format!("{shown} may {act}, which takes in trails of account {account} that nobody has made yet");
+                Some(Flaw::new(Kind::SourceArnWide, risk))
+            }
+            None => {
+                let risk = format!("{shown} may {act}, which takes in trails of any AWS account");
+                Some(Flaw::new(Kind::SourceArnWide, risk).severity(Severity::High))
+            }
+        }
+    }
+
+    fn account(&self, condition: &Condition, value: &str) -> Option<Flaw> {
+        let (shown, act) = (printable(value, 80), self.act);
+        match AccountId::parse(value) {
+            Ok(account) if self.expected.is_ours(account) => None,
+            Ok(account) => {
+                let risk = format!("every trail of account {account} may {act}, and that is none of ours");
+                Some(Flaw::new(Kind::TrailForeign, risk))
+            }
+            Err(_) if condition.is_fixed(value) => Some(literal(condition, &shown, "account")),
+            Err(_) => {
+                let risk = format!("every trail of an account like {shown} may {act}, so that anybody's may");
+                Some(Flaw::new(Kind::ConfusedDeputy, risk))
+            }
+        }
+    }
+
+    /// An organization's id, or a path that begins with one.
+    fn organization(&self, condition: &Condition, value: &str) -> Option<Flaw> {
+        let (id, act) = (value.split('/').next().unwrap_or_default(), self.act);
+        let shown = printable(id, 80);
+        if !condition.is_fixed(id) {
+            let risk = format!("every trail of an organization like {shown} may {act}, so that anybody's may");
+            return Some(Flaw::new(Kind::ConfusedDeputy, risk));
+        }
+        self.expected.org.as_ref().filter(|org| org.as_str() != id).map(|org| {
+            let risk = format!("every trail of organization {shown} may {act}; ours is {org}");
+            Flaw::new(Kind::TrailForeign, risk)
+        })
     }
 }
 
-fn arn(condition: &Condition, value: &str, expected: &Expected) -> Option<Flaw> {
-    let shown = printable(value, 200);
-    if glob::is_wild(value) && !condition.has_globs() {
-        let risk = format!(
-            "{} compares {shown} letter by letter, which no trail is called, so that CloudTrail cannot deliver by this statement",
-            condition.name
-        );
-        return Some(Flaw::new(Kind::SourceArnLiteral, risk));
-    }
-    if expected.trails.iter().any(|trail| trail == value) {
-        return None;
-    }
-    let owner = account_of(value);
-    let fixed = condition.is_fixed(value);
-    let is_trail = value.split(':').nth(2) == Some("cloudtrail");
-    match owner {
-        Some(account) if !expected.is_ours(account) => {
-            let risk =
-                format!("{shown} belongs to account {account}, which is none of ours; its owner can fill this bucket");
-            Some(Flaw::new(Kind::TrailForeign, risk))
-        }
-        Some(_) if fixed && is_trail && expected.trails.is_empty() => None,
-        Some(account) if fixed => {
-            let risk = format!(
-                "{shown} is no trail that exists, and whoever may make trails in account {account} can make it be one"
-            );
-            Some(Flaw::new(Kind::TrailUnknown, risk))
-        }
-        Some(account) => {
-            let risk = format!("{shown} takes in trails of account {account} that nobody has made yet");
-            Some(Flaw::new(Kind::SourceArnWide, risk))
-        }
-        None => {
-            let risk = format!("{shown} takes in trails of any AWS account, so that anybody's trail may write here");
-            Some(Flaw::new(Kind::SourceArnWide, risk).severity(Severity::High))
-        }
-    }
-}
-
-fn account(condition: &Condition, value: &str, expected: &Expected) -> Option<Flaw> {
-    let shown = printable(value, 80);
-    match AccountId::parse(value) {
-        Ok(account) if expected.is_ours(account) => None,
-        Ok(account) => {
-            let risk = format!("account {account} is none of ours, and every trail of it may write here");
-            Some(Flaw::new(Kind::TrailForeign, risk))
-        }
-        Err(_) if condition.is_fixed(value) => {
-            let risk = format!(
-                "{} compares {shown} letter by letter, which no account is called, so that CloudTrail cannot deliver by this statement",
-                condition.name
-            );
-            Some(Flaw::new(Kind::SourceArnLiteral, risk))
-        }
-        Err(_) => {
-            let risk =
-                format!("aws:SourceAccount may be anything like {shown}, so that anybody's trail may write here");
-            Some(Flaw::new(Kind::ConfusedDeputy, risk))
-        }
-    }
-}
-
-/// An organization's id, or a path that begins with one.
-fn organization(condition: &Condition, value: &str, expected: &Expected) -> Option<Flaw> {
-    let shown = printable(value, 200);
-    let id = value.split('/').next().unwrap_or_default();
-    if !condition.is_fixed(id) {
-        let risk = format!("{} may be anything like {shown}, so that anybody's trail may write here", condition.key);
-        return Some(Flaw::new(Kind::ConfusedDeputy, risk));
-    }
-    expected.org.as_ref().filter(|org| org.as_str() != id).map(|org| {
-        let risk = format!("every trail of organization {} may write here; ours is {org}", printable(id, 80));
-        Flaw::new(Kind::TrailForeign, risk)
-    })
+fn literal(condition: &Condition, shown: &str, what: &str) -> Flaw {
+    let risk = format!(
+        "{} compares {shown} letter by letter, which no {what} is called, so that CloudTrail cannot deliver by this statement",
+        condition.name
+    );
+    Flaw::new(Kind::SourceArnLiteral, risk)
 }
 
 /// Whether another service's statement is held to accounts that are ours.
