@@ -1,6 +1,7 @@
 //! Bucket policies with what is weak about them. Each file is one policy with the kinds that are to be found, each with the number
 //! of its statement; what a case expects of the archive is the table below with the case's own differences.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
@@ -217,10 +218,15 @@ fn every_weakness_is_documented() {
     let mut text = held.clone();
     let mut table = "| weakness | severity | in short |\n| --- | --- | --- |\n".to_owned();
     let mut sections = String::new();
+    let found: Vec<Weakness> = cases().into_iter().flat_map(|(_, case)| case.judge(case.text())).collect();
     for kind in Kind::ALL {
         let (severity, title) = (kind.severity(), kind.title());
         table.push_str(&format!("| [`{kind}`](#{kind}) | {severity} | {title} |\n"));
-        sections.push_str(&format!("\n### {kind}\n\n*{severity}*: {title}. {}\n{}", kind.why(), example(*kind)));
+        sections.push_str(&format!(
+            "\n### {kind}\n\n*{severity}*: {title}. {}\n{}",
+            kind.why(),
+            example(*kind, &found)
+        ));
     }
     let archive = expected(&Differences::default());
     let wanted =
@@ -238,10 +244,10 @@ fn every_weakness_is_documented() {
     }
 }
 
-/// As it is told of the first case that has it.
-fn example(kind: Kind) -> String {
-    let all = cases().into_iter().flat_map(|(_, case)| case.judge(case.text()));
-    let weakness = all.filter(|weakness| weakness.kind == kind).max_by_key(|weakness| weakness.severity).unwrap();
+/// As it is told of the first of the worst that have it.
+fn example(kind: Kind, found: &[Weakness]) -> String {
+    let all = found.iter().filter(|weakness| weakness.kind == kind);
+    let weakness = all.min_by_key(|weakness| Reverse(weakness.severity)).unwrap();
     let told = format!("\n**For example:** {}.\n\n**What to do:** {}.\n", weakness.risk, weakness.advice());
     match weakness.paste() {
         Some(statements) => format!("{told}\n```json\n{statements}\n```\n"),

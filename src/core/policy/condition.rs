@@ -180,7 +180,7 @@ impl Condition {
 
     /// Whether a value stands for one text only.
     pub fn is_fixed(&self, value: &str) -> bool {
-        !(self.has_globs() && glob::is_wild(value)) && !(self.variables && value.contains("${"))
+        !(self.has_globs() && glob::is_wild(value) || self.is_variable(value))
     }
 
     /// The values, if each stands for one text only.

@@ -69,10 +69,12 @@ impl Statement {
         if !self.doubts.is_empty() {
             return Truth::Unknown;
         }
-        self.names(request.who)
-            .and(self.does(request.action))
-            .and(self.reaches(request.resource))
-            .and(self.holds(request.context))
+        let named = self.names(request.who);
+        // Most statements speak of somebody or something else.
+        if named == Truth::No || self.does(request.action) == Truth::No {
+            return Truth::No;
+        }
+        named.and(self.reaches(request.resource)).and(self.holds(request.context))
     }
 
     pub fn names(&self, who: &Principal) -> Truth {

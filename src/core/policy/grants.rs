@@ -114,12 +114,14 @@ fn of_statement(document: &Document, statement: &Statement, expected: &Expected)
     }
     let powers: BTreeSet<Kind> = grants.iter().flat_map(|grant| grant.kinds.iter().copied()).collect();
     if touches(statement, expected) && is_public(statement) {
-        found.push(public(statement, &grants, &powers));
+        found.push(public(statement, &grants, &powers, expected));
         return found;
     }
     if let (Principals::AllBut(_), false) = (&statement.principals, powers.is_empty()) {
-        let risk = format!("everybody on earth whom NotPrincipal does not list may {}", doing(&powers));
+        let crowd = crowd(&[Principal::Everyone], statement, expected);
+        let risk = format!("{crowd} may {}, but for those whom NotPrincipal lists", doing(&powers));
         found.push(Weakness::at(Kind::NotPrincipalAllow, statement, risk, Fix::Replace(Vec::new())));
+        return found;
     }
     let mut by_kind: BTreeMap<Kind, Vec<Principal>> = BTreeMap::new();
     for grant in &grants {
@@ -132,7 +134,7 @@ fn of_statement(document: &Document, statement: &Statement, expected: &Expected)
         grants.iter().filter(|grant| grant.tampers()).map(|grant| grant.who.clone()).collect();
     if (statement.actions.except || wholesale) && !tampered.is_empty() {
         let kind = if statement.actions.except { Kind::NotActionAllow } else { Kind::EverythingByOthers };
-        let risk = format!("{} may {}", crowd(&tampered, statement), doing(&powers));
+        let risk = format!("{} may {}", crowd(&tampered, statement, expected), doing(&powers));
         found.push(Weakness::at(kind, statement, risk, limited(statement, expected, &tampered, false)));
         by_kind.retain(|kind, _| *kind == Kind::ConfusedDeputy);
     }
@@ -143,7 +145,7 @@ fn of_statement(document: &Document, statement: &Statement, expected: &Expected)
 }
 
 fn by_others(kind: Kind, who: &[Principal], statement: &Statement, expected: &Expected) -> Weakness {
-    let crowd = crowd(who, statement);
+    let crowd = crowd(who, statement, expected);
     if kind == Kind::ConfusedDeputy {
         let risk = format!(
             "{crowd} may write here on behalf of anybody, in any AWS account: the statement does not say whose deliveries are meant"
@@ -162,7 +164,7 @@ fn by_others(kind: Kind, who: &[Principal], statement: &Statement, expected: &Ex
         Bound::Foreign(whose) if matches!(who, [Principal::Service(_)]) => {
             format!("{crowd} may {} on behalf of {whose}, which is none of ours", word(kind))
         }
-        _ => format!("{crowd} may {}", word(kind)),
+        _ => format!("{crowd} may {}: {}", word(kind), so(kind)),
     };
     Weakness::at(kind, statement, risk, limited(statement, expected, who, kind == Kind::ReadByOthers))
 }
@@ -238,7 +240,7 @@ fn is_open(
         let bucket = expected.bucket_arn();
         return statement.reaches(Resource::One(&bucket)) != Truth::No && !denied(Resource::One(&bucket));
     }
-    let own = (!statement.resources.except).then_some(statement.resources.patterns.as_slice()).unwrap_or_default();
+    let own = if statement.resources.except { &[] } else { statement.resources.patterns.as_slice() };
     expected.evidence().iter().any(|place| {
         let reached: Vec<&String> = own.iter().filter(|pattern| glob::intersect(pattern, place)).collect();
         let closed = !reached.is_empty() && reached.iter().all(|pattern| denied(Resource::Every(pattern)));
@@ -359,7 +361,7 @@ fn limits(condition: &Condition) -> bool {
     condition.values.iter().all(fixed)
 }
 
-fn public(statement: &Statement, grants: &[Grant], powers: &BTreeSet<Kind>) -> Weakness {
+fn public(statement: &Statement, grants: &[Grant], powers: &BTreeSet<Kind>, expected: &Expected) -> Weakness {
     let tampers = grants.iter().any(Grant::tampers);
     let what = if tampers { doing(powers) } else { "do what the statement allows".into() };
     let who: Vec<Principal> = grants.iter().map(|grant| grant.who.clone()).collect();
@@ -367,7 +369,11 @@ fn public(statement: &Statement, grants: &[Grant], powers: &BTreeSet<Kind>) -> W
     let risk = if statement.conditions.is_empty() {
         format!("everybody on earth may {what}, without an account and from anywhere")
     } else {
-        let crowd = if who.is_empty() { crowd(&[Principal::Everyone], statement) } else { crowd(&who, statement) };
+        let crowd = if who.is_empty() {
+            crowd(&[Principal::Everyone], statement, expected)
+        } else {
+            crowd(&who, statement, expected)
+        };
         format!("{crowd} may {what}, and S3 calls that public, as no condition limits `*` to fixed values")
     };
     let severity = if tampers && everyone { Severity::Critical } else { Severity::High };
@@ -444,9 +450,13 @@ fn harmless_actions(statement: &Statement, expected: &Expected) -> Vec<String> {
 }
 
 /// `everybody (StringEquals aws:SourceVpce vpce-1), account 111122223333`
-fn crowd(who: &[Principal], statement: &Statement) -> String {
+fn crowd(who: &[Principal], statement: &Statement, expected: &Expected) -> String {
     const NAMED: usize = 4;
-    let mut names: Vec<String> = who.iter().take(NAMED).map(ToString::to_string).collect();
+    let name = |who: &Principal| match who.account() {
+        Some(account) if !expected.is_ours(account) => format!("{who} (none of ours)"),
+        _ => who.to_string(),
+    };
+    let mut names: Vec<String> = who.iter().take(NAMED).map(name).collect();
     if who.len() > NAMED {
         names.push(format!("{} more", who.len() - NAMED));
     }
@@ -461,11 +471,18 @@ fn shown(condition: &Condition) -> String {
     printable(&format!("{} {} {}", condition.name, condition.key, condition.values.join(" or ")), 160)
 }
 
+/// The worst of it, and how much more there is.
 fn doing(powers: &BTreeSet<Kind>) -> String {
-    let words: Vec<&str> = powers.iter().map(|kind| word(*kind)).collect();
+    const NAMED: usize = 4;
+    let mut words: Vec<String> = powers.iter().take(NAMED).map(|kind| word(*kind).to_owned()).collect();
+    match powers.len().saturating_sub(NAMED) {
+        0 => {}
+        1 => words.push("one thing more".into()),
+        more => words.push(format!("{more} things more")),
+    }
     match words.split_last() {
         None => "do what the statement allows".into(),
-        Some((last, [])) => (*last).into(),
+        Some((last, [])) => last.clone(),
         Some((last, others)) => format!("{} and {last}", others.join(", ")),
     }
 }
@@ -486,5 +503,25 @@ fn word(kind: Kind) -> &'static str {
         Kind::ReplicationByOthers => "have the logs copied elsewhere",
         Kind::SettingsByOthers => "change settings that stop delivery or reading",
         _ => "read the logs",
+    }
+}
+
+/// What comes of it.
+fn so(kind: Kind) -> &'static str {
+    match kind {
+        Kind::PutByOthers => "forged logs can be added, and genuine ones overwritten",
+        Kind::DeleteByOthers => "what is deleted is gone, unless versions or Object Lock keep it",
+        Kind::PolicyByOthers => "whoever changes it can grant themselves everything else",
+        Kind::LifecycleByOthers => "lifecycle deletes from within S3, and no policy and no trail sees it",
+        Kind::VersioningByOthers => "from then on, what is overwritten or deleted is gone",
+        Kind::LockByOthers => "holds can be lifted, and the default for new objects shortened",
+        Kind::BypassByOthers => "locked evidence can be deleted as if it were not locked",
+        Kind::AclByOthers => "an ACL lets in others beside this policy",
+        Kind::OwnershipByOthers => "ACLs come back to life, and with them other owners",
+        Kind::EncryptionByOthers => "new logs can be encrypted with a key that is not ours",
+        Kind::NotificationByOthers => "the warden then learns late what was delivered or deleted",
+        Kind::ReplicationByOthers => "every new log can be sent to a bucket of their choice",
+        Kind::SettingsByOthers => "Requester Pays alone stops CloudTrail's delivery",
+        _ => "the logs tell names, addresses, resources and habits",
     }
 }

@@ -116,7 +116,8 @@ fn administration(statement: &Statement, expected: &Expected) -> Option<Weakness
         owners || expected.declares(who, &[&expected.administrators])
     };
     let others: Vec<Principal> = outsiders(statement, is_ours);
-    let risk = format!("{} may {action}: without the key, every log that it encrypts is lost", names(&others)?);
+    let risk =
+        format!("{} may use {action}: without the key, every log that it has encrypted is lost", names(&others)?);
     let kept = Draft::of(statement).only(is_ours);
     Some(Weakness::at(Kind::KeyAdministeredByOthers, statement, risk, replaced(kept)))
 }

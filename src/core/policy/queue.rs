@@ -11,6 +11,7 @@ use super::grants::{context, grantees, is_public};
 use super::mend::Draft;
 use super::source::{Bound, of_service};
 use super::weakness::{Fix, Kind, Weakness, doubts, sorted};
+use crate::core::printable;
 
 const SEND: &str = "sqs:SendMessage";
 const POWERS: [(Kind, &[&str], &str); 3] = [
@@ -104,7 +105,10 @@ fn by_others(
     if names.is_empty() {
         return None;
     }
-    let risk = format!("{} may {what}", names.join(", "));
+    let of: Vec<String> =
+        sources(statement).flat_map(|condition| &condition.values).map(|arn| printable(arn, 200)).collect();
+    let behalf = if of.is_empty() { String::new() } else { format!(" on behalf of {}", of.join(", ")) };
+    let risk = format!("{} may {what}{behalf}", names.join(", "));
     let kept = Draft::of(statement).only(|who| !others.contains(who));
     Some(Weakness::at(*kind, statement, risk, Fix::Replace(kept.into_iter().map(Draft::text).collect())))
 }

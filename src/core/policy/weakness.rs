@@ -53,7 +53,7 @@ kinds! {
         "With `s3:BypassGovernanceRetention` a lock in governance mode is none: it can be shortened, removed, and its objects deleted."
     NotPrincipalAllow "not_principal_allow" High
         "an Allow for everybody but some"
-        "`NotPrincipal` with `Allow` grants to the whole world, anonymous requests included, except to those that are listed."
+        "`NotPrincipal` with `Allow` grants to everybody whom the conditions let through, except to those that are listed. Without conditions it is public."
     NotActionAllow "not_action_allow" High
         "an Allow for all actions but some"
         "`NotAction` with `Allow` grants every action that is not listed, and every one that AWS adds later."
@@ -280,6 +280,16 @@ impl Weakness {
             Fix::Replace(statements) => Some(document.with(Some(self.place.as_ref()?.index), statements)),
             Fix::Add(statements) => Some(document.with(None, statements)),
             Fix::Look(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Weakness {
+    /// One line, for whoever reads it first: where it is, the risk, what to do.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Some(place) => write!(f, "statement {}: {}; {}", place.name, self.risk, self.advice()),
+            None => write!(f, "{}; {}", self.risk, self.advice()),
         }
     }
 }
