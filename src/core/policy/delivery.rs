@@ -263,15 +263,16 @@ fn unwritable(
             Weakness::at(Kind::PrefixWrong, statement, risk, Fix::Replace(vec![draft.sid(Some(&sid)).text()]))
         }
         None => {
-            let risk =
-                format!("no statement lets CloudTrail write to {folder}, so that its logs and digests do not arrive");
-            let severity = match (kind, &expected.org) {
-                // An organization trail writes to its account's folder only if it is made a trail of one account again.
-                (Kind::WriteMissing, Some(_)) => Severity::Low,
-                _ => kind.severity(),
+            // An organization's trail writes to its account's folder only once it is made a trail of one account again.
+            let (severity, then) = match (kind, &expected.org) {
+                (Kind::WriteMissing, Some(_)) => {
+                    (Severity::Low, "delivery stops when the trail is made one account's again")
+                }
+                _ => (kind.severity(), "its logs and digests do not arrive"),
             };
-            Weakness::whole(kind, risk, Fix::Add(vec![draft.sid(Some(&document.free_sid(sid))).text()]))
-                .severity(severity)
+            let risk = format!("no statement lets CloudTrail write to {folder}, so that {then}");
+            let fix = Fix::Add(vec![draft.sid(Some(&document.free_sid(sid))).text()]);
+            Weakness::whole(kind, risk, fix).severity(severity)
         }
     }
 }
