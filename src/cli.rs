@@ -72,7 +72,7 @@ pub enum Verb {
     Backfill(cmd::backfill::Args),
     /// Compare bucket and ledger object by object, settle what was missed, tell what is gone
     Reconcile(cmd::reconcile::Args),
-    /// Findings: list, show, acknowledge
+    /// Findings: list, show, acknowledge, resolve
     Findings(cmd::findings::Args),
     /// Messages that could not be understood: list, show, replay, drop
     Quarantine(cmd::quarantine::Args),

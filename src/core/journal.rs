@@ -25,7 +25,6 @@ pub enum What {
     Digest,
     /// What became of a message that nobody understood.
     Quarantine,
-    Folded,
     Snapshot,
     Restored,
     Rebuilt,
@@ -42,7 +41,6 @@ impl What {
         Self::Acknowledged,
         Self::Digest,
         Self::Quarantine,
-        Self::Folded,
         Self::Snapshot,
         Self::Restored,
         Self::Rebuilt,
@@ -59,7 +57,6 @@ impl What {
             Self::Acknowledged => "acknowledged",
             Self::Digest => "digest",
             Self::Quarantine => "quarantine",
-            Self::Folded => "folded",
             Self::Snapshot => "snapshot",
             Self::Restored => "restored",
             Self::Rebuilt => "rebuilt",

@@ -181,6 +181,8 @@ impl Cloud {
             turn
         };
         tokio::time::sleep(turn.delay).await;
+        // what was held while a call was slow to fail is let go when it fails
+        self.state().trouble += u64::from(turn.kind.is_some() && op.starts_with("sqs:"));
         match turn.before {
             Some(error) => Err(error),
             None => Ok(turn.after),
@@ -297,7 +299,8 @@ impl Queue for SimQueue {
                 .filter(|receipt| match held(state, receipt) {
                     Some(posted) => {
                         posted.visible = now + signed(by);
-                        posted.held = Some(holder);
+                        // an extension may take effect after the message was let go
+                        posted.held = posted.held.map(|_| holder);
                         false
                     }
                     None => true,

@@ -170,7 +170,7 @@ fn a_year_of_fifty_accounts_is_kept_small() {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     let hours = crate::number("TRAILWARDEN_HOURS").map_or(HOURS, |hours| u32::try_from(hours).expect("hours"));
-    let (months, worked, report) = runtime.block_on(year(hours));
+    let (months, Parts(parts)) = runtime.block_on(year(hours));
     for (number, month) in months.iter().enumerate() {
         println!(
             "month {:>2}: {:>7} objects, ledger {:>6.1} MB, {:>4.1} bytes an object, RSS {} MB",
@@ -181,7 +181,11 @@ fn a_year_of_fifty_accounts_is_kept_small() {
             month.rss >> 20
         );
     }
-    println!("the warden worked for {:.1} s of it: {report}", worked.as_secs_f64());
+    let [settling, sweeping, folding] = parts.map(|part| part.as_secs_f64());
+    let worked = settling + sweeping + folding;
+    println!(
+        "the warden worked for {worked:.1} s: settling {settling:.1}, sweeping {sweeping:.1}, folding {folding:.1}"
+    );
     let (Some(early), Some(last)) = (months.get(2), months.last()) else { return };
     let grown = (last.ledger.saturating_sub(early.ledger)) as f64 / (last.objects - early.objects) as f64;
     println!("from the third month on the ledger grew by {grown:.1} bytes an object");
@@ -189,7 +193,18 @@ fn a_year_of_fifty_accounts_is_kept_small() {
     assert!(last.rss < early.rss + (64 << 20), "{early:?} {last:?}");
 }
 
-async fn year(hours: u32) -> (Vec<Month>, Duration, String) {
+/// How long it settled, swept, and folded and told.
+#[derive(Default)]
+struct Parts([Duration; 3]);
+
+impl Parts {
+    fn turn(&mut self, begun: &mut Instant, part: usize) {
+        self.0[part] += begun.elapsed();
+        *begun = Instant::now();
+    }
+}
+
+async fn year(hours: u32) -> (Vec<Month>, Parts) {
     let start: Timestamp = "2025-01-01T00:00:00Z".parse().expect("a time");
     let scale = Scale { accounts: ACCOUNTS, regions: 1, hours, logs_per_hour: (0, 1), records_per_log: (2, 4) };
     let mut world = World::single(1, scale, start).expect("a world");
@@ -199,7 +214,7 @@ async fn year(hours: u32) -> (Vec<Month>, Duration, String) {
     let trail = works.trails.first().expect("a trail").clone();
     works.deliveries.roster.refresh().await.expect("members");
     let (sweep, fold) = (Sweep::new(works.deliveries.clone()), Fold::new(works.store.clone(), FOLDED_AFTER));
-    let (mut worked, mut months) = (Duration::ZERO, Vec::new());
+    let (mut parts, mut months) = (Parts::default(), Vec::new());
     let mut number = 0;
     while let Some(hour) = world.next_hour().expect("an hour") {
         bucket.turn();
@@ -212,7 +227,7 @@ async fn year(hours: u32) -> (Vec<Month>, Duration, String) {
             }
         }
         env.advance(SignedDuration::from_hours(1));
-        let begun = Instant::now();
+        let mut begun = Instant::now();
         let mut settling = JoinSet::new();
         for body in messages {
             let (deliveries, trail) = (works.deliveries.clone(), trail.clone());
@@ -221,12 +236,14 @@ async fn year(hours: u32) -> (Vec<Month>, Duration, String) {
         while let Some(settled) = settling.join_next().await {
             settled.expect("no panic");
         }
+        parts.turn(&mut begun, 0);
         sweep.run(&trail).await.expect("a sweep");
+        parts.turn(&mut begun, 1);
         if hour.number % 24 == 23 {
             fold.run(trail.id).await.expect("a fold");
         }
         works.alerts.pump().await.expect("alerts");
-        worked += begun.elapsed();
+        parts.turn(&mut begun, 2);
         number += 1;
         if number % (30 * 24) == 0 {
             months.push(month(&works.store, dir.path()).await);
@@ -234,8 +251,7 @@ async fn year(hours: u32) -> (Vec<Month>, Duration, String) {
     }
     let told = works.store.read(|conn| findings::list(conn, true)).await.expect("findings");
     assert!(told.is_empty(), "{} false findings, the first is {:?}", told.len(), told.first());
-    let report = months.last().map_or_else(String::new, |month| format!("{} objects", month.objects));
-    (months, worked, report)
+    (months, parts)
 }
 
 const FOLDED_AFTER: Duration = Duration::from_secs(15 * 86_400);
