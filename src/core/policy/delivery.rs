@@ -264,11 +264,11 @@ fn unwritable(
         }
         None => {
             // An organization's trail writes to its account's folder only once it is made a trail of one account again.
-            let (severity, then) = match (kind, &expected.org) {
-                (Kind::WriteMissing, Some(_)) => {
-                    (Severity::Low, "delivery stops when the trail is made one account's again")
-                }
-                _ => (kind.severity(), "its logs and digests do not arrive"),
+            let managed = expected.management.is_some_and(|account| name == format!("{account}/*"));
+            let (severity, then) = if kind == Kind::WriteMissing && expected.org.is_some() && managed {
+                (Severity::Low, "delivery stops when the trail is made one account's again")
+            } else {
+                (kind.severity(), "its logs and digests do not arrive")
             };
             let risk = format!("no statement lets CloudTrail write to {folder}, so that {then}");
             let fix = Fix::Add(vec![draft.sid(Some(&document.free_sid(sid))).text()]);
