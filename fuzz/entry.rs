@@ -7,6 +7,7 @@ use trailwarden::core::digest::{Digest, Examined, Place};
 use trailwarden::core::gzip::{self, Caps, inflate};
 use trailwarden::core::key::{DigestKey, LogKind, ObjectKey, parse};
 use trailwarden::core::notice::{Opened, open};
+use trailwarden::core::policy::{self, Document, Expected, Fix, Kind, Principal, Request, Resource, Verdict};
 use trailwarden::core::record;
 
 const CAPS: Caps = Caps { inflated: 1 << 20, ratio: 100 };
@@ -72,5 +73,32 @@ pub fn config(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     if let Err(error) = Config::from_text(text, "fuzz.toml") {
         assert!(!error.to_string().is_empty());
+    }
+}
+
+/// The bytes as the policy of a bucket, of a key and of a queue.
+pub fn policy(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let document = Document::parse(text);
+    let context = policy::Context::default();
+    let request = Request {
+        who: &Principal::Everyone,
+        action: "s3:PutObject",
+        resource: Resource::Every("arn:aws:s3:::b/*"),
+        context: &context,
+    };
+    let verdict = policy::evaluate(&document, &request);
+    let doubtful = !document.doubts.is_empty() || document.statements.iter().any(|one| !one.doubts.is_empty());
+    assert!(!doubtful || matches!(verdict, Verdict::Unknown(_) | Verdict::Denied(Some(_))), "{verdict:?}");
+    let trails = vec!["arn:aws:cloudtrail:eu-west-1:111122223333:trail/t".to_owned()];
+    let expected = Expected { bucket: "b".into(), trails, tls: true, ..Expected::default() };
+    for judge in [policy::weaknesses, policy::weaknesses_of_key, policy::weaknesses_of_queue] {
+        let found = judge(&document, &expected);
+        assert!(!doubtful || found.iter().any(|weakness| weakness.kind == Kind::CouldNotTell), "silent about a doubt");
+        for weakness in found.iter().filter(|weakness| !matches!(weakness.fix, Fix::Look(_))) {
+            let corrected = weakness.corrected(&document).unwrap_or_default();
+            let before = document.doubts.len();
+            assert!(Document::parse(&corrected).doubts.len() <= before, "{}: {corrected}", weakness.kind);
+        }
     }
 }

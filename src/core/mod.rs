@@ -11,6 +11,7 @@ pub mod id;
 pub mod journal;
 pub mod key;
 pub mod notice;
+pub mod policy;
 pub mod record;
 pub mod route;
 pub mod unit;

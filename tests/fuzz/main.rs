@@ -59,6 +59,12 @@ const WORDS: &[&str] = &[
     "logFiles",
     "hashValue",
     "previousDigestSignature",
+    "NotPrincipal",
+    "NotAction",
+    "NotResource",
+    "\"Condition\":{\"StringEqualsIfExists\":{\"aws:SourceArn\":\"arn:*\"}},",
+    "ForAnyValue:",
+    "${aws:username}",
     "[[trail]]",
     "bucket = ",
     "\"1h\"",
@@ -80,6 +86,7 @@ fn outside_bytes_are_understood_or_refused() {
         ("digest", entry::digest, CASES),
         ("gzip", entry::gzip, CASES),
         ("config", entry::config, &["config", "docs/configuration.md"]),
+        ("policy", entry::policy, &["tests/golden/policies"]),
     ];
     let rounds = std::env::var("TRAILWARDEN_FUZZ").map_or(ROUNDS, |text| text.parse().expect("a number"));
     let seed = std::env::var("TRAILWARDEN_SEED").map_or(1, |text| text.parse().expect("a number"));
@@ -160,7 +167,7 @@ fn corpus(name: &str, places: &[&str]) -> Vec<Vec<u8>> {
     }
     let mut corpus = Vec::new();
     for file in files {
-        if name == "key" || name == "notice" {
+        if name == "key" || name == "notice" || name == "policy" {
             strings(&file, &mut corpus);
         }
         if name != "gzip" && file.starts_with(&[0x1f, 0x8b]) {

@@ -8,6 +8,8 @@ mod blind_spots;
 mod cases;
 mod keys;
 mod notices;
+mod openness;
 mod plain_copy;
+mod policies;
 mod samples;
 mod signing;
