@@ -71,6 +71,7 @@ fn head(writing: &Writing) -> Head {
         etag: Some(Sha256::of(&writing.body).to_string()),
         metadata: writing.metadata.clone(),
         storage_class: None,
+            lock: None,
     }
 }
 

@@ -52,6 +52,7 @@ impl Shelf {
             etag: Some(Sha256::of(body).to_string()),
             metadata: Metadata::default(),
             storage_class: None,
+            lock: None,
         };
         self.objects.lock().unwrap().entry(key.into()).or_default().push(Some((head, body.to_vec())));
     }
