@@ -115,6 +115,17 @@ pub struct Trail {
     pub queue_age: Duration,
 }
 
+impl Trail {
+    /// What the keys of its deliveries begin with, up to `AWSLogs/`.
+    pub fn prefixes(&self) -> Vec<String> {
+        let until = |template: &String| template.find("AWSLogs/").map(|at| format!("{}AWSLogs/", &template[..at]));
+        let mut prefixes: Vec<String> = self.layout.iter().flatten().filter_map(until).collect();
+        prefixes.sort_unstable();
+        prefixes.dedup();
+        if prefixes.is_empty() { vec!["AWSLogs/".into()] } else { prefixes }
+    }
+}
+
 /// Who writes CloudTrail's deliveries, as EventBridge and as S3 name it.
 pub const WRITERS: &[&str] = &["cloudtrail.amazonaws.com", "AWS:*:regionalDeliverySession"];
 

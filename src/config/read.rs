@@ -76,6 +76,12 @@ fn warnings(config: &Config) -> Vec<String> {
     if let Some(listen) = config.listen.filter(|listen| !listen.ip().is_loopback()) {
         found.push(format!("http.listen is {listen}: whoever reaches it reads findings without a password"));
     }
+    for trail in config.trails.iter().filter(|trail| config.retention.is_some() && trail.layout.is_none()) {
+        found.push(format!(
+            "trail `{}` has no layout: retention looks after what lies under AWSLogs/ alone",
+            trail.name
+        ));
+    }
     for trail in config.trails.iter().filter(|trail| trail.owner.is_none() && matches!(trail.bucket, Place::Aws(_))) {
         found.push(format!(
             "trail `{}` names no owner: a bucket of that name in another account would be believed",

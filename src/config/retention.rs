@@ -36,7 +36,9 @@ impl Reader<'_> {
         let longest = overrides.iter().map(|more| more.days).fold(keep, u32::max);
         let no_sooner = |text: &Text, what: &str| {
             self.optional(text, |text| match days(text)? {
-                days if days < longest => Err(format!("{what} after {days} days is sooner than the promise of {longest} days")),
+                days if days < longest => {
+                    Err(format!("{what} after {days} days is sooner than the promise of {longest} days"))
+                }
                 days => Ok(days),
             })
         };
@@ -117,8 +119,8 @@ impl Reader<'_> {
         for (table, is_month) in [(&raw.month, true), (&raw.moves, false)] {
             for (name, value) in table {
                 let class = prices.classes.iter_mut().find(|(class, _)| class.name() == name);
-                let (_, price) = class
-                    .ok_or_else(|| self.at(value, format!("`{}` is no storage class", printable(name, 40))))?;
+                let (_, price) =
+                    class.ok_or_else(|| self.at(value, format!("`{}` is no storage class", printable(name, 40))))?;
                 let side = if is_month { &mut price.month } else { &mut price.moves };
                 *side = self.price(value)?;
             }

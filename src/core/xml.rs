@@ -188,9 +188,9 @@ fn resolved(text: &str) -> Result<String, String> {
             "amp" => '&',
             "quot" => '"',
             "apos" => '\'',
-            _ => number
-                .and_then(char::from_u32)
-                .ok_or_else(|| format!("`&{};` is no reference", printable(name, 20)))?,
+            _ => {
+                number.and_then(char::from_u32).ok_or_else(|| format!("`&{};` is no reference", printable(name, 20)))?
+            }
         };
         out.push(c);
         out.push_str(rest);
@@ -220,8 +220,23 @@ mod tests {
     fn what_is_no_document_is_refused() {
         let deep = "<a>".repeat(40) + &"</a>".repeat(40);
         for bad in [
-            "", "x", "<", "<a", "<a>", "<a></b>", "<a/><b/>", "<a>&x;</a>", "<a>&lt</a>", "<a b='></a>", "<!DOCTYPE a><a/>", "<a><!-- </a>",
-            "<a>&#xD800;</a>", "<a / b></a>", "</a>", "< a></ a>", &deep,
+            "",
+            "x",
+            "<",
+            "<a",
+            "<a>",
+            "<a></b>",
+            "<a/><b/>",
+            "<a>&x;</a>",
+            "<a>&lt</a>",
+            "<a b='></a>",
+            "<!DOCTYPE a><a/>",
+            "<a><!-- </a>",
+            "<a>&#xD800;</a>",
+            "<a / b></a>",
+            "</a>",
+            "< a></ a>",
+            &deep,
         ] {
             assert!(parse(bad).is_err(), "{bad}");
         }

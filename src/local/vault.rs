@@ -67,7 +67,11 @@ impl LocalVault {
     }
 
     /// Reads, changes and writes the file; nobody else does meanwhile.
-    async fn change(&self, op: &'static str, change: impl FnOnce(&mut Book) -> Result<()> + Send + 'static) -> Result<()> {
+    async fn change(
+        &self,
+        op: &'static str,
+        change: impl FnOnce(&mut Book) -> Result<()> + Send + 'static,
+    ) -> Result<()> {
         let root = Arc::clone(&self.root);
         blocking(op, move || {
             let gate = OpenOptions::new().create(true).truncate(false).write(true).open(root.join(GATE));
@@ -132,7 +136,9 @@ impl Vault for LocalVault {
                         return Err(Error::permanent(OP, why));
                     }
                     if !lock::versioning_of(&protection).is_ok_and(|(on, _)| on) {
-                        return Err(Error::permanent(OP, "Object Lock needs versioning").with_code("InvalidBucketState"));
+                        return Err(
+                            Error::permanent(OP, "Object Lock needs versioning").with_code("InvalidBucketState")
+                        );
                     }
                     book.parts.insert(Part::ObjectLock, default_xml(term));
                     book.defaults.push((now, term));

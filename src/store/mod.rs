@@ -14,6 +14,7 @@ pub mod lists;
 pub mod objects;
 pub mod outbox;
 pub mod places;
+pub mod retention;
 mod seal;
 
 use std::cell::Cell;

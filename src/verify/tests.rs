@@ -242,6 +242,7 @@ impl Ground {
             caps: Caps::default(),
             object_limit: 1 << 20,
             validation: Validation::All,
+            promise: None,
             bucket_name: OnceLock::from("b".to_owned()),
         }
     }

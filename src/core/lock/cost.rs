@@ -46,7 +46,8 @@ pub struct Prices {
 
 impl Default for Prices {
     fn default() -> Self {
-        let class = |month: u64, moves: u64| ClassPrice { month: Price(month * 10_000), moves: Price(moves * 10_000_000) };
+        let class =
+            |month: u64, moves: u64| ClassPrice { month: Price(month * 10_000), moves: Price(moves * 10_000_000) };
         Self {
             source: "list prices of us-east-1, January 2025, US dollars".into(),
             classes: BTreeMap::from([

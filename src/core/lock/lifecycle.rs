@@ -170,7 +170,9 @@ impl Rule {
             acts.push("lonely delete markers removed".into());
         }
         let old = |days: &u32| format!("{days} days after they are replaced");
-        acts.extend(self.noncurrent_moves.iter().map(|(days, to)| format!("old versions moved to {} {}", class(to), old(days))));
+        acts.extend(
+            self.noncurrent_moves.iter().map(|(days, to)| format!("old versions moved to {} {}", class(to), old(days))),
+        );
         acts.extend(self.noncurrent.iter().map(|days| format!("old versions deleted {}", old(days))));
         acts.extend(self.uploads.map(|days| format!("uploads given up after {days} days")));
         acts.extend(self.strange.iter().map(|name| format!("<{name}>")));
@@ -251,10 +253,7 @@ fn size(element: &Element<'_>) -> Result<u64, String> {
 }
 
 fn number(element: &Element<'_>, name: &str) -> Result<Option<u32>, String> {
-    element
-        .text_of(name)
-        .map(|text| text.trim().parse().map_err(|_| format!("<{name}> is no number")))
-        .transpose()
+    element.text_of(name).map(|text| text.trim().parse().map_err(|_| format!("<{name}> is no number"))).transpose()
 }
 
 fn when(element: &Element<'_>, days: &str, date: &str) -> Result<Option<When>, String> {
@@ -275,7 +274,8 @@ fn class(element: &Element<'_>) -> Option<Class> {
 pub fn wanted(promise: &Promise, prefixes: &[String]) -> Vec<Rule> {
     let mut rules = Vec::new();
     for (number, prefix) in prefixes.iter().enumerate() {
-        let id = |what: &str| if number == 0 { format!("{OURS}{what}") } else { format!("{OURS}{what}-{}", number + 1) };
+        let id =
+            |what: &str| if number == 0 { format!("{OURS}{what}") } else { format!("{OURS}{what}-{}", number + 1) };
         let plain = Filter { prefix: prefix.clone(), ..Filter::default() };
         if !promise.moves.is_empty() {
             let larger = promise.smallest.checked_sub(1);

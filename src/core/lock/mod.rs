@@ -16,7 +16,7 @@ pub use self::lifecycle::{Class, Rule};
 pub use self::plan::{Action, Input, Need, Plan, Step};
 pub use self::warn::{Warning, WarningKind};
 
-use crate::core::id::AccountId;
+use crate::core::id::{AccountId, Sha256};
 use crate::core::protection::{Fact, Part, Protection};
 use crate::core::xml;
 
@@ -134,6 +134,14 @@ pub fn default_refusal(actual: Option<Term>, wanted: Term) -> Option<String> {
     Some(format!("the bucket's default is {actual}, which is never weakened to {wanted}"))
 }
 
+/// How the lock that an object showed breaks the promise; never held against more than the default, which it has from its first
+/// moment.
+pub fn shortfall(term: Term, created: Timestamp, shown: Retention) -> Option<String> {
+    let promised = term.until(created);
+    (shown.until < promised || shown.mode < term.mode)
+        .then(|| format!("locked in {} until {}, promised in {} until {promised}", shown.mode, shown.until, term.mode))
+}
+
 /// A kind of evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -210,6 +218,11 @@ impl Promise {
     pub fn days(&self, account: AccountId, path: &[String], evidence: Evidence) -> u32 {
         let more = self.overrides.iter().filter(|more| more.reaches(account, path, evidence)).map(|more| more.days);
         more.fold(self.term.days, u32::max)
+    }
+
+    /// Two promises with the same digest are the same.
+    pub fn digest(&self) -> String {
+        Sha256::of(serde_json::to_string(self).unwrap_or_default().as_bytes()).to_string()
     }
 
     /// The longest that anything is promised.

@@ -44,14 +44,6 @@ pub struct Need {
     pub bytes: u64,
 }
 
-impl Need {
-    /// The same thing to do, whatever has been delivered meanwhile.
-    fn is_same(&self, other: &Self) -> bool {
-        let of = |need: &Self| (need.account, need.mode, need.logs, need.digests, need.before);
-        of(self) == of(other)
-    }
-}
-
 /// One call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
@@ -82,13 +74,9 @@ impl Action {
         }
     }
 
-    pub fn is_same(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Extend { needs }, Self::Extend { needs: others }) => {
-                needs.len() == others.len() && needs.iter().zip(others).all(|(need, other)| need.is_same(other))
-            }
-            _ => self == other,
-        }
+    /// Which objects are to be locked changes with every delivery; what else is to be done does not.
+    pub fn is_extension(&self) -> bool {
+        matches!(self, Self::Extend { .. })
     }
 }
 
@@ -115,6 +103,8 @@ pub struct Plan {
     pub made: Timestamp,
     /// Of the protection that it was made from; it fits no other.
     pub state: String,
+    /// Of the promise that it was made for.
+    pub wanted: String,
     /// Days promised by default, and in what mode.
     pub promise: Term,
     pub steps: Vec<Step>,
@@ -129,9 +119,16 @@ impl Plan {
         self.steps.is_empty() && !self.warnings.iter().any(|warning| warning.danger)
     }
 
-    /// Whether this plan, made now, is what is left of `steps`.
+    /// Whether this plan, made now, is what is left of `steps`; whichever objects are to be locked.
     pub fn is_rest(&self, steps: &[Step]) -> bool {
-        self.steps.len() == steps.len() && self.steps.iter().zip(steps).all(|(own, step)| own.action.is_same(&step.action))
+        let settled = |steps: &'_ [Step]| -> Vec<Action> {
+            steps.iter().map(|step| step.action.clone()).filter(|action| !action.is_extension()).collect()
+        };
+        settled(&self.steps) == settled(steps)
+    }
+
+    pub fn extension(&self) -> Option<&Step> {
+        self.steps.iter().find(|step| step.action.is_extension())
     }
 }
 
@@ -213,6 +210,7 @@ pub fn make(input: &Input<'_>) -> Plan {
         bucket: input.bucket.into(),
         made: input.now,
         state: input.protection.digest(&Part::RETENTION).to_string(),
+        wanted: input.promise.digest(),
         promise: input.promise.term,
         archive: Archive::of((&courses.0, &courses.1), input.stock, today, input.promise.longest(), input.prices),
         steps,
@@ -230,7 +228,8 @@ fn versioning(actual: &Actual) -> Option<Step> {
         return None;
     }
     let effect = Estimate { calls: 1, ..Estimate::default() };
-    let irreversible = "versioning can never be switched off again; it could be suspended, and not even that under Object Lock";
+    let irreversible =
+        "versioning can never be switched off again; it could be suspended, and not even that under Object Lock";
     Some(step(
         Action::EnableVersioning,
         vec!["- versioning: off or suspended".into(), "+ versioning: enabled".into()],
@@ -257,7 +256,10 @@ fn default_step(actual: &Actual, input: &Input<'_>) -> Option<Step> {
         term.days
     );
     let irreversible = if term.mode == Mode::Compliance {
-        Some(format!("what is delivered from now on can be deleted by nobody for {} days, not by root and not by AWS", term.days))
+        Some(format!(
+            "what is delivered from now on can be deleted by nobody for {} days, not by root and not by AWS",
+            term.days
+        ))
     } else {
         (!actual.lockable).then(|| "Object Lock can never be switched off again".to_owned())
     };
@@ -293,8 +295,12 @@ fn lifecycle_step(actual: &Actual, input: &Input<'_>, today: Date) -> Result<Opt
     };
     let (old, new) = (deletes(&actual.rules), deletes(&rules));
     let fresh: Vec<&String> = new.iter().filter(|told| !old.contains(told)).collect();
-    let irreversible = (!fresh.is_empty())
-        .then(|| format!("what a rule deletes is gone: {}", fresh.iter().map(|told| told.as_str()).collect::<Vec<_>>().join("; ")));
+    let irreversible = (!fresh.is_empty()).then(|| {
+        format!(
+            "what a rule deletes is gone: {}",
+            fresh.iter().map(|told| told.as_str()).collect::<Vec<_>>().join("; ")
+        )
+    });
     let document = (!rules.is_empty()).then(|| lifecycle::write(&rules));
     let means = format!(
         "{} rules of others stay as they are; {} objects that are there now go elsewhere at the next midnight UTC or in the days after",

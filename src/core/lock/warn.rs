@@ -67,7 +67,9 @@ pub(super) fn all(view: &View<'_>, rules: &[Rule]) -> Vec<Warning> {
         view.unreadable(rule, &mut found);
         waterfall(rule, &mut found);
         if let Some(name) = rule.strange.first() {
-            let text = format!("the rule has <{name}>, which this program does not know: what it does to the archive cannot be told");
+            let text = format!(
+                "the rule has <{name}>, which this program does not know: what it does to the archive cannot be told"
+            );
             found.push(Warning::new(WarningKind::NotUnderstood, Some(&rule.id), false, text));
         }
     }
@@ -94,7 +96,10 @@ impl View<'_> {
         if let Some(when) = early {
             let then = match (self.versioned, self.default) {
                 (false, _) => "deleted: the bucket keeps no versions".to_owned(),
-                (true, Some(_)) => "hidden by a delete marker, which Object Lock does not stop: they vanish from every listing".to_owned(),
+                (true, Some(_)) => {
+                    "hidden by a delete marker, which Object Lock does not stop: they vanish from every listing"
+                        .to_owned()
+                }
                 (true, None) => "hidden by a delete marker, and nothing locks the version behind it".to_owned(),
             };
             tell(format!("objects expire {when}, and are promised for up to {promised} days: they would be {then}"));
@@ -123,7 +128,8 @@ impl View<'_> {
     }
 
     fn never(&self, rule: &Rule, found: &mut Vec<Warning>) {
-        let mut tell = |text: &str| found.push(Warning::new(WarningKind::NeverFires, Some(&rule.id), false, text.into()));
+        let mut tell =
+            |text: &str| found.push(Warning::new(WarningKind::NeverFires, Some(&rule.id), false, text.into()));
         if rule.filter.is_empty() {
             tell("no object is larger and smaller than the rule's sizes at once: it never acts");
         }
@@ -158,7 +164,9 @@ impl View<'_> {
                 let kind = if small == all { WarningKind::NeverFires } else { WarningKind::TooSmall };
                 found.push(Warning::new(kind, Some(&rule.id), false, text));
             } else if least < SMALL && matches!(class, Class::StandardIa | Class::OnezoneIa | Class::GlacierIr) {
-                let text = format!("{small} of {all} objects are smaller than 128 KiB, and {class} is paid for as if they were not");
+                let text = format!(
+                    "{small} of {all} objects are smaller than 128 KiB, and {class} is paid for as if they were not"
+                );
                 found.push(Warning::new(WarningKind::PaysTwice, Some(&rule.id), false, text));
             }
         }
@@ -241,7 +249,11 @@ fn waterfall(rule: &Rule, found: &mut Vec<Warning>) {
         && expire > *last
         && expire - last < class.least_days()
     {
-        tell(format!("objects expire {} days after they come to {class}, and {} are paid for", expire - last, class.least_days()));
+        tell(format!(
+            "objects expire {} days after they come to {class}, and {} are paid for",
+            expire - last,
+            class.least_days()
+        ));
     }
 }
 
