@@ -6,3 +6,4 @@ mod common;
 mod aws;
 mod faults;
 mod suite;
+mod vault;
