@@ -38,8 +38,7 @@ impl Retain {
 
     async fn extend_place(&self, need: &Need, place: &Place) -> Result<()> {
         let (trail, id, wanted) = (self.trail.clone(), place.id, need.clone());
-        // One look at one moment: what is committed later is seen from then on.
-        let (mut done, moment, total) = self
+        let (mut done, after) = self
             .store
             .write(move |tx| {
                 let mut done = retention::extended(tx.conn, &trail, id, &wanted)?;
@@ -47,7 +46,8 @@ impl Retain {
                 if again {
                     (done.day, done.whole) = (0, false);
                 }
-                Ok((done, tx.seconds(), retention::total(tx.conn, id)?))
+                let after = retention::moment(tx, id, &done)?;
+                Ok((done, after))
             })
             .await?;
         let mut tally = Tally::default();
@@ -57,7 +57,7 @@ impl Retain {
             failed => failed,
         };
         if outcome.is_ok() {
-            (done.seen, done.total, done.whole) = (moment, total, true);
+            done = Extended { day: done.day, ..after };
         }
         let (trail, told) = (self.trail.clone(), self.told(need, place, tally));
         self.store

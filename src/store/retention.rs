@@ -120,8 +120,9 @@ pub struct Extended {
     pub logs: u32,
     pub digests: u32,
     pub before: Option<Timestamp>,
-    /// Rows that were seen before this second are done.
+    /// Rows that were seen before this second are done, and so many of those that were seen in it.
     pub seen: i64,
+    pub edge: i64,
     /// Folded days up to this one are done; all of them when `whole`.
     pub day: i64,
     pub whole: bool,
@@ -132,7 +133,7 @@ pub struct Extended {
 impl Extended {
     pub fn begin(need: &Need) -> Self {
         let Need { mode, logs, digests, before, .. } = *need;
-        Self { mode, logs, digests, before, seen: 0, day: 0, whole: false, total: 0 }
+        Self { mode, logs, digests, before, seen: 0, edge: 0, day: 0, whole: false, total: 0 }
     }
 
     fn covers(&self, need: &Need) -> bool {
@@ -162,14 +163,10 @@ pub type Sum = (i64, i64);
 
 /// What is left of a need at a place; and whether what is done must be gone through again.
 pub fn left(conn: &Connection, place: i64, done: &Extended) -> Result<(Sum, bool)> {
-    let until = done.before.map_or(i64::MAX, Timestamp::as_second);
     let last_day = done.before.map_or(i64::MAX, day_of);
-    let rows: Sum = conn
-        .prepare_cached(&format!(
-            "SELECT count(*), ifnull(sum(size), 0) FROM deliveries
-             WHERE place = ?1 AND seen >= ?2 AND delivered < ?3 AND {EVIDENCE}"
-        ))?
-        .query_row(params![place, done.seen, until], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (found, bytes) = seen_since(conn, place, done, done.seen)?;
+    let fresh = (found - done.edge).max(0);
+    let rows: Sum = (fresh, if found > 0 { bytes / found * fresh } else { 0 });
     let folded = |after: i64| -> Result<Sum> {
         conn.prepare_cached(
             "SELECT ifnull(sum(objects), 0), ifnull(sum(bytes), 0) FROM days WHERE place = ?1 AND day > ?2 AND day <= ?3",
@@ -188,8 +185,24 @@ pub fn left(conn: &Connection, place: i64, done: &Extended) -> Result<(Sum, bool
     Ok(((rows.0 + days.0, rows.1 + days.1), lost))
 }
 
+/// Rows of a place that a need is about, seen from a second on.
+fn seen_since(conn: &Connection, place: i64, done: &Extended, second: i64) -> Result<Sum> {
+    let until = done.before.map_or(i64::MAX, Timestamp::as_second);
+    conn.prepare_cached(&format!(
+        "SELECT count(*), ifnull(sum(size), 0) FROM deliveries
+         WHERE place = ?1 AND seen >= ?2 AND delivered < ?3 AND {EVIDENCE}"
+    ))?
+    .query_row(params![place, second, until], |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+/// What is known at this moment: once it is done, only what is committed later is left.
+pub fn moment(tx: &Tx<'_>, place: i64, done: &Extended) -> Result<Extended> {
+    let (edge, _) = seen_since(tx.conn, place, done, tx.seconds())?;
+    Ok(Extended { seen: tx.seconds(), edge, total: total(tx.conn, place)?, whole: true, ..done.clone() })
+}
+
 /// All evidence of a place.
-pub fn total(conn: &Connection, place: i64) -> Result<i64> {
+fn total(conn: &Connection, place: i64) -> Result<i64> {
     conn.prepare_cached(&format!(
         "SELECT (SELECT count(*) FROM deliveries WHERE place = ?1 AND {EVIDENCE})
               + (SELECT ifnull(sum(objects), 0) FROM days WHERE place = ?1)"
