@@ -32,6 +32,9 @@ const NOISE: usize = 60_000_000;
 /// What CloudTrail's largest files inflate to, and how many of them wait in a row.
 const LARGE: usize = 50_000_000;
 const LARGE_LOGS: usize = 200;
+/// The longest message bodies that SQS carries, in a row; nobody understands them.
+const BODY: usize = 1 << 20;
+const BODIES: usize = 400;
 /// An ordinary queue behind what is not ordinary.
 const BEHIND: usize = 1_000;
 
@@ -44,10 +47,10 @@ fn main() {
     }
     let parts: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     let asked = |part: &str| parts.is_empty() || parts.iter().any(|asked| asked == part);
-    if asked("latency") || asked("bombs") || asked("large") {
+    if ["latency", "bombs", "large", "bodies"].into_iter().any(asked) {
         let scratch = Scratch::new("press");
         let played = play(&scratch.0, COMMON);
-        let runs: [Part; 3] = [("latency", latency), ("bombs", bombed), ("large", large)];
+        let runs: [Part; 4] = [("latency", latency), ("bombs", bombed), ("large", large), ("bodies", talked)];
         runs.iter().filter(|(part, _)| asked(part)).for_each(|(_, run)| run(&played));
     }
     if asked("queue") || asked("spool") {
@@ -86,6 +89,14 @@ fn large(played: &Played) {
     let run = Run::start(played, &large, &played.messages[..BEHIND.min(played.messages.len())], Duration::ZERO);
     assert!(run.objects() > LARGE_LOGS as u64, "they are read, and what waits behind them");
     memory(&format!("{LARGE_LOGS} logs of 50 MB inflated"), run.peak);
+}
+
+fn talked(played: &Played) {
+    let long = (0..BODIES).map(|number| format!("{number:04}{}", "0".repeat(BODY - 4)).into_bytes());
+    let messages: Vec<Vec<u8>> = long.chain(played.messages.iter().take(BEHIND).cloned()).collect();
+    let run = Run::start(played, &[], &messages, Duration::ZERO);
+    assert_eq!(run.count("quarantine"), BODIES as u64, "every one is kept");
+    memory(&format!("{BODIES} messages of 1 MiB"), run.peak);
 }
 
 fn queued(played: &Played) {

@@ -74,7 +74,7 @@ pub enum Verb {
     Reconcile(cmd::reconcile::Args),
     /// The archive's retention: plan, apply, legal holds
     Retention(cmd::retention::Args),
-    /// Findings: list, show, acknowledge
+    /// Findings: list, show, acknowledge, resolve
     Findings(cmd::findings::Args),
     /// Messages that could not be understood: list, show, replay, drop
     Quarantine(cmd::quarantine::Args),

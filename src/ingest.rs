@@ -94,6 +94,7 @@ impl Ingest {
     /// in the background. Answers how many messages came; an error that is fatal may be that of an earlier message.
     pub async fn receive(self: &Arc<Self>, wait: Duration) -> Result<usize> {
         let Ok(first) = self.permits.clone().acquire_owned().await else { return Ok(0) };
+        drop(self.deliveries.memory.body(0).await);
         if let Some(error) = self.broken.get() {
             return Err(error.clone());
         }
@@ -104,7 +105,7 @@ impl Ingest {
         {
             permits.push(another);
         }
-        // What a short poll brought must not wait for a long one.
+        // Many calls are made while the queue is full: none of them has to wait.
         let wait = if permits.len() > ANSWER { Duration::ZERO } else { wait };
         let mut asked = Vec::with_capacity(calls);
         while !permits.is_empty() {
@@ -113,7 +114,8 @@ impl Ingest {
         }
         let answers = futures_util::future::join_all(asked).await;
         let full = answers.iter().all(|answer| answer.as_ref().is_ok_and(|(received, _)| *received == ANSWER));
-        self.calls.store(if full { (calls * 2).min(CALLS) } else { 1 }, Ordering::Relaxed);
+        let more = full && !self.deliveries.memory.crowded();
+        self.calls.store(if more { (calls * 2).min(CALLS) } else { 1 }, Ordering::Relaxed);
         let (received, oldest) = answers
             .iter()
             .flatten()
@@ -146,8 +148,9 @@ impl Ingest {
         for (message, permit) in messages.into_iter().zip(permits) {
             let (this, receipt) = (self.clone(), message.receipt.clone());
             let work = tokio::spawn(async move {
+                let room = this.deliveries.memory.body(message.body.len()).await;
                 this.finish(message).await;
-                drop(permit);
+                drop((room, permit));
             });
             held.insert(receipt, Held { since, work: work.abort_handle() });
         }
@@ -255,7 +258,7 @@ pub async fn settle_body(deliveries: &Deliveries, trail: &Trail, id: &str, body:
 /// Poison is kept, told and taken off the queue: it never loops and never vanishes.
 async fn quarantine(deliveries: &Deliveries, trail: &Trail, id: &str, body: &[u8], reason: &str) -> Result<()> {
     let (source, name, id) = (trail.id, trail.name.clone(), printable(id, 200));
-    let (body, reason) = (body.to_owned(), printable(reason, 300));
+    let (body, reason) = (Arc::<[u8]>::from(body), printable(reason, 300));
     let step = || {
         let (name, id, body, reason) = (name.clone(), id.clone(), body.clone(), reason.clone());
         deliveries.store.write(move |tx| {

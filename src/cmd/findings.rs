@@ -1,4 +1,4 @@
-//! `findings`: list, show, acknowledge, and the table of kinds.
+//! `findings`: list, show, acknowledge, resolve, and the table of kinds.
 
 use clap::Subcommand;
 
@@ -36,6 +36,12 @@ enum Verb {
         #[arg(long, default_value = "")]
         note: String,
     },
+    /// Say that it is over: what happens again is told as new. The warden resolves by itself what it can see ending
+    Resolve {
+        id: String,
+        #[arg(long, default_value = "")]
+        note: String,
+    },
     /// Every kind of finding
     Kinds,
 }
@@ -45,6 +51,7 @@ pub async fn run(context: &Context, args: Args) -> Outcome {
         Verb::List { all, kind } => list(context, args.json, all, kind).await,
         Verb::Show { id } => show(context, args.json, id).await,
         Verb::Ack { id, note } => acknowledge(context, id, note).await,
+        Verb::Resolve { id, note } => resolve(context, id, note).await,
         Verb::Kinds => kinds(context, args.json),
     }
 }
@@ -151,6 +158,16 @@ async fn acknowledge(context: &Context, id: String, note: String) -> Outcome {
     let id = held.id.clone();
     let done = store.write(move |tx| findings::acknowledge(tx, &id, &note)).await?;
     let said = if done { "acknowledged" } else { "was not open: nothing changed" };
+    print(&format!("{} {said}\n", short(&held.id)))?;
+    Ok(Exit::Done)
+}
+
+async fn resolve(context: &Context, id: String, note: String) -> Outcome {
+    let (config, held) = find(context, id).await?;
+    let store = Store::open(&config.state, &Env::system()).await?;
+    let id = held.id.clone();
+    let done = store.write(move |tx| findings::close(tx, &id, &note)).await?;
+    let said = if done { "resolved" } else { "was resolved before: nothing changed" };
     print(&format!("{} {said}\n", short(&held.id)))?;
     Ok(Exit::Done)
 }

@@ -25,7 +25,6 @@ pub enum What {
     Digest,
     /// What became of a message that nobody understood.
     Quarantine,
-    Folded,
     Snapshot,
     Restored,
     Rebuilt,
@@ -49,7 +48,6 @@ impl What {
         Self::Acknowledged,
         Self::Digest,
         Self::Quarantine,
-        Self::Folded,
         Self::Snapshot,
         Self::Restored,
         Self::Rebuilt,
@@ -70,7 +68,6 @@ impl What {
             Self::Acknowledged => "acknowledged",
             Self::Digest => "digest",
             Self::Quarantine => "quarantine",
-            Self::Folded => "folded",
             Self::Snapshot => "snapshot",
             Self::Restored => "restored",
             Self::Rebuilt => "rebuilt",

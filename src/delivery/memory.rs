@@ -1,8 +1,8 @@
-//! How many bytes of objects are in memory at once: whoever reads or inflates one takes room for it first, and waits for it.
+//! How many bytes are in memory at once: whoever reads or inflates an object takes room for it first, and waits for it.
 //!
-//! A quarter of the bytes is for objects as they are stored, the rest for what they inflate to. Whoever waits for the second
-//! may hold the first and never the other way around, so nobody waits in a circle. An object that is larger than its part
-//! takes the whole part: it is worked on alone.
+//! A quarter of the bytes is for objects as they are stored, the rest for what they inflate to; message bodies have another
+//! quarter on top. Room is taken in the order message, stored, inflated and never the other way around, so nobody waits in a
+//! circle. What is larger than its part takes the whole part: it is worked on alone.
 
 use std::sync::Arc;
 
@@ -23,6 +23,7 @@ pub const INLINE: usize = 2 << 20;
 pub struct Room(#[expect(dead_code, reason = "held, not asked")] Option<OwnedSemaphorePermit>);
 
 pub struct Memory {
+    bodies: Part,
     stored: Part,
     inflated: Part,
     env: Env,
@@ -49,7 +50,18 @@ impl Part {
 
 impl Memory {
     pub fn new(bytes: u64, env: Env) -> Self {
-        Self { stored: Part::new(bytes / 4), inflated: Part::new(bytes - bytes / 4), env }
+        Self { bodies: Part::new(bytes / 4), stored: Part::new(bytes / 4), inflated: Part::new(bytes - bytes / 4), env }
+    }
+
+    /// Room for a message's body, which is there already. Whoever comes later waits behind those who wait, so room for nothing
+    /// is had when all bodies have theirs.
+    pub async fn body(&self, bytes: usize) -> Room {
+        self.bodies.take(bytes as u64).await
+    }
+
+    /// Whether message bodies take more than half of their room.
+    pub fn crowded(&self) -> bool {
+        self.bodies.free.available_permits() < self.bodies.whole as usize / 2
     }
 
     /// As [`Bucket::get`] with `most` bytes at most; `expected` is what somebody said of its size. If that was too little, the

@@ -149,6 +149,21 @@ pub fn resolve_id(tx: &Tx<'_>, id: &str) -> Result<bool> {
     Ok(closed)
 }
 
+/// As [`resolve_id`], by a person whose note stays with it.
+pub fn close(tx: &Tx<'_>, id: &str, note: &str) -> Result<bool> {
+    if !note.is_empty() {
+        let noted = tx
+            .conn
+            .prepare_cached("UPDATE findings SET note = ?2 WHERE id = ?1 AND state <> 'resolved'")?
+            .execute(params![id, note])?
+            == 1;
+        if noted {
+            journal::append(tx, What::Acknowledged, id, note)?;
+        }
+    }
+    resolve_id(tx, id)
+}
+
 pub fn acknowledge(tx: &Tx<'_>, id: &str, note: &str) -> Result<bool> {
     outbox::end_repeats(tx, id)?;
     let done = tx

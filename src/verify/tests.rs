@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Scrub, Sweep};
@@ -306,6 +307,27 @@ async fn digests_that_prove_nothing_are_no_silence() {
         .await;
     ground.sweep().run(&ground.trail(1)).await.unwrap();
     assert!(ground.open(Kind::AccountSilent).await.is_empty());
+    assert!(ground.open(Kind::DigestOverdue).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_digest_that_came_before_its_elders_does_not_keep_them_from_being_asked_for() {
+    let ground = Ground::new(Shelf::default()).await;
+    let late = chain(1, "late");
+    for hour in [5, 4, 3] {
+        let end = now() - hours(hour);
+        let (prefix, second) = (late.day_prefix(end.to_zoned(TimeZone::UTC).date()), end.strftime("%Y%m%dT%H%M%SZ"));
+        ground.shelf.put(&format!("{prefix}{second}.json.gz"), "", &gzip::deflate(b"{}"));
+    }
+    ground
+        .write(move |tx| {
+            digest(tx, 1, &late, now() - hours(6), Verdict::Good)?;
+            digest(tx, 1, &chain(1, "sibling"), now(), Verdict::Good)?;
+            (0..3).try_for_each(|hour| digest(tx, 1, &late, now() - hours(hour), Verdict::Unchecked))
+        })
+        .await;
+    ground.sweep().run(&ground.trail(1)).await.unwrap();
+    assert_eq!(ground.open(Kind::DigestMalformed).await.len(), 3, "each of them was read");
     assert!(ground.open(Kind::DigestOverdue).await.is_empty());
 }
 

@@ -266,4 +266,14 @@ fn a_ledger_made_anew_from_the_bucket_says_the_same() {
     let due = "SELECT count(*) FROM outbox WHERE state = 'due' AND finding = ?1";
     assert_eq!(ground.ledger().query_row(due, [&id], |row| row.get::<_, i64>(0)), Ok(0));
     ground.drain();
+
+    // What happens once more after somebody said that it is over is news.
+    for said in ["resolved", "nothing changed"] {
+        let output = verb(&ground.config, &["findings", "resolve", &id[..12], "--note", "written back"]);
+        assert!(stdout(&output).contains(said), "{}", stdout(&output));
+    }
+    let held = read_json(&ground.config, &["findings", "show", &id]);
+    assert_eq!((&held["state"], &held["note"]), (&"resolved".into(), &"written back".into()));
+    let (code, report) = ground.check(&[]);
+    assert_eq!((code, bad(&report)), (Some(0), vec![]), "{report}");
 }

@@ -45,6 +45,7 @@ fn every_verb_explains_itself() {
         &["findings", "list"][..],
         &["findings", "show"],
         &["findings", "ack"],
+        &["findings", "resolve"],
         &["findings", "kinds"],
         &["quarantine", "list"],
         &["quarantine", "show"],
