@@ -9,17 +9,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::CreateBucketConfiguration;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde_json::Value;
 use trailwarden::config::Config;
 use trailwarden::core::lock::{Action, Mode, Retention, Term, lifecycle};
-use trailwarden::core::protection::Part;
+use trailwarden::core::protection::{Part, Protection};
 use trailwarden::env::Env;
+use trailwarden::error::Result;
 use trailwarden::local::vault::LocalVault;
 use trailwarden::retain::{Applied, Retain};
-use trailwarden::seam::{Locked, Vault as _};
+use trailwarden::seam::{Locked, Mark, Vault, Version};
 use trailwarden::store::{Store, findings};
 use trailwarden::wiring::{self, Works};
 
@@ -85,7 +87,7 @@ impl Ground {
     }
 
     fn key(account: &str, number: usize) -> String {
-        let now = Timestamp::now();
+        let now = Env::system().now();
         let (day, stamp) = (now.strftime("%Y/%m/%d"), now.strftime("%Y%m%dT%H%MZ"));
         format!(
             "AWSLogs/{account}/CloudTrail/{REGION}/{day}/{account}_CloudTrail_{REGION}_{stamp}_{number:016}.json.gz"
@@ -381,7 +383,7 @@ async fn somebody_who_shortens_the_default_is_found_and_what_came_meanwhile_is_l
     ground.apply(&file, &[], 0);
     ground.plan(0);
     let lock = ground.vault.lock(&key, None).await.unwrap().unwrap().retention.unwrap();
-    assert!(lock.until > Timestamp::now() + SignedDuration::from_hours(24 * 29), "{lock:?}");
+    assert!(lock.until > Env::system().now() + SignedDuration::from_hours(24 * 29), "{lock:?}");
     ground.are_locked(REST, Mode::Governance, 30, 4).await;
 }
 
@@ -584,4 +586,113 @@ async fn folded_days_are_locked_by_what_lies_in_the_bucket() {
     retain.apply(&plan, false).await.unwrap();
     assert_eq!(days(yard.vault().lock(&late, None).await.unwrap().unwrap()), 90);
     assert!(retain.plan().await.unwrap().is_empty());
+}
+
+/// Counts what is asked for objects; there are none behind it.
+struct Counting {
+    inner: LocalVault,
+    objects: AtomicUsize,
+    changes: AtomicUsize,
+}
+
+#[async_trait]
+impl Vault for Counting {
+    async fn describe(&self, parts: &[Part]) -> Protection {
+        self.inner.describe(parts).await
+    }
+    async fn apply(&self, action: &Action) -> Result<()> {
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        self.inner.apply(action).await
+    }
+    async fn lock(&self, key: &str, version: Option<&str>) -> Result<Option<Locked>> {
+        self.objects.fetch_add(1, Ordering::SeqCst);
+        self.inner.lock(key, version).await
+    }
+    async fn retain(&self, key: &str, version: Option<&str>, from: Option<Retention>, to: Retention) -> Result<()> {
+        self.objects.fetch_add(1, Ordering::SeqCst);
+        self.inner.retain(key, version, from, to).await
+    }
+    async fn hold(&self, key: &str, version: Option<&str>, on: bool) -> Result<()> {
+        self.objects.fetch_add(1, Ordering::SeqCst);
+        self.inner.hold(key, version, on).await
+    }
+    async fn versions(&self, prefix: &str, after: Option<&Mark>) -> Result<(Vec<Version>, Option<Mark>)> {
+        self.objects.fetch_add(1, Ordering::SeqCst);
+        self.inner.versions(prefix, after).await
+    }
+}
+
+/// The archive of docs/retention.md: ten accounts, a hundred days, a thousand objects a day each; the last fourteen days with
+/// a row for each object, the others folded.
+async fn fill(store: &Store) {
+    let build = |tx: &trailwarden::store::Tx<'_>| {
+        tx.conn.execute_batch(
+            "CREATE TEMP TABLE past AS WITH RECURSIVE ages (age) AS (SELECT 1 UNION ALL SELECT age + 1 FROM ages WHERE age < 100)
+               SELECT age, CAST(strftime('%Y%m%d', 'now', '-' || age || ' days') AS INTEGER) AS day FROM ages;
+             WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 10)
+               INSERT INTO places (source, root, region)
+                 SELECT 1, printf('AWSLogs/%012d/', n), 'eu-west-1' FROM numbers;
+             INSERT INTO days SELECT id, day, 1000, 0, 0, 1000 * iif(id = 10, 262144, 16384) FROM places CROSS JOIN past WHERE age > 14;
+             WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < 999)
+               INSERT INTO deliveries (place, name, version, kind, delivered, state, listed, size, seen)
+                 SELECT id, printf('%08de0000%016d', day, n), 'v', 0, unixepoch('now', '-' || age || ' days', 'start of day'),
+                        0, 1, iif(id = 10, 262144, 16384), unixepoch('now') FROM places CROSS JOIN past CROSS JOIN numbers WHERE age <= 14;
+             DROP TABLE past;",
+        )
+    };
+    store.write(build).await.unwrap();
+}
+
+/// What the table of docs/retention.md says in bold, by the beginning of its rows.
+fn by_hand(what: &str) -> f64 {
+    let text = include_str!("../../docs/retention.md");
+    let row = text.lines().find(|line| line.starts_with(&format!("| {what} |"))).unwrap_or_else(|| panic!("{what}"));
+    row.rsplit("**").nth(1).unwrap_or_else(|| panic!("{row}")).parse().unwrap()
+}
+
+fn agree(what: &str, program: f64, hand: f64) {
+    let told = by_hand(what);
+    for number in [program, told] {
+        assert!(
+            (number - hand).abs() <= hand * 0.01,
+            "{what}: {program} by the program, {told} in the table, {hand} by hand"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_million_objects_under_the_default_take_no_call_and_cost_what_the_hand_says() {
+    let yard = Yard::new(
+        "keep = \"7y\"\ntransitions = [{ after = \"30d\", class = \"GLACIER_IR\" }]\nincomplete_uploads = \"keep\"",
+    );
+    let mut retain = yard.retain().await;
+    retain.vault.apply(&Action::EnableVersioning).await.unwrap();
+    retain.vault.apply(&Action::SetDefault { term: Term { mode: Mode::Governance, days: 2557 } }).await.unwrap();
+    fill(&retain.store).await;
+    let counting =
+        Arc::new(Counting { inner: yard.vault(), objects: AtomicUsize::new(0), changes: AtomicUsize::new(0) });
+    retain.vault = counting.clone();
+    let plan = retain.plan().await.unwrap();
+    assert_eq!(plan.archive.objects, 1_000_000);
+    let [step] = plan.steps.as_slice() else { panic!("{:?}", plan.steps) };
+    assert_eq!((step.call.as_str(), step.effect.calls), ("s3:PutLifecycleConfiguration", 1));
+    assert_eq!(retain.apply(&plan, false).await.unwrap(), Applied::Done(1));
+    assert!(retain.plan().await.unwrap().is_empty());
+    assert_eq!(counting.changes.load(Ordering::SeqCst), 1);
+    assert_eq!(counting.objects.load(Ordering::SeqCst), 0);
+    assert!(by_hand("requests for objects").abs() < f64::EPSILON);
+
+    // Once more by hand, as the table does.
+    let gib = |kib: f64| kib / 1024.0 / 1024.0;
+    let (small, large) = (gib(9_000.0 * 16.0), gib(1_000.0 * 256.0));
+    let month = 100.0 * (small + large) * 0.023;
+    let less = 71.0 * large * (0.023 - 0.004);
+    let full = 2557.0 * small * 0.023 + 30.0 * large * 0.023 + 2527.0 * large * 0.004;
+    agree("a month now, all in STANDARD", plan.archive.month, month);
+    agree("objects that move", step.effect.objects as f64, 71_000.0);
+    agree("the moves, once", step.effect.once, 71.0 * 0.02);
+    agree("a month less", -step.effect.monthly, less);
+    agree("a month as planned", plan.archive.month_planned, month - less);
+    agree("once full: objects", plan.archive.full_objects as f64, 25_570_000.0);
+    agree("a month once full", plan.archive.full_month, full);
 }
