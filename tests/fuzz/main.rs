@@ -59,6 +59,14 @@ const WORDS: &[&str] = &[
     "logFiles",
     "hashValue",
     "previousDigestSignature",
+    "<Rule>",
+    "</Rule>",
+    "<ID>trailwarden-",
+    "<Days>",
+    "&#x41;",
+    "<![CDATA[",
+    "<!--",
+    "GLACIER",
     "[[trail]]",
     "bucket = ",
     "\"1h\"",
@@ -79,6 +87,7 @@ fn outside_bytes_are_understood_or_refused() {
         ("record", entry::record, CASES),
         ("digest", entry::digest, CASES),
         ("gzip", entry::gzip, CASES),
+        ("bucket", entry::bucket, &["tests/golden/buckets"]),
         ("config", entry::config, &["config", "docs/configuration.md"]),
     ];
     let rounds = std::env::var("TRAILWARDEN_FUZZ").map_or(ROUNDS, |text| text.parse().expect("a number"));
