@@ -588,11 +588,19 @@ async fn folded_days_are_locked_by_what_lies_in_the_bucket() {
     assert!(retain.plan().await.unwrap().is_empty());
 }
 
-/// Counts what is asked for objects; there are none behind it.
+/// Counts what is asked for objects, and what is changed.
 struct Counting {
     inner: LocalVault,
     objects: AtomicUsize,
     changes: AtomicUsize,
+    /// Somebody else's rules, set right after our first change.
+    meddling: Option<Action>,
+}
+
+impl Counting {
+    fn over(inner: LocalVault, meddling: Option<Action>) -> Arc<Self> {
+        Arc::new(Self { inner, objects: AtomicUsize::new(0), changes: AtomicUsize::new(0), meddling })
+    }
 }
 
 #[async_trait]
@@ -601,8 +609,12 @@ impl Vault for Counting {
         self.inner.describe(parts).await
     }
     async fn apply(&self, action: &Action) -> Result<()> {
-        self.changes.fetch_add(1, Ordering::SeqCst);
-        self.inner.apply(action).await
+        let before = self.changes.fetch_add(1, Ordering::SeqCst);
+        self.inner.apply(action).await?;
+        match &self.meddling {
+            Some(meddling) if before == 0 => self.inner.apply(meddling).await,
+            _ => Ok(()),
+        }
     }
     async fn lock(&self, key: &str, version: Option<&str>) -> Result<Option<Locked>> {
         self.objects.fetch_add(1, Ordering::SeqCst);
@@ -669,8 +681,7 @@ async fn a_million_objects_under_the_default_take_no_call_and_cost_what_the_hand
     retain.vault.apply(&Action::EnableVersioning).await.unwrap();
     retain.vault.apply(&Action::SetDefault { term: Term { mode: Mode::Governance, days: 2557 } }).await.unwrap();
     fill(&retain.store).await;
-    let counting =
-        Arc::new(Counting { inner: yard.vault(), objects: AtomicUsize::new(0), changes: AtomicUsize::new(0) });
+    let counting = Counting::over(yard.vault(), None);
     retain.vault = counting.clone();
     let plan = retain.plan().await.unwrap();
     assert_eq!(plan.archive.objects, 1_000_000);
@@ -695,4 +706,25 @@ async fn a_million_objects_under_the_default_take_no_call_and_cost_what_the_hand
     agree("a month as planned", plan.archive.month_planned, month - less);
     agree("once full: objects", plan.archive.full_objects as f64, 25_570_000.0);
     agree("a month once full", plan.archive.full_month, full);
+}
+
+#[tokio::test]
+async fn somebody_who_changes_the_rules_between_two_steps_ends_the_plan() {
+    let yard = Yard::new("keep = \"30d\"");
+    let mut retain = yard.retain().await;
+    let theirs = lifecycle::write(&[lifecycle::Rule { raw: THEIRS.into(), ..lifecycle::Rule::default() }]);
+    let meddling = Action::SetLifecycle { document: Some(theirs.clone()), minimum: None };
+    let counting = Counting::over(yard.vault(), Some(meddling));
+    retain.vault = counting.clone();
+    let plan = retain.plan().await.unwrap();
+    assert_eq!(plan.steps.len(), 3);
+    let applied = retain.apply(&plan, true).await.unwrap();
+    assert!(matches!(applied, Applied::Stale { taken: 1, .. }), "{applied:?}");
+    assert_eq!(counting.changes.load(Ordering::SeqCst), 1);
+    let found = retain.vault.describe(&[Part::Lifecycle]).await;
+    assert_eq!(found.value(Part::Lifecycle), Some(theirs.as_str()));
+    let rest = retain.plan().await.unwrap();
+    assert_eq!(retain.apply(&rest, true).await.unwrap(), Applied::Done(2));
+    let found = retain.vault.describe(&[Part::Lifecycle]).await;
+    assert!(found.value(Part::Lifecycle).is_some_and(|rules| rules.contains(THEIRS) && rules.contains("trailwarden-")));
 }
