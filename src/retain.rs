@@ -105,8 +105,9 @@ impl Retain {
             let mut needs: Vec<Need> = Vec::new();
             for place in places::from(conn, source, 0)? {
                 let account = place.root.account;
-                let path = members.get(&account).map(|known| path(known.member.ou.as_deref())).unwrap_or_default();
-                let [logs, digests] = [Evidence::Log, Evidence::Digest].map(|kind| promise.days(account, &path, kind));
+                let ou = members.get(&account).and_then(|known| known.member.ou.as_deref());
+                let days = |kind| promise.days(account, &|unit| is_in(ou, unit), kind);
+                let (logs, digests) = (days(Evidence::Log), days(Evidence::Digest));
                 let term = Term { mode: promise.term.mode, days: logs.max(digests) };
                 let before = match history.lacks(term, planned, now) {
                     Lacks::None => continue,
@@ -297,9 +298,9 @@ fn stale(taken: usize, why: &str) -> Applied {
     Applied::Stale { taken, why: why.into() }
 }
 
-/// The organizational units that an account is in, as far as its members' source knows: one, or a path of them.
-fn path(ou: Option<&str>) -> Vec<String> {
-    ou.into_iter().flat_map(|path| path.split('/')).filter(|unit| !unit.is_empty()).map(str::to_owned).collect()
+/// Whether an account is in an organizational unit, as far as its members' source knows: one unit, or a path of them.
+fn is_in(ou: Option<&str>, unit: &str) -> bool {
+    ou.is_some_and(|path| path == unit || path.split('/').any(|part| part == unit))
 }
 
 /// Whose objects lie under a root.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::core::journal::What;
 use crate::core::key::{self, DIGEST_FOLDER, LogKind, ObjectKey};
 use crate::core::lock::{Extension, Need, Retention, Term, extension};
-use crate::error::Result;
+use crate::error::{Class, Error, Result};
 use crate::retain::Retain;
 use crate::retry::{Policy, retry};
 use crate::store::journal;
@@ -16,24 +16,49 @@ use crate::store::retention::{self, Extended};
 /// Rows read at a time.
 const PAGE: usize = 500;
 
+/// So many refusals and not one lock: a permission is missing, and the rest would be refused too.
+const HOPELESS: u64 = 20;
+
 /// What came of a stretch of objects.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 struct Tally {
     looked: u64,
     extended: u64,
+    refused: u64,
+    /// The first refusal.
+    why: Option<Error>,
+}
+
+impl Tally {
+    /// One object that is refused keeps none of the others from being locked.
+    fn refuse(&mut self, error: Error) -> Result<()> {
+        if error.class != Class::Permanent {
+            return Err(error);
+        }
+        self.refused += 1;
+        let hopeless = self.refused >= HOPELESS && self.extended == 0;
+        let first = self.why.get_or_insert(error).clone();
+        if hopeless { Err(first) } else { Ok(()) }
+    }
 }
 
 impl Retain {
-    /// Locks what the needs ask for; a place at a time.
+    /// Locks what the needs ask for; a place at a time. What was refused is asked for again the next time.
     pub(super) async fn extend(&self, needs: &[Need]) -> Result<()> {
         let source = self.source;
         let places = self.store.read(move |conn| places::from(conn, source, 0)).await?;
+        let mut refused = None;
         for need in needs {
             for place in places.iter().filter(|place| place.root.account == need.account) {
-                self.extend_place(need, place).await?;
+                match self.extend_place(need, place).await {
+                    Err(error) if error.class == Class::Permanent => {
+                        refused.get_or_insert(error);
+                    }
+                    other => other?,
+                }
             }
         }
-        Ok(())
+        refused.map_or(Ok(()), Err)
     }
 
     async fn extend_place(&self, need: &Need, place: &Place) -> Result<()> {
@@ -51,15 +76,18 @@ impl Retain {
             })
             .await?;
         let mut tally = Tally::default();
-        let outcome = self.extend_rows(need, place, &done, &mut tally).await;
-        let outcome = match outcome {
+        let begun = done.clone();
+        let outcome = match self.extend_rows(need, place, &done, &mut tally).await {
             Ok(()) => self.extend_days(need, place, &mut done, &mut tally).await,
             failed => failed,
         };
-        if outcome.is_ok() {
-            done = Extended { day: done.day, ..after };
-        }
-        let (trail, told) = (self.trail.clone(), self.told(need, place, tally));
+        let outcome = outcome.and_then(|()| tally.why.clone().map_or(Ok(()), Err));
+        done = match (&outcome, tally.refused) {
+            (Ok(()), _) => Extended { day: done.day, ..after },
+            (Err(_), 0) => done,
+            (Err(_), _) => begun,
+        };
+        let (trail, told) = (self.trail.clone(), self.told(need, place, &tally));
         self.store
             .write(move |tx| {
                 if let Some((subject, detail)) = told {
@@ -71,7 +99,7 @@ impl Retain {
         outcome
     }
 
-    fn told(&self, need: &Need, place: &Place, tally: Tally) -> Option<(String, String)> {
+    fn told(&self, need: &Need, place: &Place, tally: &Tally) -> Option<(String, String)> {
         let subject = format!("{}/{}{}", self.bucket, place.root.path(), place.region);
         let detail = format!(
             "{} of {} objects to {}, logs {} days, digests {} days",
@@ -111,8 +139,10 @@ impl Retain {
                 self.extend_folder(need, &place.root.day_folder(folder, &place.region, day), tally).await?;
             }
             done.day = number;
-            let (trail, id, state) = (self.trail.clone(), place.id, done.clone());
-            self.store.write(move |tx| retention::set_extended(tx, &trail, id, &state)).await?;
+            if tally.refused == 0 {
+                let (trail, id, state) = (self.trail.clone(), place.id, done.clone());
+                self.store.write(move |tx| retention::set_extended(tx, &trail, id, &state)).await?;
+            }
         }
     }
 
@@ -137,16 +167,23 @@ impl Retain {
             ObjectKey::Digest(_) => need.digests,
             _ => return Ok(()),
         };
-        let found = retry(self.env(), Policy::STEP, || self.vault.lock(key, version)).await?;
+        let found = retry(self.env(), Policy::STEP, || self.vault.lock(key, version)).await;
         self.breathe().await;
-        let Some(found) = found else { return Ok(()) };
+        let found = match found {
+            Ok(Some(found)) => found,
+            Ok(None) => return Ok(()),
+            Err(error) => return tally.refuse(error),
+        };
         tally.looked += 1;
         let until = Term { mode: need.mode, days }.until(found.created);
         if let Extension::Extend(to) = extension(found.retention, Retention { mode: need.mode, until }) {
             let version = version.or(found.version.as_deref());
-            retry(self.env(), Policy::STEP, || self.vault.retain(key, version, found.retention, to)).await?;
+            let put = retry(self.env(), Policy::STEP, || self.vault.retain(key, version, found.retention, to)).await;
             self.breathe().await;
-            tally.extended += 1;
+            match put {
+                Ok(()) => tally.extended += 1,
+                Err(error) => return tally.refuse(error),
+            }
         }
         Ok(())
     }

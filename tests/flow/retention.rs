@@ -17,8 +17,9 @@ use serde_json::Value;
 use trailwarden::config::Config;
 use trailwarden::core::lock::{Action, Mode, Retention, Term, lifecycle};
 use trailwarden::core::protection::{Part, Protection};
+use trailwarden::daemon;
 use trailwarden::env::Env;
-use trailwarden::error::Result;
+use trailwarden::error::{Error, Result};
 use trailwarden::local::vault::LocalVault;
 use trailwarden::retain::{Applied, Retain};
 use trailwarden::seam::{Locked, Mark, Vault, Version};
@@ -595,11 +596,14 @@ struct Counting {
     changes: AtomicUsize,
     /// Somebody else's rules, set right after our first change.
     meddling: Option<Action>,
+    /// Objects whose lock is refused: those with this in their keys.
+    refuses: std::sync::Mutex<Option<String>>,
 }
 
 impl Counting {
     fn over(inner: LocalVault, meddling: Option<Action>) -> Arc<Self> {
-        Arc::new(Self { inner, objects: AtomicUsize::new(0), changes: AtomicUsize::new(0), meddling })
+        let (objects, changes) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Arc::new(Self { inner, objects, changes, meddling, refuses: std::sync::Mutex::default() })
     }
 }
 
@@ -622,6 +626,9 @@ impl Vault for Counting {
     }
     async fn retain(&self, key: &str, version: Option<&str>, from: Option<Retention>, to: Retention) -> Result<()> {
         self.objects.fetch_add(1, Ordering::SeqCst);
+        if self.refuses.lock().unwrap().as_ref().is_some_and(|part| key.contains(part)) {
+            return Err(Error::permanent("s3:PutObjectRetention", "no").with_code("AccessDenied"));
+        }
         self.inner.retain(key, version, from, to).await
     }
     async fn hold(&self, key: &str, version: Option<&str>, on: bool) -> Result<()> {
@@ -727,4 +734,71 @@ async fn somebody_who_changes_the_rules_between_two_steps_ends_the_plan() {
     assert_eq!(retain.apply(&rest, true).await.unwrap(), Applied::Done(2));
     let found = retain.vault.describe(&[Part::Lifecycle]).await;
     assert!(found.value(Part::Lifecycle).is_some_and(|rules| rules.contains(THEIRS) && rules.contains("trailwarden-")));
+}
+
+#[tokio::test]
+async fn an_object_that_is_refused_keeps_no_other_waiting_and_is_not_forgotten() {
+    let yard = Yard::new(GOVERNANCE);
+    let mut retain = yard.retain().await;
+    let counting = Counting::over(yard.vault(), None);
+    retain.vault = counting.clone();
+    let plan = retain.plan().await.unwrap();
+    retain.apply(&plan, true).await.unwrap();
+    let keys = [yard.deliver(PROD, 1), yard.deliver(PROD, 2), yard.deliver(PROD, 3)];
+    *counting.refuses.lock().unwrap() = Some("_0000000000000002.".into());
+    for _ in 0..2 {
+        let plan = retain.plan().await.unwrap();
+        assert_eq!(plan.steps[0].effect.objects, 3, "the place is not done");
+        let error = retain.apply(&plan, true).await.unwrap_err();
+        assert_eq!(error.code.as_deref(), Some("AccessDenied"));
+    }
+    let mut days = Vec::new();
+    for key in &keys {
+        let locked = yard.vault().lock(key, None).await.unwrap().unwrap();
+        days.push(locked.retention.unwrap().until.duration_since(locked.created).as_hours() / 24);
+    }
+    assert_eq!(days, [90, 30, 90]);
+    *counting.refuses.lock().unwrap() = None;
+    let plan = retain.plan().await.unwrap();
+    assert_eq!(retain.apply(&plan, true).await.unwrap(), Applied::Done(1));
+    assert!(retain.plan().await.unwrap().is_empty());
+    assert!(
+        yard.vault().lock(&keys[1], None).await.unwrap().unwrap().retention.unwrap().until
+            > Env::system().now() + SignedDuration::from_hours(24 * 89)
+    );
+}
+
+/// The daemon's own loop, in time that flies.
+#[tokio::test(start_paused = true)]
+async fn the_daemon_audits_tells_and_enforces() {
+    let yard = Yard::new("keep = \"30d\"\nenforce = \"apply\"\naudit = \"10m\"");
+    let config = Config::load(&yard.config()).unwrap();
+    let works = Works::open(&config, &Env::system()).await.unwrap();
+    let store = works.store.clone();
+    let (tell, told) = tokio::sync::mpsc::channel(1);
+    let daemon = tokio::spawn(async move { daemon::watch(config, &yard.config(), works, told).await.map(|()| yard) });
+    let open = || async { store.read(|conn| findings::list(conn, false)).await.unwrap() };
+    let mut kinds = Vec::new();
+    for _ in 0..200 {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        kinds = open()
+            .await
+            .iter()
+            .map(|held| held.kind.name())
+            .filter(|name| name.contains("lock_") || name.contains("retention"))
+            .collect();
+        kinds.sort_unstable();
+        if !kinds.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(kinds, ["lock_missing", "retention_drift"]);
+    tell.send(daemon::Told::Stop).await.unwrap();
+    let yard = daemon.await.unwrap().unwrap();
+    let found = yard.vault().describe(&Part::RETENTION).await;
+    assert!(
+        found.value(Part::Lifecycle).is_some_and(|rules| rules.contains("trailwarden-uploads")),
+        "that can be taken back"
+    );
+    assert_eq!(found.value(Part::Versioning), None, "that cannot");
 }

@@ -171,12 +171,12 @@ pub struct Override {
 }
 
 impl Override {
-    /// `path` is the account's organizational units, from the root down.
-    fn reaches(&self, account: AccountId, path: &[String], evidence: Evidence) -> bool {
+    /// `is_in` says whether the account is in an organizational unit.
+    fn reaches(&self, account: AccountId, is_in: &dyn Fn(&str) -> bool, evidence: Evidence) -> bool {
         // A digest must live as long as the logs that it proves.
         let kind = self.evidence.is_none_or(|kind| kind == evidence || kind == Evidence::Log);
         let who = self.account.is_none_or(|own| own == account);
-        kind && who && self.ou.as_ref().is_none_or(|ou| path.iter().any(|unit| unit == ou))
+        kind && who && self.ou.as_ref().is_none_or(|ou| is_in(ou))
     }
 }
 
@@ -215,8 +215,8 @@ pub struct Promise {
 
 impl Promise {
     /// For how many days an account's evidence of a kind is promised to be locked.
-    pub fn days(&self, account: AccountId, path: &[String], evidence: Evidence) -> u32 {
-        let more = self.overrides.iter().filter(|more| more.reaches(account, path, evidence)).map(|more| more.days);
+    pub fn days(&self, account: AccountId, is_in: &dyn Fn(&str) -> bool, evidence: Evidence) -> u32 {
+        let more = self.overrides.iter().filter(|more| more.reaches(account, is_in, evidence)).map(|more| more.days);
         more.fold(self.term.days, u32::max)
     }
 

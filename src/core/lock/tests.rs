@@ -57,7 +57,7 @@ fn overrides_extend_whom_they_name_and_digests_follow_their_logs() {
         (3, &none, 100, 100),
         (3, &prod, 500, 500),
     ] {
-        let days = |kind| promise.days(account(number), path, kind);
+        let days = |kind| promise.days(account(number), &|ou| path.iter().any(|unit| unit == ou), kind);
         assert_eq!((days(Evidence::Log), days(Evidence::Digest)), (logs, digests), "{number} {path:?}");
     }
     assert_eq!(promise.longest(), 500);
