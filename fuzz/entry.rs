@@ -6,8 +6,10 @@ use trailwarden::config::Config;
 use trailwarden::core::digest::{Digest, Examined, Place};
 use trailwarden::core::gzip::{self, Caps, inflate};
 use trailwarden::core::key::{DigestKey, LogKind, ObjectKey, parse};
+use trailwarden::core::lock::{Action, Class, Input, Mode, Move, Prices, Promise, Stock, Term, lifecycle, plan};
 use trailwarden::core::notice::{Opened, open};
 use trailwarden::core::policy::{self, Document, Expected, Fix, Kind, Principal, Request, Resource, Verdict};
+use trailwarden::core::protection::{Fact, Part, Protection};
 use trailwarden::core::record;
 
 const CAPS: Caps = Caps { inflated: 1 << 20, ratio: 100 };
@@ -26,6 +28,38 @@ pub fn key(bytes: &[u8]) {
         ObjectKey::Log(log) => assert_eq!(log.format(), key),
         ObjectKey::Digest(digest) => assert_eq!(digest.format(), key),
         _ => {}
+    }
+}
+
+/// The bytes as every part of a bucket's protection, with a promise that has something to say about each.
+pub fn bucket(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let term = Term { mode: Mode::Compliance, days: 90 };
+    let moves = vec![Move { after: 30, class: Class::GlacierIr }];
+    let (expire, noncurrent, uploads) = (Some(90), Some(90), Some(7));
+    let promise = Promise { term, overrides: Vec::new(), moves, smallest: 1 << 17, expire, noncurrent, uploads };
+    let protection = Protection(Part::ALL.into_iter().map(|part| (part, Fact::Value(text.into()))).collect());
+    let made = plan::make(&Input {
+        trail: "org",
+        bucket: "b",
+        promise: &promise,
+        protection: &protection,
+        stock: &Stock::default(),
+        needs: &[],
+        prices: &Prices::default(),
+        prefixes: &["AWSLogs/".to_owned()],
+        scrubs: true,
+        now: jiff::Timestamp::UNIX_EPOCH,
+    });
+    let Ok(rules) = lifecycle::read(text) else { return };
+    assert_eq!(lifecycle::read(&lifecycle::write(&rules)), Ok(rules.clone()));
+    for step in &made.steps {
+        let Action::SetLifecycle { document: Some(document), .. } = &step.action else { continue };
+        let after = lifecycle::read(document).expect("what we write we can read");
+        let theirs =
+            |rules: &[lifecycle::Rule]| rules.iter().filter(|rule| !rule.is_ours()).cloned().collect::<Vec<_>>();
+        assert_eq!(theirs(&after), theirs(&rules));
+        assert!(theirs(&rules).iter().all(|rule| text.contains(&rule.raw) && document.contains(&rule.raw)));
     }
 }
 

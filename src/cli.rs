@@ -74,6 +74,8 @@ pub enum Verb {
     Backfill(cmd::backfill::Args),
     /// Compare bucket and ledger object by object, settle what was missed, tell what is gone
     Reconcile(cmd::reconcile::Args),
+    /// The archive's retention: plan, apply, legal holds
+    Retention(cmd::retention::Args),
     /// Findings: list, show, acknowledge, resolve
     Findings(cmd::findings::Args),
     /// Messages that could not be understood: list, show, replay, drop
@@ -122,6 +124,7 @@ pub async fn run(cli: Cli) -> u8 {
         Verb::Verify(args) => cmd::verify::run(&context, args).await,
         Verb::Backfill(args) => cmd::backfill::run(&context, args).await,
         Verb::Reconcile(args) => cmd::reconcile::run(&context, args).await,
+        Verb::Retention(args) => cmd::retention::run(&context, args).await,
         Verb::Findings(args) => cmd::findings::run(&context, args).await,
         Verb::Quarantine(args) => cmd::quarantine::run(&context, args).await,
         Verb::Channel(args) => cmd::channel::run(&context, args).await,

@@ -1,5 +1,6 @@
 //! The daemon: starts the loops, supervises them, speaks to systemd, stops in order.
 
+mod retention;
 mod wellness;
 
 use std::path::{Path, PathBuf};
@@ -227,6 +228,10 @@ impl Daemon {
             if let Some(every) = self.config.verify.scrub {
                 let (this, of, pulse) = (this.clone(), of.clone(), self.sliced("scrub", &of));
                 loops.spawn(async move { this.scrub(&of, every, pulse).await });
+            }
+            if let Some(every) = self.config.retention.as_ref().map(|retention| retention.audit) {
+                let (this, of, pulse) = (this.clone(), of.clone(), self.audited(&of, every));
+                loops.spawn(async move { this.retain(&of, every, pulse).await });
             }
             if self.config.verify.reconcile.is_some() {
                 let (pulse, ingest) = (self.sliced("reconcile", &of), reconciled);

@@ -12,6 +12,8 @@ use jiff::Timestamp;
 
 use crate::core::finding::Alert;
 use crate::core::id::{AccountId, Region, Sha256};
+use crate::core::lock::{Action, Retention};
+use crate::core::protection::{Part, Protection};
 use crate::core::unit::OuPath;
 use crate::error::{Error, Result};
 
@@ -69,6 +71,8 @@ pub struct Head {
     pub etag: Option<String>,
     pub metadata: Metadata,
     pub storage_class: Option<String>,
+    /// Its lock, if it has one and the reader may see it.
+    pub lock: Option<Retention>,
 }
 
 #[derive(Debug, Clone)]
@@ -120,6 +124,50 @@ pub trait Bucket: Send + Sync {
     }
     /// False where objects carry no user metadata at all (a plain copy): then a digest's signature is taken from its successor.
     async fn has_metadata(&self) -> Result<bool>;
+}
+
+/// A version of an object as a listing of versions shows it; delete markers are none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    pub key: String,
+    /// `None` in an unversioned bucket.
+    pub version: Option<String>,
+    pub size: u64,
+}
+
+/// Where the next page of versions begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    pub key: String,
+    pub version: Option<String>,
+}
+
+/// How a version is locked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Locked {
+    pub version: Option<String>,
+    pub created: Timestamp,
+    pub retention: Option<Retention>,
+    /// A legal hold, which nothing but its release ends.
+    pub held: bool,
+}
+
+/// What protects a bucket, and the one way to change that. Nothing here shortens or weakens: what would is refused before any
+/// call.
+#[async_trait]
+pub trait Vault: Send + Sync {
+    /// Read-only and total: of every part asked for it says what it is, that it is not there, or why it could not be read.
+    async fn describe(&self, parts: &[Part]) -> Protection;
+    /// One call; the same action again changes nothing. An extension is made object by object, by [`Vault::retain`].
+    async fn apply(&self, action: &Action) -> Result<()>;
+    /// `None`: no such object or version.
+    async fn lock(&self, key: &str, version: Option<&str>) -> Result<Option<Locked>>;
+    /// Locks a version; `from` is how it is locked by now.
+    async fn retain(&self, key: &str, version: Option<&str>, from: Option<Retention>, to: Retention) -> Result<()>;
+    /// Puts a legal hold on a version, or releases it.
+    async fn hold(&self, key: &str, version: Option<&str>, on: bool) -> Result<()>;
+    /// All versions of the keys under `prefix`, a page at a time.
+    async fn versions(&self, prefix: &str, after: Option<&Mark>) -> Result<(Vec<Version>, Option<Mark>)>;
 }
 
 /// Organizations `State`, open set; unknown values count as active.
@@ -201,6 +249,7 @@ pub trait Channel: Send + Sync {
 
 pub type DynQueue = Arc<dyn Queue>;
 pub type DynBucket = Arc<dyn Bucket>;
+pub type DynVault = Arc<dyn Vault>;
 pub type DynMembers = Arc<dyn Members>;
 pub type DynKeys = Arc<dyn Keys>;
 pub type DynChannel = Arc<dyn Channel>;

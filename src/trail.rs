@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 pub use crate::config::Validation;
 use crate::core::admit::Rules;
 use crate::core::gzip::Caps;
+use crate::core::lock::Term;
 use crate::seam::{DynBucket, DynKeys, DynQueue};
 
 pub struct Trail {
@@ -19,6 +20,8 @@ pub struct Trail {
     /// Most stored bytes of an object that are read.
     pub object_limit: u64,
     pub validation: Validation,
+    /// The lock that every object was promised, if any was.
+    pub promise: Option<Term>,
     /// What notices and digests call the bucket, once known: configured, or what the first good digest says.
     pub bucket_name: OnceLock<String>,
 }

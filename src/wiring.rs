@@ -15,14 +15,17 @@ use crate::core::id::Region;
 use crate::delivery::{Deliveries, Memory, Pace, Roster};
 use crate::env::Env;
 use crate::error::{Error, Result};
+use crate::health::Pulse;
 use crate::local::dir::Dir;
 use crate::local::keys::KeysDir;
 use crate::local::members::MembersFile;
 use crate::local::spool::Spool;
 use crate::local::stdout::Stdout;
+use crate::local::vault::LocalVault;
 use crate::metrics::Metrics;
 use crate::notify::webhook::Webhook;
-use crate::seam::{DynBucket, DynChannel, DynKeys, DynMembers, DynQueue};
+use crate::retain::Retain;
+use crate::seam::{DynBucket, DynChannel, DynKeys, DynMembers, DynQueue, DynVault};
 use crate::snapshot::Snapshots;
 use crate::store::{Store, objects};
 use crate::trail::Trail;
@@ -162,6 +165,7 @@ fn open_trail(config: &Config, trail: &config::Trail, seams: TrailSeams, id: i64
         caps: caps(config),
         object_limit: config.limits.object,
         validation: trail.validation,
+        promise: config.retention.as_ref().map(|retention| retention.promise.term),
         bucket_name,
     })
 }
@@ -227,6 +231,31 @@ pub async fn bucket(trail: &config::Trail, cloud: &Cloud) -> Result<DynBucket> {
         Place::Aws(name) => Arc::new(cloud.get().await.bucket(name.clone(), trail.owner)),
         Place::Dir(path) => Arc::new(Dir::open(path)?),
     })
+}
+
+/// What looks after a trail's bucket, if anything was promised of it.
+pub async fn retain(config: &Config, trail: &config::Trail, works: &Works) -> Result<Option<Retain>> {
+    let Some(wanted) = &config.retention else { return Ok(None) };
+    let Some(open) = works.trails.iter().find(|open| open.name == trail.name) else { return Ok(None) };
+    let vault: DynVault = match &trail.bucket {
+        Place::Aws(name) => {
+            let role = wanted.role.as_ref().or(trail.role.as_ref());
+            Arc::new(connect(trail.region.as_ref(), role).await.vault(name.clone(), trail.owner))
+        }
+        Place::Dir(path) => Arc::new(LocalVault::open(path, works.env.clone())?),
+    };
+    Ok(Some(Retain {
+        store: works.store.clone(),
+        metrics: works.metrics.clone(),
+        vault,
+        trail: trail.name.clone(),
+        source: open.id,
+        bucket: real_name(trail).unwrap_or_else(|| trail.bucket.to_string()),
+        prefixes: trail.prefixes(),
+        wanted: wanted.clone(),
+        scrubs: config.verify.scrub.is_some(),
+        pulse: Pulse::default(),
+    }))
 }
 
 pub async fn keys(from: &KeysFrom, cloud: &Cloud) -> DynKeys {

@@ -9,6 +9,7 @@ mod organizations;
 mod s3;
 mod sns;
 mod sqs;
+mod vault;
 
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ pub use self::organizations::Organization;
 pub use self::s3::S3Bucket;
 pub use self::sns::Topic;
 pub use self::sqs::SqsQueue;
+pub use self::vault::S3Vault;
 use crate::core::id::AccountId;
 
 /// Attempts inside one call, the first included (the SDK's standard mode).
@@ -102,11 +104,20 @@ impl Aws {
 
     /// `owner` is the account that must own the bucket: S3 refuses every call when another one does.
     pub fn bucket(&self, name: impl Into<String>, owner: Option<AccountId>) -> S3Bucket {
+        S3Bucket::new(self.s3(), name.into(), owner)
+    }
+
+    /// The protection of a bucket; `owner` as for [`Aws::bucket`].
+    pub fn vault(&self, name: impl Into<String>, owner: Option<AccountId>) -> S3Vault {
+        S3Vault::new(self.s3(), name.into(), owner)
+    }
+
+    fn s3(&self) -> aws_sdk_s3::Client {
         let config = aws_sdk_s3::config::Builder::from(&self.config)
             // Stand-ins for S3 have no host name per bucket.
             .force_path_style(self.has_endpoint("S3", "AWS_ENDPOINT_URL"))
             .build();
-        S3Bucket::new(aws_sdk_s3::Client::from_conf(config), name.into(), owner)
+        aws_sdk_s3::Client::from_conf(config)
     }
 
     /// `visibility` is what a received message starts with, whatever the queue's own default.

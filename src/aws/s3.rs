@@ -17,6 +17,7 @@ use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
 
 use super::class::{code_of, failed, status_of};
+use super::vault::retention;
 use crate::core::id::{AccountId, Sha256};
 use crate::error::{Error, Result};
 use crate::seam::{Bucket, Got, Head, Listed, Metadata, Object, Page};
@@ -106,6 +107,7 @@ impl Bucket for S3Bucket {
                 version: answer.version_id,
                 etag: answer.e_tag.as_deref().map(unquoted),
                 metadata: lowered(answer.metadata),
+                lock: retention(answer.object_lock_mode.as_ref(), answer.object_lock_retain_until_date.as_ref()),
                 storage_class: answer.storage_class.map(|class| class.as_str().to_owned()),
             })),
             Err(error) if is_absent(&error) => self.must_exist().await.map(|()| None),
@@ -212,7 +214,7 @@ impl Bucket for S3Bucket {
 }
 
 /// No such key or version, a delete marker, or a name that no object can have. A missing bucket is not that.
-fn is_absent<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+pub(super) fn is_absent<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
     match (code_of(error), status_of(error)) {
         // `NotFound` is what the SDK makes of HEAD's bare 404.
         (Some("NoSuchKey" | "NoSuchVersion" | "NotFound" | "KeyTooLongError"), _) => true,
@@ -234,6 +236,7 @@ fn split(answer: GetObjectOutput) -> (Head, ByteStream) {
         version: answer.version_id,
         etag: answer.e_tag.as_deref().map(unquoted),
         metadata: lowered(answer.metadata),
+        lock: retention(answer.object_lock_mode.as_ref(), answer.object_lock_retain_until_date.as_ref()),
         storage_class: answer.storage_class.map(|class| class.as_str().to_owned()),
     };
     (head, answer.body)
@@ -256,7 +259,7 @@ async fn read(mut body: ByteStream, size: u64) -> Result<Vec<u8>> {
     }
 }
 
-fn length(bytes: Option<i64>) -> u64 {
+pub(super) fn length(bytes: Option<i64>) -> u64 {
     bytes.unwrap_or_default().try_into().unwrap_or_default()
 }
 
@@ -282,7 +285,7 @@ fn listed(contents: &[aws_sdk_s3::types::Object], encoded: bool) -> Result<Vec<L
 }
 
 /// Undoes `encoding-type=url`, which writes a blank as `+` (S3 API reference: ListObjectsV2).
-fn decoded(text: &str, encoded: bool) -> Result<String> {
+pub(super) fn decoded(text: &str, encoded: bool) -> Result<String> {
     if !encoded {
         return Ok(text.to_owned());
     }

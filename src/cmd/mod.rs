@@ -10,6 +10,7 @@ pub mod keys;
 pub mod ledger;
 pub mod quarantine;
 pub mod reconcile;
+pub mod retention;
 pub mod run;
 pub mod status;
 pub mod verify;

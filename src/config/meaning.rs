@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::units::{show_duration, show_size};
-use super::{Channel, Config, KeysFrom, MembersFrom, Place, Role, Snapshot, Trail};
+use super::{Channel, Config, KeysFrom, MembersFrom, Place, Retention, Role, Snapshot, Trail};
 use crate::core::route::Route;
 
 type Lines = Vec<(String, String)>;
@@ -38,6 +38,11 @@ impl Config {
         say("verify.reconcile_window", show_duration(verify.reconcile_window));
         say("verify.reconcile_history", off_or(verify.reconcile_history));
         say("verify.reconcile_requests", format!("{} an hour", verify.reconcile_requests));
+        match &self.retention {
+            Some(retention) => say_retention(retention, &mut lines),
+            None => say("retention.keep", "nothing is promised".into()),
+        }
+        let mut say = |name: &str, value: String| lines.push((name.to_owned(), value));
         for (name, channel) in &self.channels {
             say(&format!("channel.{name}"), tell_channel(channel));
         }
@@ -79,6 +84,28 @@ fn say_trail(trail: &Trail, lines: &mut Lines) {
     say("writers", trail.writers.join(", "));
     say("visibility", show_duration(trail.visibility));
     say("queue_age", show_duration(trail.queue_age));
+}
+
+fn say_retention(retention: &Retention, lines: &mut Lines) {
+    let mut say = |key: &str, value: String| lines.push((format!("retention.{key}"), value));
+    let promise = &retention.promise;
+    let days = |days: u32| format!("{days} days");
+    say("keep", days(promise.term.days));
+    say("mode", promise.term.mode.name().into());
+    let moves: Vec<String> = promise.moves.iter().map(|to| format!("{} after {} days", to.class, to.after)).collect();
+    say("transitions", if moves.is_empty() { "none".into() } else { moves.join(", ") });
+    say("transition_at_least", show_size(promise.smallest));
+    say("expire", promise.expire.map_or("never".into(), days));
+    say("noncurrent", promise.noncurrent.map_or("kept".into(), days));
+    say("incomplete_uploads", promise.uploads.map_or("kept".into(), days));
+    say("audit", show_duration(retention.audit));
+    say("enforce", retention.enforce.name().into());
+    say("requests", format!("{} a second", retention.requests));
+    say("role", retention.role.as_ref().map_or("that of the trail".into(), |own| role(Some(own))));
+    for (number, more) in promise.overrides.iter().enumerate() {
+        say(&format!("override.{}", number + 1), more.to_string());
+    }
+    say("prices.source", retention.prices.source.clone());
 }
 
 fn tell_channel(channel: &Channel) -> String {

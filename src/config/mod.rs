@@ -6,6 +6,7 @@ mod meaning;
 mod place;
 mod raw;
 mod read;
+mod retention;
 mod secret;
 mod trails;
 pub mod units;
@@ -20,6 +21,7 @@ pub use place::Place;
 pub use secret::Secret;
 
 use crate::core::id::{AccountId, OrgId, Region};
+use crate::core::lock::{Prices, Promise};
 use crate::core::route::Route;
 
 /// What the file means, checked: nothing in it contradicts anything else in it.
@@ -31,6 +33,8 @@ pub struct Config {
     /// At least one; names, queues and buckets are distinct.
     pub trails: Vec<Trail>,
     pub verify: Verify,
+    /// What is promised of the archive, if anything.
+    pub retention: Option<Retention>,
     pub channels: BTreeMap<String, Channel>,
     /// Empty, or the last matches everything. All channels named exist.
     pub routes: Vec<Route>,
@@ -111,6 +115,17 @@ pub struct Trail {
     pub queue_age: Duration,
 }
 
+impl Trail {
+    /// What the keys of its deliveries begin with, up to `AWSLogs/`.
+    pub fn prefixes(&self) -> Vec<String> {
+        let until = |template: &String| template.find("AWSLogs/").map(|at| format!("{}AWSLogs/", &template[..at]));
+        let mut prefixes: Vec<String> = self.layout.iter().flatten().filter_map(until).collect();
+        prefixes.sort_unstable();
+        prefixes.dedup();
+        if prefixes.is_empty() { vec!["AWSLogs/".into()] } else { prefixes }
+    }
+}
+
 /// Who writes CloudTrail's deliveries, as EventBridge and as S3 name it.
 pub const WRITERS: &[&str] = &["cloudtrail.amazonaws.com", "AWS:*:regionalDeliverySession"];
 
@@ -176,6 +191,39 @@ impl Default for Verify {
             reconcile_window: Duration::from_secs(3 * 86_400),
             reconcile_history: Some(Duration::from_secs(30 * 86_400)),
             reconcile_requests: 3_600,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retention {
+    pub promise: Promise,
+    /// How often buckets are compared with it.
+    pub audit: Duration,
+    pub enforce: Enforce,
+    /// Requests a second for objects, where they are locked one by one.
+    pub requests: u64,
+    /// Assumed instead of the trail's for reading and changing a bucket's protection.
+    pub role: Option<Role>,
+    pub prices: Prices,
+}
+
+/// What the daemon does about a difference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Enforce {
+    /// Tells.
+    Observe,
+    /// Takes the steps that can be taken back, and tells of the others.
+    Apply,
+}
+
+impl Enforce {
+    pub const ALL: &'static [Self] = &[Self::Observe, Self::Apply];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Observe => "observe",
+            Self::Apply => "apply",
         }
     }
 }

@@ -20,6 +20,7 @@ pub struct File {
     pub organization: Organization,
     pub trail: Vec<At<Trail>>,
     pub verify: Verify,
+    pub retention: Retention,
     pub channel: BTreeMap<String, At<Channel>>,
     pub route: Vec<At<Route>>,
     pub alert: Alert,
@@ -76,6 +77,54 @@ pub struct Verify {
     pub reconcile_window: Text,
     pub reconcile_history: Text,
     pub reconcile_requests: Number,
+}
+
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retention {
+    pub keep: Text,
+    pub mode: Text,
+    pub transitions: Option<Vec<At<Transition>>>,
+    pub transition_at_least: Text,
+    pub expire: Text,
+    pub noncurrent: Text,
+    pub incomplete_uploads: Text,
+    pub audit: Text,
+    pub enforce: Text,
+    pub requests: Number,
+    pub role: Text,
+    pub external_id: Text,
+    #[serde(rename = "override")]
+    pub more: Vec<At<Override>>,
+    pub prices: Prices,
+}
+
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Transition {
+    pub after: Text,
+    pub class: Text,
+}
+
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Override {
+    pub ou: Text,
+    pub account: Text,
+    pub kind: Text,
+    pub keep: Text,
+}
+
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Prices {
+    pub source: Text,
+    pub month: BTreeMap<String, At<f64>>,
+    #[serde(rename = "move")]
+    pub moves: BTreeMap<String, At<f64>>,
+    pub put: Option<At<f64>>,
+    pub get: Option<At<f64>>,
+    pub watch: Option<At<f64>>,
 }
 
 /// The keys of every kind of channel; which belong together is for the reader to say.

@@ -42,6 +42,7 @@ pub(super) fn config(text: &str, origin: &str, places: &Places) -> Read<Config> 
         organization,
         trails,
         verify: reader.verify(&file.verify)?,
+        retention: reader.retention(&file.retention)?,
         channels,
         routes,
         heartbeat,
@@ -74,6 +75,12 @@ fn warnings(config: &Config) -> Vec<String> {
     }
     if let Some(listen) = config.listen.filter(|listen| !listen.ip().is_loopback()) {
         found.push(format!("http.listen is {listen}: whoever reaches it reads findings without a password"));
+    }
+    for trail in config.trails.iter().filter(|trail| config.retention.is_some() && trail.layout.is_none()) {
+        found.push(format!(
+            "trail `{}` has no layout: retention looks after what lies under AWSLogs/ alone",
+            trail.name
+        ));
     }
     for trail in config.trails.iter().filter(|trail| trail.owner.is_none() && matches!(trail.bucket, Place::Aws(_))) {
         found.push(format!(
@@ -151,7 +158,7 @@ impl Reader<'_> {
         Ok(self.optional_duration(text, least, most)?.unwrap_or(default))
     }
 
-    fn size(&self, text: &Text, default: u64, least: u64) -> Read<u64> {
+    pub(super) fn size(&self, text: &Text, default: u64, least: u64) -> Read<u64> {
         let size = self.optional(text, |text| match units::size(text)? {
             size if size < least => {
                 Err(format!("`{}` is too small: at least {}", text.trim(), units::show_size(least)))
@@ -161,7 +168,7 @@ impl Reader<'_> {
         Ok(size.unwrap_or(default))
     }
 
-    fn number(&self, value: &Number, default: u64, least: u64, most: u64) -> Read<u64> {
+    pub(super) fn number(&self, value: &Number, default: u64, least: u64, most: u64) -> Read<u64> {
         let Some(value) = value else { return Ok(default) };
         u64::try_from(*value.get_ref())
             .ok()

@@ -72,6 +72,14 @@ fn the_examples_in_the_reference_are_good_and_state_defaults_too() {
     assert_eq!(all.routes.len(), 2);
     assert_eq!(all.routes[0].resolved, all.routes[1].resolved);
     assert_eq!(all.verify, Verify::default());
+    let retention = all.retention.unwrap();
+    assert_eq!(retention.prices, Prices::default());
+    assert_eq!((retention.promise.term.days, retention.promise.overrides[0].days), (2557, 3653));
+    let usual = read(&format!("{MINIMAL}[retention]\nkeep = \"7y\"\n")).unwrap().retention.unwrap();
+    let defaults =
+        |of: &Retention| (of.promise.term, of.promise.smallest, of.promise.uploads, of.audit, of.enforce, of.requests);
+    assert_eq!(defaults(&retention), defaults(&usual));
+    assert_eq!((usual.promise.expire, usual.promise.noncurrent, usual.promise.moves), (None, None, vec![]));
     assert_eq!(all.heartbeat, Some(Duration::from_secs(86_400)));
     assert_eq!(all.warnings, Vec::<String>::new());
 }
@@ -114,6 +122,11 @@ fn every_key_stands_in_the_reference() {
             if key == "match" || key == "snapshot" {
                 for inner in expected(&format!("{header}\n{key}.nonsense = 1")) {
                     assert!(stated.contains(&format!("{key}.{inner}")), "{key}.{inner}");
+                }
+            } else if key == "override" || key == "prices" {
+                let table = if key == "prices" { "[retention.prices]" } else { "[[retention.override]]" };
+                for inner in expected(&format!("{table}\nnonsense = 1")) {
+                    assert!(stated.contains(&inner), "{key}.{inner}");
                 }
             } else {
                 assert!(stated.contains(&key), "{section}.{key} is not in the reference");
@@ -317,6 +330,64 @@ fn routes_lead_somewhere_and_lose_nothing() {
     ] {
         refuses(&with(routes), "trailwarden.toml:", &[words]);
     }
+}
+
+#[test]
+fn a_promise_is_whole_and_is_never_less_for_some() {
+    let of = |lines: &str| read(&format!("{MINIMAL}[retention]\n{lines}\n"));
+    let more = |lines: &str| format!("keep = \"1y\"\n[[retention.override]]\n{lines}");
+    let moves = |list: &str| format!("keep = \"1y\"\ntransitions = [{list}]");
+    for (lines, words) in [
+        ("mode = \"compliance\"".to_owned(), "no `keep`"),
+        ("keep = \"36h\"".into(), "whole days"),
+        ("keep = \"101y\"".into(), "hundred years"),
+        ("keep = \"1y\"\nmode = \"strict\"".into(), "governance, compliance"),
+        ("keep = \"1y\"\nenforce = \"yes\"".into(), "observe, apply"),
+        ("keep = \"1y\"\nexpire = \"365d\"".into(), "sooner than the promise of 366 days"),
+        ("keep = \"1y\"\nnoncurrent = \"1d\"".into(), "sooner than the promise"),
+        (
+            "keep = \"1y\"\nexpire = \"1y\"\n[[retention.override]]\naccount = \"111122223333\"\nkeep = \"2y\"".into(),
+            "promise of 731 days",
+        ),
+        ("keep = \"1y\"\nrequests = 0".into(), "out of bounds"),
+        ("keep = \"1y\"\nexternal_id = \"x\"".into(), "goes with `role`"),
+        (more("keep = \"2y\""), "for nobody"),
+        (more("ou = \"x\""), "no `keep`"),
+        (more("ou = \"x\"\nkeep = \"365d\""), "an override extends"),
+        (more("kind = \"logs\"\nkeep = \"2y\""), "log, digest"),
+        (more("account = \"1\"\nkeep = \"2y\""), "twelve digits"),
+        (moves("{ after = \"90d\" }"), "no `class`"),
+        (moves("{ class = \"GLACIER\" }"), "no `after`"),
+        (moves("{ after = \"90d\", class = \"TAPE\" }"), "no storage class"),
+        (moves("{ after = \"29d\", class = \"STANDARD_IA\" }"), "before day 30"),
+        (
+            moves("{ after = \"4d\", class = \"GLACIER_IR\" }, { after = \"93d\", class = \"DEEP_ARCHIVE\" }"),
+            "89 days, and 90",
+        ),
+        (
+            moves("{ after = \"4d\", class = \"GLACIER\" }, { after = \"99d\", class = \"GLACIER_IR\" }"),
+            "never go from",
+        ),
+        (moves("{ after = \"2y\", class = \"GLACIER\" }") + "\nexpire = \"1y\"", "expired by then"),
+        ("keep = \"1y\"\n[retention.prices]\nmonth = { TAPE = 1 }".into(), "no storage class"),
+        ("keep = \"1y\"\n[retention.prices]\nput = -1.0".into(), "no price"),
+    ] {
+        let error = of(&lines).expect_err(&lines).to_string();
+        assert!(error.contains(words), "{lines}: {error}");
+    }
+    let list = "{ after = \"4d\", class = \"GLACIER_IR\" }, { after = \"94d\", class = \"DEEP_ARCHIVE\" }";
+    let good = of(&format!("{}\nincomplete_uploads = \"keep\"", moves(list))).unwrap();
+    assert!(good.warnings.iter().any(|told| told.contains("no layout: retention")), "{:?}", good.warnings);
+    let promise = &good.retention.as_ref().unwrap().promise;
+    assert_eq!((promise.moves.len(), promise.uploads), (2, None));
+    let meaning = good.meaning();
+    let told = |key: &str| meaning.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
+    assert_eq!(told("retention.keep"), Some("366 days"));
+    assert_eq!(told("retention.transitions"), Some("GLACIER_IR after 4 days, DEEP_ARCHIVE after 94 days"));
+    assert_eq!(read(MINIMAL).unwrap().retention, None);
+    let layout = "layout = [\"a/AWSLogs/{account}/\", \"AWSLogs/{account}/\", \"b/c/AWSLogs/{account}/\"]\n";
+    let trails = read(&format!("{MINIMAL}{layout}")).unwrap().trails;
+    assert_eq!(trails[0].prefixes(), ["AWSLogs/", "a/AWSLogs/", "b/c/AWSLogs/"]);
 }
 
 #[test]

@@ -252,6 +252,26 @@ kinds! {
         "the ledger's snapshot fails"
         "No copy of the ledger was made, or the copy is not what the warden wrote. Should the ledger be lost now, what was learned since the last copy is lost with it."
         "Read the detail: a full disk, a place that refuses, or a ledger that does not check. `trailwarden ledger check` says what is wrong with it."
+    LockMissing "lock_missing" Integrity High
+        "the bucket does not lock what is delivered"
+        "The bucket has no default retention, or no Object Lock at all: whoever may delete versions may delete the evidence."
+        "`trailwarden retention plan` shows what is to be done; apply it. Find out who removed the default, if there was one."
+    LockShort "lock_short" Integrity High
+        "evidence is locked for less than was promised"
+        "The bucket's default, or the lock that an object showed when it was read, ends before the promise does."
+        "`trailwarden retention plan`, then apply it; `trailwarden findings show` names what was seen."
+    RetentionDrift "retention_drift" Operation Medium
+        "the bucket is not as its retention plan wants it"
+        "Versioning, the warden's lifecycle rules, or the locks of accounts with an override differ from the configuration."
+        "`trailwarden retention plan` shows each difference and its effect; apply it, or change the configuration."
+    LifecycleDangerous "lifecycle_dangerous" Integrity Critical
+        "a lifecycle rule is about to remove evidence"
+        "A rule of the bucket would expire or hide objects that are promised for longer. Lifecycle acts inside S3: no bucket policy stops it, and CloudTrail does not record it."
+        "Change or disable the rule that the finding names before its day comes; rules that are not the warden's are never touched by it."
+    RetentionUnchecked "retention_unchecked" Operation Medium
+        "the bucket's protection could not be read"
+        "A part of the bucket's configuration could not be read or understood: whether the archive is kept as promised is not known."
+        "Grant the permission that the detail names to the role of `[retention]`, or to that of the trail."
     Heartbeat "heartbeat" Operation Info
         "the warden is alive"
         "Sent on schedule, so that silence is visible."

@@ -28,6 +28,13 @@ pub enum What {
     Snapshot,
     Restored,
     Rebuilt,
+    /// A step of a retention plan was taken.
+    Applied,
+    /// Objects were locked one by one.
+    Extended,
+    /// A legal hold was put on objects, or released.
+    Held,
+    Released,
 }
 
 impl What {
@@ -44,6 +51,10 @@ impl What {
         Self::Snapshot,
         Self::Restored,
         Self::Rebuilt,
+        Self::Applied,
+        Self::Extended,
+        Self::Held,
+        Self::Released,
     ];
 
     pub fn name(self) -> &'static str {
@@ -60,6 +71,10 @@ impl What {
             Self::Snapshot => "snapshot",
             Self::Restored => "restored",
             Self::Rebuilt => "rebuilt",
+            Self::Applied => "applied",
+            Self::Extended => "extended",
+            Self::Held => "held",
+            Self::Released => "released",
         }
     }
 

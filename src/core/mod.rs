@@ -10,11 +10,14 @@ pub mod gzip;
 pub mod id;
 pub mod journal;
 pub mod key;
+pub mod lock;
 pub mod notice;
 pub mod policy;
+pub mod protection;
 pub mod record;
 pub mod route;
 pub mod unit;
+pub mod xml;
 
 /// Years in which CloudTrail can have written anything: it began in the first. A time far from every clock is a lie, and would
 /// not bear an hour to be added to it.

@@ -23,13 +23,15 @@ pub use roster::Roster;
 use crate::core::admit::{self, Evidence, Verdict};
 use crate::core::finding::{Finding, Kind};
 use crate::core::id::Region;
+use crate::core::key::{self, ObjectKey};
+use crate::core::lock;
 use crate::core::notice::{Envelope, Notice};
 use crate::core::printable;
 use crate::env::Env;
 use crate::error::{Class, Error, Result};
 use crate::metrics::{KindLabel, Metrics};
 use crate::retry::{Policy, retry};
-use crate::seam::{Got, Object};
+use crate::seam::{Got, Head, Object};
 use crate::store::objects::{self, Known, Listing, NewObject, State};
 use crate::store::{Store, Tx, findings, lists};
 use crate::trail::Trail;
@@ -307,7 +309,29 @@ impl Deliveries {
     /// Reads an object once there is room for it; `size` is what somebody said of it.
     pub async fn get(&self, trail: &Trail, key: &str, version: Option<&str>, size: Option<u64>) -> Result<(Got, Room)> {
         let (bucket, most) = (trail.bucket.as_ref(), trail.object_limit);
-        retry(&self.env, Policy::STEP, || self.pace.run(self.memory.get(bucket, key, version, size, most))).await
+        let got =
+            retry(&self.env, Policy::STEP, || self.pace.run(self.memory.get(bucket, key, version, size, most))).await?;
+        if let Got::Found(object) = &got.0 {
+            self.check_lock(trail, key, &object.head).await?;
+        }
+        Ok(got)
+    }
+
+    /// The lock that came with the answer, held against the promise. A reader that may not see locks is shown none.
+    async fn check_lock(&self, trail: &Trail, key: &str, head: &Head) -> Result<()> {
+        let (Some(term), Some(shown)) = (trail.promise, head.lock) else { return Ok(()) };
+        let (created, root) = match key::parse(key) {
+            ObjectKey::Log(log) => (log.delivered, log.root),
+            ObjectKey::Digest(digest) => (digest.end, digest.root),
+            _ => return Ok(()),
+        };
+        let Some(short) = lock::shortfall(term, created, shown) else { return Ok(()) };
+        let mut finding = Finding::of_object(Kind::LockShort, trail.name_or(""), key, short).account(root.account);
+        // One finding for an account; it names the first object.
+        finding.subject = format!("{}/{}", trail.name, root.account);
+        self.step(move |tx| Ok((true, if findings::hold(tx, &finding)? { vec![finding.kind] } else { vec![] })))
+            .await
+            .map(|_| ())
     }
 
     /// Announced, and not there: told unless its removal was told.

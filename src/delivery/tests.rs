@@ -71,6 +71,7 @@ fn head(writing: &Writing) -> Head {
         etag: Some(Sha256::of(&writing.body).to_string()),
         metadata: writing.metadata.clone(),
         storage_class: None,
+        lock: None,
     }
 }
 
@@ -198,6 +199,7 @@ impl Ground {
             caps: Caps::default(),
             object_limit: 1 << 20,
             validation: Validation::All,
+            promise: None,
             bucket_name: OnceLock::new(),
         };
         let deliveries = Deliveries::new(store, Arc::default(), roster, GRACE);

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, fsync, mkdirat, open, openat, renameat, unlinkat};
 use rustix::io::Errno;
 use tokio::time::Instant;
@@ -65,6 +66,38 @@ impl Dir {
     pub fn create(path: &Path) -> Result<Self> {
         std::fs::create_dir_all(path).map_err(|error| fault("dir:open", &error))?;
         Self::open(path)
+    }
+
+    /// When an object was written last; `None` is no object.
+    pub(super) async fn changed(&self, key: &str) -> Result<Option<Timestamp>> {
+        if !is_key(key) {
+            return Ok(None);
+        }
+        let key = key.to_owned();
+        self.run("dir:head", move |tree| {
+            let facts = stat(tree.root.as_fd(), &key)?;
+            let file = facts.filter(|facts| FileType::from_raw_mode(facts.st_mode) == FileType::RegularFile);
+            Ok(file.and_then(|facts| Timestamp::new(facts.st_mtime, i32::try_from(facts.st_mtime_nsec).ok()?).ok()))
+        })
+        .await
+    }
+
+    /// Deletes an object and its sidecar; one that is not there is deleted already.
+    pub(super) async fn remove(&self, key: &str) -> Result<()> {
+        if !is_key(key) {
+            return Ok(());
+        }
+        let key = key.to_owned();
+        self.run("dir:remove", move |tree| {
+            for name in [key.clone(), format!("{key}{SIDECAR}")] {
+                match unlinkat(&tree.root, &name, AtFlags::empty()) {
+                    Ok(()) | Err(Errno::NOENT) => {}
+                    Err(errno) => return Err(errno.into()),
+                }
+            }
+            Ok(())
+        })
+        .await
     }
 
     async fn run<T: Send + 'static>(
@@ -182,6 +215,7 @@ impl Tree {
             etag: Some(etag(facts.len(), changed)),
             metadata: self.metadata(key)?,
             storage_class: None,
+            lock: None,
         };
         Ok(Some((file, head)))
     }

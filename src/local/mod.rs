@@ -5,6 +5,7 @@ pub mod keys;
 pub mod members;
 pub mod spool;
 pub mod stdout;
+pub mod vault;
 mod walk;
 
 use std::fs::File;

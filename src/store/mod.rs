@@ -17,6 +17,7 @@ pub mod objects;
 pub mod outbox;
 pub mod places;
 pub mod proven;
+pub mod retention;
 mod seal;
 
 use std::cell::{Cell, RefCell};

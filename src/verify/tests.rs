@@ -56,6 +56,7 @@ impl Shelf {
             etag: Some(Sha256::of(body).to_string()),
             metadata: Metadata::default(),
             storage_class: None,
+            lock: None,
         };
         self.objects.lock().unwrap().entry(key.into()).or_default().push(Some((head, body.to_vec())));
     }
@@ -254,6 +255,7 @@ impl Ground {
             caps: Caps::default(),
             object_limit: 1 << 20,
             validation: Validation::All,
+            promise: None,
             bucket_name: OnceLock::from("b".to_owned()),
         }
     }

@@ -7,3 +7,4 @@ mod aws;
 mod faults;
 mod members;
 mod suite;
+mod vault;

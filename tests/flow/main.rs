@@ -10,4 +10,5 @@ mod emulated;
 mod folded;
 mod health;
 mod reconcile;
+mod retention;
 mod scrub;

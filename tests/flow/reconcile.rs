@@ -268,6 +268,7 @@ fn counting(trail: &Trail, answers: u64) -> (Arc<Trail>, Arc<AtomicU64>) {
         caps: trail.caps,
         object_limit: trail.object_limit,
         validation: trail.validation,
+        promise: None,
         bucket_name: trail.bucket_name.clone(),
     };
     (Arc::new(trail), asked)

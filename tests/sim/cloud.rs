@@ -387,6 +387,7 @@ fn head(stored: &Stored) -> Head {
         etag: Some(stored.etag.clone()),
         metadata: stored.metadata.clone(),
         storage_class: None,
+        lock: None,
     }
 }
 

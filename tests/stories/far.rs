@@ -308,6 +308,7 @@ fn head((body, metadata): &(Vec<u8>, Metadata)) -> Head {
         etag: Some(Sha256::of(body).to_string()[..32].to_owned()),
         metadata: metadata.clone(),
         storage_class: None,
+        lock: None,
     }
 }
 

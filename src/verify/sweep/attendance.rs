@@ -1,30 +1,73 @@
 //! Members: who lacks a region that most others have, and who left and need not deliver.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::Sweep;
+use super::uncovered::ASKED_FOR;
 use crate::core::admit::Membership;
 use crate::core::chain::HOUR;
 use crate::core::finding::{Finding, Kind, Severity};
 use crate::core::id::AccountId;
+use crate::core::printable;
 use crate::error::Result;
 use crate::seam::Member;
+use crate::store::members::Remembered;
 use crate::store::{coverage, findings};
 use crate::trail::Trail;
 
 impl Sweep {
     /// Active members that deliver, and never did from a region from which most members deliver.
     pub(super) async fn uncovered_regions(&self, trail: &Trail, now: Timestamp) -> Result<()> {
-        let (source, ours, due) = (trail.id, super::subject(trail, &""), (now - HOUR - self.grace).as_second());
+        let ours = super::subject(trail, &"");
+        let subject = |member: &Member| format!("{ours}{}", member.account);
+        let mut told = self.deliveries.store.read(|conn| findings::open_of(conn, Kind::AccountUncovered)).await?;
+        told.retain(|(_, subject)| subject.starts_with(&ours));
+        let is_told = |member: &Member| told.iter().any(|(_, of)| *of == subject(member));
+        let lacking = self.lacking(trail, now).await?;
+        let fresh = lacking.iter().map(|(remembered, _)| remembered).filter(|remembered| !is_told(&remembered.member));
+        let asked = self.without_digests(trail, now, fresh.take(ASKED_FOR).cloned().collect()).await?;
+        // Asking may have brought them.
+        let lacking = if asked.is_empty() { lacking } else { self.lacking(trail, now).await? };
+        let lacks = |account| lacking.iter().find(|(remembered, _)| remembered.member.account == account);
+        told.retain(|(_, of)| !lacking.iter().any(|(remembered, _)| *of == subject(&remembered.member)));
+        let mut uncovered = Vec::new();
+        for (remembered, regions) in asked.iter().filter_map(|asked| lacks(asked.member.account)) {
+            let member = &remembered.member;
+            let name = printable(&member.name, 80);
+            let detail = format!("{name} has never delivered from {regions}, as most members do");
+            let finding = Finding::new(Kind::AccountUncovered, subject(member), detail).account(member.account);
+            uncovered.push(finding.severity(Severity::Medium));
+        }
+        if told.is_empty() && uncovered.is_empty() {
+            return Ok(());
+        }
+        self.commit(move |tx| {
+            for (id, _) in &told {
+                findings::resolve_id(tx, id)?;
+            }
+            let mut news = Vec::new();
+            for finding in &uncovered {
+                if findings::hold(tx, finding)? {
+                    news.push(finding.kind);
+                }
+            }
+            Ok(news)
+        })
+        .await
+    }
+
+    /// Members with the regions that they lack.
+    async fn lacking(&self, trail: &Trail, now: Timestamp) -> Result<Vec<(Remembered, String)>> {
+        let (source, due) = (trail.id, (now - HOUR - self.grace).as_second());
         let expected = self.deliveries.roster.expected();
         let look = move |conn: &Connection| {
             let mut common = coverage::common(conn, source)?;
             common.retain(|(_, since)| *since <= due);
-            let mut uncovered = Vec::new();
-            for remembered in expected.iter().filter(|remembered| remembered.first_seen.as_second() <= due) {
+            let mut lacking = Vec::new();
+            for remembered in expected.into_iter().filter(|remembered| remembered.first_seen.as_second() <= due) {
                 let has = coverage::places(conn, source, remembered.member.account)?;
                 let lacks: BTreeSet<&str> = common
                     .iter()
@@ -33,32 +76,12 @@ impl Sweep {
                     .collect();
                 if !has.is_empty() && !lacks.is_empty() {
                     let lacks: Vec<&str> = lacks.into_iter().collect();
-                    uncovered.push((remembered.member.clone(), lacks.join(", ")));
+                    lacking.push((remembered, lacks.join(", ")));
                 }
             }
-            Ok(uncovered)
+            Ok(lacking)
         };
-        let uncovered = self.deliveries.store.read(look).await?;
-        self.commit(move |tx| {
-            let mut news = Vec::new();
-            let subject = |member: &Member| format!("{ours}{}", member.account);
-            let still: HashSet<String> = uncovered.iter().map(|(member, _)| subject(member)).collect();
-            for (id, subject) in findings::open_of(tx.conn, Kind::AccountUncovered)? {
-                if subject.starts_with(&ours) && !still.contains(&subject) {
-                    findings::resolve_id(tx, &id)?;
-                }
-            }
-            for (member, regions) in &uncovered {
-                let name = crate::core::printable(&member.name, 80);
-                let detail = format!("{name} has never delivered from {regions}, as most members do");
-                let finding = Finding::new(Kind::AccountUncovered, subject(member), detail).account(member.account);
-                if findings::hold(tx, &finding.severity(Severity::Medium))? {
-                    news.push(Kind::AccountUncovered);
-                }
-            }
-            Ok(news)
-        })
-        .await
+        self.deliveries.store.read(look).await
     }
 
     /// The note of an account's late files ends with the time for which those are believed.

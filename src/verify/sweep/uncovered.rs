@@ -18,7 +18,7 @@ use crate::store::{findings, objects};
 use crate::trail::{Trail, Validation};
 
 /// Accounts that one sweep asks the bucket for.
-const ASKED_FOR: usize = 50;
+pub(super) const ASKED_FOR: usize = 50;
 /// Digests of a region that are read before it is believed that none of them is good.
 const TRIED: usize = 2;
 
@@ -68,7 +68,12 @@ impl Sweep {
 
     /// Those of these members for whom the bucket holds no digest of the last days that could be read; of whom it does not
     /// tell, nothing is said.
-    async fn without_digests(&self, trail: &Trail, now: Timestamp, unseen: Vec<Remembered>) -> Result<Vec<Remembered>> {
+    pub(super) async fn without_digests(
+        &self,
+        trail: &Trail,
+        now: Timestamp,
+        unseen: Vec<Remembered>,
+    ) -> Result<Vec<Remembered>> {
         if unseen.is_empty() {
             return Ok(unseen);
         }

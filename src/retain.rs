@@ -1,0 +1,305 @@
+//! Retention: what was promised of a trail's bucket compared with what protects it, told, and on demand done. A plan is made from
+//! what is; a step is taken only while the plan still fits; nothing is ever shortened, and rules of others are never touched.
+
+mod extend;
+mod holds;
+
+use std::sync::Arc;
+
+pub use holds::Scope;
+
+use crate::config::{self, Enforce};
+use crate::core::finding::{Finding, Kind};
+use crate::core::id::AccountId;
+use crate::core::journal::What;
+use crate::core::lock::{Action, Evidence, Input, Need, Plan, Step, Term, WarningKind, default_of, plan};
+use crate::core::protection::{Part, Protection};
+use crate::env::Env;
+use crate::error::Result;
+use crate::health::Pulse;
+use crate::metrics::{KindLabel, Metrics};
+use crate::retry::{Policy, retry};
+use crate::seam::DynVault;
+use crate::store::retention::{self, Lacks};
+use crate::store::{Store, findings, journal, members, places};
+
+/// Besides what a plan is made from: who else delivers access logs here.
+const ALSO: [Part; 2] = [Part::Policy, Part::Acl];
+
+/// More steps than a plan has.
+const MOST_STEPS: usize = 8;
+
+/// A trail's bucket and its promise.
+pub struct Retain {
+    pub store: Store,
+    pub metrics: Arc<Metrics>,
+    pub vault: DynVault,
+    /// The trail's name, and its number in the ledger.
+    pub trail: String,
+    pub source: i64,
+    /// The bucket's name, or the directory.
+    pub bucket: String,
+    /// What the archive's keys begin with.
+    pub prefixes: Vec<String>,
+    pub wanted: config::Retention,
+    pub scrubs: bool,
+    pub pulse: Pulse,
+}
+
+/// What became of a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Applied {
+    /// All steps, so many.
+    Done(usize),
+    /// Something is not as it was when the plan was made. So many steps were taken before.
+    Stale { taken: usize, why: String },
+    /// Nothing was done: these steps cannot be taken back, and nobody said that they may be taken.
+    NotAccepted(Vec<String>),
+    /// Nothing was done: these parts cannot be read.
+    Unread(Vec<String>),
+}
+
+impl Retain {
+    fn env(&self) -> &Env {
+        self.store.env()
+    }
+
+    /// What separates the bucket from its promise, as of now.
+    pub async fn plan(&self) -> Result<Plan> {
+        let parts: Vec<Part> = Part::RETENTION.into_iter().chain(ALSO).collect();
+        let protection = self.vault.describe(&parts).await;
+        let needs = self.needs(&protection).await?;
+        let source = self.source;
+        let stock = self.store.read(move |conn| retention::stock(conn, source)).await?;
+        Ok(plan::make(&Input {
+            trail: &self.trail,
+            bucket: &self.bucket,
+            promise: &self.wanted.promise,
+            protection: &protection,
+            stock: &stock,
+            needs: &needs,
+            prices: &self.wanted.prices,
+            prefixes: &self.prefixes,
+            scrubs: self.scrubs,
+            now: self.env().now(),
+        }))
+    }
+
+    /// Whose objects have to be locked one by one, once the default is as promised. None of those that have it by default.
+    async fn needs(&self, protection: &Protection) -> Result<Vec<Need>> {
+        let Ok(default) = default_of(protection) else { return Ok(Vec::new()) };
+        let (trail, source) = (self.trail.clone(), self.source);
+        let promise = self.wanted.promise.clone();
+        let history = self
+            .store
+            .write(move |tx| {
+                let mut history = retention::history(tx.conn, &trail)?;
+                history.note(default, tx.now);
+                retention::set_history(tx, &trail, &history).map(|()| history)
+            })
+            .await?;
+        let planned = Some(promise.term.or_more(default));
+        let (trail, now) = (self.trail.clone(), self.env().now());
+        let look = move |conn: &rusqlite::Connection| {
+            let members = members::all(conn)?;
+            let mut needs: Vec<Need> = Vec::new();
+            for place in places::from(conn, source, 0)? {
+                let account = place.root.account;
+                let ou = members.get(&account).map(|known| &known.member.ou);
+                let days = |kind| promise.days(account, &|unit| ou.is_some_and(|ou| ou.is_in(unit)), kind);
+                let (logs, digests) = (days(Evidence::Log), days(Evidence::Digest));
+                let term = Term { mode: promise.term.mode, days: logs.max(digests) };
+                let before = match history.lacks(term, planned, now) {
+                    Lacks::None => continue,
+                    Lacks::Before(time) => Some(time),
+                    Lacks::All => None,
+                };
+                let mut need = Need { account, mode: term.mode, logs, digests, before, objects: 0, bytes: 0 };
+                let done = retention::extended(conn, &trail, place.id, &need)?;
+                let ((objects, bytes), _) = retention::left(conn, place.id, &done)?;
+                (need.objects, need.bytes) = (objects.unsigned_abs(), bytes.unsigned_abs());
+                match needs.iter_mut().find(|other| other.account == account) {
+                    Some(other) => {
+                        other.objects += need.objects;
+                        other.bytes += need.bytes;
+                    }
+                    None => needs.push(need),
+                }
+            }
+            needs.sort_by_key(|need| need.account);
+            Ok(needs)
+        };
+        self.store.read(look).await
+    }
+
+    /// Takes a plan's steps, as long as each time what is left of it is what a new plan says. A crash between two steps
+    /// leaves the rest, which is the next plan.
+    pub async fn apply(&self, made: &Plan, accepted: bool) -> Result<Applied> {
+        let mut now = self.plan().await?;
+        if !now.unread.is_empty() {
+            return Ok(Applied::Unread(now.unread));
+        }
+        if made.bucket != self.bucket || made.state != now.state {
+            return Ok(stale(0, "the bucket's protection has changed since the plan was made"));
+        }
+        if made.wanted != now.wanted || !now.is_rest(&made.steps) {
+            return Ok(stale(0, "the configuration asks for something else than the plan"));
+        }
+        let irreversible: Vec<String> = made.steps.iter().filter_map(|step| step.irreversible.clone()).collect();
+        if !accepted && !irreversible.is_empty() {
+            return Ok(Applied::NotAccepted(irreversible));
+        }
+        for (taken, step) in made.steps.iter().enumerate() {
+            if taken > 0 {
+                now = self.plan().await?;
+            }
+            if !now.is_rest(made.steps.get(taken..).unwrap_or_default()) {
+                return Ok(stale(taken, "the bucket's protection was changed by somebody else meanwhile"));
+            }
+            let own = if step.action.is_extension() { now.extension() } else { now.steps.first() };
+            // What this plan says is done, never what its file says. All objects may have been locked meanwhile.
+            if let Some(own) = own {
+                self.take(own).await?;
+            }
+        }
+        Ok(Applied::Done(made.steps.len()))
+    }
+
+    async fn take(&self, step: &Step) -> Result<()> {
+        if let Action::Extend { needs } = &step.action {
+            let (trail, promise) = (self.trail.clone(), self.wanted.promise.digest());
+            self.store.write(move |tx| retention::set_accepted(tx, &trail, &promise)).await?;
+            return self.extend(needs).await;
+        }
+        retry(self.env(), Policy::STEP, || self.vault.apply(&step.action)).await?;
+        let (subject, detail) = (self.bucket.clone(), format!("{}: {}", step.call, step.diff.join("; ")));
+        self.store.write(move |tx| journal::append(tx, What::Applied, &subject, &detail).map(|_| ())).await
+    }
+
+    /// Compares, tells, and does what may be done without asking. Answers what is left.
+    pub async fn audit(&self) -> Result<Plan> {
+        let mut plan = self.plan().await?;
+        if self.wanted.enforce == Enforce::Apply {
+            plan = self.enforce(plan).await?;
+        }
+        self.tell(&plan).await?;
+        Ok(plan)
+    }
+
+    /// The steps that can be taken back, and those that were accepted once for all that comes.
+    async fn enforce(&self, mut plan: Plan) -> Result<Plan> {
+        let trail = self.trail.clone();
+        let accepted = self.store.read(move |conn| retention::accepted(conn, &trail)).await?;
+        let again = accepted.is_some_and(|promise| promise == self.wanted.promise.digest());
+        let may = |step: &&Step| step.irreversible.is_none() || step.action.is_extension() && again;
+        // No step is taken twice in a round, even if it does not help.
+        let mut taken: Vec<Action> = Vec::new();
+        while let Some(step) = plan.steps.iter().filter(may).find(|step| !taken.contains(&step.action)).cloned() {
+            self.take(&step).await?;
+            taken.push(step.action);
+            plan = self.plan().await?;
+            if taken.len() > MOST_STEPS {
+                break;
+            }
+        }
+        Ok(plan)
+    }
+
+    /// Each difference is a finding while it lasts.
+    async fn tell(&self, plan: &Plan) -> Result<()> {
+        let standing = self.findings(plan);
+        let (trail, bucket) = (self.trail.clone(), self.bucket.clone());
+        let (unread, mended) = (!plan.unread.is_empty(), plan.steps.is_empty());
+        let news = self
+            .store
+            .write(move |tx| {
+                let mut news = Vec::new();
+                for finding in &standing {
+                    if findings::hold(tx, finding)? {
+                        news.push(finding.kind);
+                    }
+                }
+                const KINDS: [Kind; 5] = [
+                    Kind::LockMissing,
+                    Kind::LockShort,
+                    Kind::RetentionDrift,
+                    Kind::LifecycleDangerous,
+                    Kind::RetentionUnchecked,
+                ];
+                for kind in KINDS {
+                    // What could not be read is not known to be well again.
+                    if unread && kind != Kind::RetentionUnchecked {
+                        continue;
+                    }
+                    for (id, subject) in findings::open_of(tx.conn, kind)? {
+                        // What an object showed is mended once nothing is left to be locked.
+                        let object = mended && kind == Kind::LockShort && subject.starts_with(&format!("{trail}/"));
+                        let rule = subject.strip_prefix(&bucket).is_some_and(|rest| rest.starts_with("/rule/"));
+                        let own = subject == trail || object || rule;
+                        if own && !standing.iter().any(|finding| finding.kind == kind && finding.subject == subject) {
+                            findings::resolve_id(tx, &id)?;
+                        }
+                    }
+                }
+                Ok(news)
+            })
+            .await?;
+        for kind in news {
+            self.metrics.findings.get_or_create(&KindLabel { kind: kind.name() }).inc();
+        }
+        Ok(())
+    }
+
+    fn findings(&self, plan: &Plan) -> Vec<Finding> {
+        let about = |kind: Kind, subject: String, detail: String| {
+            let mut finding = Finding::new(kind, subject, detail);
+            finding.bucket = Some(self.bucket.clone());
+            finding
+        };
+        let mut found = Vec::new();
+        let mut drift = Vec::new();
+        for step in &plan.steps {
+            match &step.action {
+                Action::SetDefault { .. } => {
+                    let none = step.diff.iter().any(|line| line.starts_with("- default retention: none"));
+                    let kind = if none { Kind::LockMissing } else { Kind::LockShort };
+                    found.push(about(kind, self.trail.clone(), step.diff.join("; ")));
+                }
+                _ => drift.push(format!("{}: {}", step.call, step.diff.join("; "))),
+            }
+        }
+        if !drift.is_empty() {
+            found.push(about(Kind::RetentionDrift, self.trail.clone(), drift.join(". ")));
+        }
+        for warning in plan.warnings.iter().filter(|warning| warning.danger) {
+            let rule = warning.rule.as_deref().unwrap_or_default();
+            let subject = format!("{}/rule/{rule}", self.bucket);
+            let detail = format!("rule `{rule}`: {}", warning.text);
+            match found.iter_mut().find(|finding| finding.subject == subject) {
+                Some(finding) => finding.detail = format!("{}; {}", finding.detail, warning.text),
+                None => found.push(about(kind_of(warning.kind), subject, detail)),
+            }
+        }
+        if !plan.unread.is_empty() {
+            found.push(about(Kind::RetentionUnchecked, self.trail.clone(), plan.unread.join("; ")));
+        }
+        found
+    }
+}
+
+fn kind_of(warning: WarningKind) -> Kind {
+    match warning {
+        WarningKind::ExpiresEarly | WarningKind::DigestsDieFirst => Kind::LifecycleDangerous,
+        _ => Kind::RetentionDrift,
+    }
+}
+
+fn stale(taken: usize, why: &str) -> Applied {
+    Applied::Stale { taken, why: why.into() }
+}
+
+/// Whether an account is in an organizational unit, as far as its members' source knows: one unit, or a path of them.
+/// Whose objects lie under a root.
+fn account_of(prefix: &str) -> Option<AccountId> {
+    crate::core::key::Root::parse(prefix).map(|root| root.account)
+}

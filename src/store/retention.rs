@@ -1,0 +1,321 @@
+//! What the ledger knows for retention: what there is by day and size, since when the bucket has had which default, how far
+//! objects have been locked one by one, and which legal holds were put.
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use rusqlite::{Connection, Result, params};
+use serde::{Deserialize, Serialize};
+
+use crate::core::id::AccountId;
+use crate::core::lock::cost::Stock;
+use crate::core::lock::lifecycle::SMALL;
+use crate::core::lock::{Mode, Need, Term};
+use crate::store::objects::KEY;
+use crate::store::places::Place;
+use crate::store::{Tx, lists};
+
+/// Evidence that should still lie in the bucket.
+const EVIDENCE: &str = "state IN (0, 3) AND removed IS NULL";
+
+/// All evidence of a source, by the day of its keys. A folded day knows no sizes: its mean stands for each of its objects.
+pub fn stock(conn: &Connection, source: i64) -> Result<Stock> {
+    let mut stock = Stock::default();
+    let mut add = |day: i64, objects: i64, bytes: i64| {
+        if let Some(day) = date(day) {
+            stock.days.entry(day).or_default().add(objects.unsigned_abs(), bytes.unsigned_abs());
+        }
+    };
+    let mut query = conn.prepare_cached(&format!(
+        "SELECT CAST(substr(name, 1, 8) AS INTEGER) AS day, size >= ?2 AS large, count(*), sum(size)
+         FROM places CROSS JOIN deliveries ON place = places.id
+         WHERE source = ?1 AND root <> '' AND {EVIDENCE} GROUP BY day, large"
+    ))?;
+    let mut rows = query.query(params![source, SMALL.cast_signed()])?;
+    while let Some(row) = rows.next()? {
+        add(row.get(0)?, row.get(2)?, row.get(3)?);
+    }
+    let mut query = conn.prepare_cached(
+        "SELECT day, sum(objects), sum(bytes) FROM places CROSS JOIN days ON place = places.id
+         WHERE source = ?1 AND objects > 0 GROUP BY day, bytes / objects >= ?2",
+    )?;
+    let mut rows = query.query(params![source, SMALL.cast_signed()])?;
+    while let Some(row) = rows.next()? {
+        add(row.get(0)?, row.get(1)?, row.get(2)?);
+    }
+    Ok(stock)
+}
+
+fn date(day: i64) -> Option<Date> {
+    let part = |number: i64| i8::try_from(number).ok();
+    Date::new(i16::try_from(day / 10_000).ok()?, part(day / 100 % 100)?, part(day % 100)?).ok()
+}
+
+/// The number of a day, as keys and folded days have it.
+pub fn day_of(time: Timestamp) -> i64 {
+    let date = jiff::tz::Offset::UTC.to_datetime(time).date();
+    i64::from(date.year()) * 10_000 + i64::from(date.month()) * 100 + i64::from(date.day())
+}
+
+/// Since when a bucket has had which default. The first entry holds for all the time before it, too: what was delivered before
+/// anybody looked is taken to have the default that was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History {
+    entries: Vec<(Timestamp, Option<Term>)>,
+    /// When it was last looked at.
+    checked: Timestamp,
+}
+
+impl History {
+    /// A default as it was found at a time.
+    pub fn note(&mut self, found: Option<Term>, now: Timestamp) {
+        let last = self.entries.last().map(|(_, term)| *term);
+        if last != Some(found) {
+            let weaker = |old: Term| !found.is_some_and(|found| found.covers(old));
+            // A weaker one may have been there since the last look.
+            let from = if last.flatten().is_some_and(weaker) { self.checked } else { now };
+            self.entries.push((from, found));
+        }
+        self.checked = now;
+    }
+
+    /// Which objects do not have a term by the bucket's default, now that it is to be `planned`.
+    pub fn lacks(&self, wanted: Term, planned: Option<Term>, now: Timestamp) -> Lacks {
+        let covers = |term: Option<Term>| term.is_some_and(|term| term.covers(wanted));
+        if !covers(planned) {
+            return Lacks::All;
+        }
+        let mut ends = self.entries.iter().skip(1).map(|(from, _)| *from).chain([now]);
+        let mut last = Lacks::None;
+        for (_, term) in &self.entries {
+            let end = ends.next().unwrap_or(now);
+            if !covers(*term) {
+                last = Lacks::Before(end);
+            }
+        }
+        last
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lacks {
+    None,
+    Before(Timestamp),
+    All,
+}
+
+pub fn history(conn: &Connection, trail: &str) -> Result<History> {
+    let kept = lists::progress(conn, &format!("retention/{trail}/default"))?;
+    Ok(kept.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+}
+
+pub fn set_history(tx: &Tx<'_>, trail: &str, history: &History) -> Result<()> {
+    let text = serde_json::to_string(history).unwrap_or_default();
+    lists::set_progress(tx, &format!("retention/{trail}/default"), &text)
+}
+
+/// How far the objects of a place have been locked one by one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extended {
+    pub mode: Mode,
+    pub logs: u32,
+    pub digests: u32,
+    pub before: Option<Timestamp>,
+    /// Rows that were seen before this second are done, and so many of those that were seen in it.
+    pub seen: i64,
+    pub edge: i64,
+    /// Folded days up to this one are done; all of them when `whole`.
+    pub day: i64,
+    pub whole: bool,
+    /// How many objects were known by then: more without as many new rows means that some were folded unseen.
+    pub total: i64,
+}
+
+impl Extended {
+    pub fn begin(need: &Need) -> Self {
+        let Need { mode, logs, digests, before, .. } = *need;
+        Self { mode, logs, digests, before, seen: 0, edge: 0, day: 0, whole: false, total: 0 }
+    }
+
+    fn covers(&self, need: &Need) -> bool {
+        let time = self.before.is_none() || need.before.is_some_and(|before| self.before >= Some(before));
+        self.mode >= need.mode && self.logs >= need.logs && self.digests >= need.digests && time
+    }
+}
+
+fn extended_name(trail: &str, place: i64) -> String {
+    format!("retention/{trail}/place/{place}")
+}
+
+/// What is done of a need at a place already.
+pub fn extended(conn: &Connection, trail: &str, place: i64, need: &Need) -> Result<Extended> {
+    let kept = lists::progress(conn, &extended_name(trail, place))?;
+    let kept: Option<Extended> = kept.and_then(|text| serde_json::from_str(&text).ok());
+    Ok(kept.filter(|kept| kept.covers(need)).unwrap_or_else(|| Extended::begin(need)))
+}
+
+pub fn set_extended(tx: &Tx<'_>, trail: &str, place: i64, extended: &Extended) -> Result<()> {
+    let text = serde_json::to_string(extended).unwrap_or_default();
+    lists::set_progress(tx, &extended_name(trail, place), &text)
+}
+
+/// Objects and bytes.
+pub type Sum = (i64, i64);
+
+/// What is left of a need at a place; and whether what is done must be gone through again.
+pub fn left(conn: &Connection, place: i64, done: &Extended) -> Result<(Sum, bool)> {
+    let last_day = done.before.map_or(i64::MAX, day_of);
+    let (found, bytes) = seen_since(conn, place, done, done.seen)?;
+    let fresh = (found - done.edge).max(0);
+    let rows: Sum = (fresh, if found > 0 { bytes / found * fresh } else { 0 });
+    let folded = |after: i64| -> Result<Sum> {
+        conn.prepare_cached(
+            "SELECT ifnull(sum(objects), 0), ifnull(sum(bytes), 0) FROM days WHERE place = ?1 AND day > ?2 AND day <= ?3",
+        )?
+        .query_row(params![place, after, last_day], |row| Ok((row.get(0)?, row.get(1)?)))
+    };
+    if !done.whole {
+        let days = folded(done.day)?;
+        return Ok(((rows.0 + days.0, rows.1 + days.1), false));
+    }
+    if done.before.is_some() {
+        return Ok(((0, 0), false));
+    }
+    let lost = total(conn, place)? - done.total > rows.0;
+    let days = if lost { folded(0)? } else { (0, 0) };
+    Ok(((rows.0 + days.0, rows.1 + days.1), lost))
+}
+
+/// Rows of a place that a need is about, seen from a second on.
+fn seen_since(conn: &Connection, place: i64, done: &Extended, second: i64) -> Result<Sum> {
+    let until = done.before.map_or(i64::MAX, Timestamp::as_second);
+    conn.prepare_cached(&format!(
+        "SELECT count(*), ifnull(sum(size), 0) FROM deliveries
+         WHERE place = ?1 AND seen >= ?2 AND delivered < ?3 AND {EVIDENCE}"
+    ))?
+    .query_row(params![place, second, until], |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+/// What is known at this moment: once it is done, only what is committed later is left.
+pub fn moment(tx: &Tx<'_>, place: i64, done: &Extended) -> Result<Extended> {
+    let (edge, _) = seen_since(tx.conn, place, done, tx.seconds())?;
+    Ok(Extended { seen: tx.seconds(), edge, total: total(tx.conn, place)?, whole: true, ..done.clone() })
+}
+
+/// All evidence of a place.
+fn total(conn: &Connection, place: i64) -> Result<i64> {
+    conn.prepare_cached(&format!(
+        "SELECT (SELECT count(*) FROM deliveries WHERE place = ?1 AND {EVIDENCE})
+              + (SELECT ifnull(sum(objects), 0) FROM days WHERE place = ?1)"
+    ))?
+    .query_row([place], |row| row.get(0))
+}
+
+/// A row whose object is to be locked.
+#[derive(Debug, Clone)]
+pub struct Loose {
+    pub key: String,
+    pub name: String,
+    pub version: String,
+}
+
+/// Rows of a place seen from a second on, after one of them.
+pub fn loose(conn: &Connection, place: i64, done: &Extended, after: (&str, &str), limit: usize) -> Result<Vec<Loose>> {
+    let until = done.before.map_or(i64::MAX, Timestamp::as_second);
+    conn.prepare_cached(&format!(
+        "SELECT {KEY}, name, version FROM deliveries
+         WHERE place = ?1 AND seen >= ?2 AND delivered < ?3 AND (name, version) > (?4, ?5) AND {EVIDENCE}
+         ORDER BY name, version LIMIT ?6"
+    ))?
+    .query_map(params![place, done.seen, until, after.0, after.1, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+        Ok(Loose { key: row.get(0)?, name: row.get(1)?, version: row.get(2)? })
+    })?
+    .collect()
+}
+
+/// The next folded day of a place.
+pub fn next_folded(conn: &Connection, place: &Place, done: &Extended) -> Result<Option<(i64, Date)>> {
+    let last = done.before.map_or(i64::MAX, day_of);
+    let day: Option<i64> = conn
+        .prepare_cached("SELECT min(day) FROM days WHERE place = ?1 AND day > ?2 AND day <= ?3 AND objects > 0")?
+        .query_row(params![place.id, done.day, last], |row| row.get(0))?;
+    Ok(day.and_then(|day| Some((day, date(day)?))))
+}
+
+/// A legal hold that was put through this warden.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    pub trail: String,
+    pub prefix: String,
+    pub account: Option<AccountId>,
+    pub by: String,
+    pub reason: String,
+    pub since: Timestamp,
+    pub objects: u64,
+    /// Not all objects are held yet, or not all released.
+    pub unfinished: bool,
+}
+
+fn hold_name(trail: &str, prefix: &str) -> String {
+    format!("hold/{trail}/{prefix}")
+}
+
+pub fn holds(conn: &Connection) -> Result<Vec<Hold>> {
+    let mut query =
+        conn.prepare_cached("SELECT value FROM progress WHERE name >= 'hold/' AND name < 'hold0' ORDER BY name")?;
+    let texts = query.query_map([], |row| row.get::<_, String>(0))?;
+    Ok(texts.collect::<Result<Vec<_>>>()?.iter().filter_map(|text| serde_json::from_str(text).ok()).collect())
+}
+
+pub fn set_hold(tx: &Tx<'_>, hold: &Hold) -> Result<()> {
+    let text = serde_json::to_string(hold).unwrap_or_default();
+    lists::set_progress(tx, &hold_name(&hold.trail, &hold.prefix), &text)
+}
+
+pub fn forget_hold(tx: &Tx<'_>, trail: &str, prefix: &str) -> Result<()> {
+    tx.conn.prepare_cached("DELETE FROM progress WHERE name = ?1")?.execute([hold_name(trail, prefix)]).map(|_| ())
+}
+
+/// The promise under which locks that nobody can lift were accepted: what comes later is locked without being asked about again.
+pub fn accepted(conn: &Connection, trail: &str) -> Result<Option<String>> {
+    lists::progress(conn, &format!("retention/{trail}/accepted"))
+}
+
+pub fn set_accepted(tx: &Tx<'_>, trail: &str, promise: &str) -> Result<()> {
+    lists::set_progress(tx, &format!("retention/{trail}/accepted"), promise)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn history_knows_what_lacks_a_term_and_never_flatters() {
+        let (short, long) = (Term { mode: Mode::Governance, days: 30 }, Term { mode: Mode::Governance, days: 60 });
+        let mut history = History::default();
+        history.note(Some(long), at(100));
+        assert_eq!(
+            history.lacks(long, Some(long), at(110)),
+            Lacks::None,
+            "what was there before anybody looked is believed"
+        );
+        assert_eq!(history.lacks(Term { days: 61, ..long }, Some(long), at(110)), Lacks::All);
+        history.note(Some(long), at(200));
+        history.note(Some(short), at(300));
+        assert_eq!(history.lacks(long, Some(short), at(310)), Lacks::All);
+        history.note(Some(long), at(400));
+        assert_eq!(history.lacks(long, Some(long), at(410)), Lacks::Before(at(400)));
+        assert_eq!(history.entries[1].0, at(200), "it may have been weak since the last good look");
+        assert_eq!(history.lacks(short, Some(long), at(410)), Lacks::None);
+        let mut bare = History::default();
+        bare.note(None, at(100));
+        assert_eq!(bare.lacks(short, Some(short), at(150)), Lacks::Before(at(150)));
+        bare.note(Some(short), at(200));
+        assert_eq!(bare.lacks(short, Some(short), at(900)), Lacks::Before(at(200)));
+        let strict = Term { mode: Mode::Compliance, days: 1 };
+        assert_eq!(bare.lacks(strict, Some(short), at(900)), Lacks::All);
+    }
+}
