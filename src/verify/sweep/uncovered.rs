@@ -37,6 +37,9 @@ impl Sweep {
             let account = member.member.account.to_string();
             !seen.contains(&account) && !told.contains(&account) && member.first_seen + HOUR + self.grace <= now
         });
+        if told.is_empty() && unseen.is_empty() {
+            return Ok(());
+        }
         unseen.truncate(ASKED_FOR);
         let without = self.without_digests(trail, now, unseen).await?;
         let seen: HashSet<String> = self.deliveries.store.read(objects::accounts_seen).await?.into_iter().collect();
