@@ -135,8 +135,10 @@ impl Step {
         let known = arrived(tx, &self.row, &self.bucket)?;
         let again = overwritten(&known, &self.row);
         let again = again.map(|detail| about(Kind::EvidenceOverwritten, &self.bucket, &key, &self.key, detail));
-        let unproven = !known.iter().any(|row| row.folded) && digests::link(tx.conn, source, &key)?.is_none();
-        if known.iter().any(Known::is_admitted) && !(unproven && self.examined.is_signed()) {
+        let is_proven = || -> rusqlite::Result<bool> {
+            Ok(known.iter().any(|row| row.folded) || digests::link(tx.conn, source, &key)?.is_some())
+        };
+        if known.iter().any(Known::is_admitted) && (!self.examined.is_signed() || is_proven()?) {
             // Another writing of a key: the first one is the evidence, the second is only told.
             objects::insert(tx, &self.row)?;
             let (_, news) = raise(tx, again.as_slice())?;
@@ -182,7 +184,7 @@ impl Step {
             },
         )?;
         if !signed && !unchecked {
-            digests::set_joined(tx, self.row.source, &self.row.key, true)?;
+            digests::set_joined_of(tx, chain.id, self.key.end, true)?;
         }
         let subject = format!("{}/{}", self.bucket, self.row.key);
         if !unchecked {
@@ -246,7 +248,7 @@ impl Step {
     /// The joint to the digest before, and that of the digest after, whose predecessor this may be.
     fn neighbors(&self, tx: &Tx<'_>, chain: &Chain) -> rusqlite::Result<Vec<Kind>> {
         let mut news = Vec::new();
-        let Some(link) = digests::link(tx.conn, chain.source, &self.row.key)? else { return Ok(news) };
+        let Some(link) = digests::link_of(tx.conn, chain.id, self.key.end)? else { return Ok(news) };
         news.extend(settle_joint(tx, chain, &link, &self.bucket, false)?.news);
         if let Some(next) = digests::following(tx.conn, chain.id, self.key.end)? {
             news.extend(settle_joint(tx, chain, &next, &self.bucket, false)?.news);
@@ -334,7 +336,7 @@ pub fn settle_joint(
     };
     // A predecessor that turns up later opens the question again: what looked like a beginning may follow a gap.
     let answered = settled || (last_word && !matches!(joint, Joint::Horizon));
-    digests::set_joined(tx, chain.source, &link.key, answered)?;
+    digests::set_joined_of(tx, chain.id, link.end, answered)?;
     Ok(Joined { joint, news })
 }
 

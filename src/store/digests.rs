@@ -79,9 +79,20 @@ fn chain_row(row: &Row<'_>) -> Result<Chain> {
 /// The chain's row, made at first sight.
 pub fn chain(tx: &Tx<'_>, source: i64, id: &ChainId) -> Result<Chain> {
     let root = id.root.path();
+    let find = || {
+        tx.conn
+            .prepare_cached(&format!(
+                "SELECT {CHAIN} FROM chains
+                 WHERE source = ?1 AND root = ?2 AND region = ?3 AND trail = ?4 AND home = ?5 AND backfill = ?6"
+            ))?
+            .query_row(params![source, root, id.region.as_str(), id.trail, id.home.as_str(), id.backfill], chain_row)
+    };
+    if let Some(chain) = find().optional()? {
+        return Ok(chain);
+    }
     tx.conn
         .prepare_cached(
-            "INSERT OR IGNORE INTO chains (source, root, account, region, trail, home, backfill)
+            "INSERT INTO chains (source, root, account, region, trail, home, backfill)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?
         .execute(params![
@@ -93,12 +104,7 @@ pub fn chain(tx: &Tx<'_>, source: i64, id: &ChainId) -> Result<Chain> {
             id.home.as_str(),
             id.backfill
         ])?;
-    tx.conn
-        .prepare_cached(&format!(
-            "SELECT {CHAIN} FROM chains
-             WHERE source = ?1 AND root = ?2 AND region = ?3 AND trail = ?4 AND home = ?5 AND backfill = ?6"
-        ))?
-        .query_row(params![source, root, id.region.as_str(), id.trail, id.home.as_str(), id.backfill], chain_row)
+    find()
 }
 
 pub fn chains(conn: &Connection, source: i64) -> Result<Vec<Chain>> {
@@ -158,7 +164,8 @@ pub fn put(tx: &Tx<'_>, digest: &NewDigest) -> Result<()> {
             digest.faulty,
         ])?;
     proven::keep(tx, row.0, row.1, proved)?;
-    journal::tell_standing(tx, digest.source, &digest.key, row, stood.as_deref())
+    let is_new_and_good = stood.is_none() && digest.verdict == Verdict::Good && !digest.faulty;
+    if is_new_and_good { Ok(()) } else { journal::tell_standing(tx, digest.source, &digest.key, row, stood.as_deref()) }
 }
 
 /// Chain and end, which make a digest's key; `None` when the chain is not known.
@@ -204,8 +211,13 @@ fn link_row(row: &Row<'_>) -> Result<Link> {
 
 pub fn link(conn: &Connection, source: i64, key: &str) -> Result<Option<Link>> {
     let Some((chain, end)) = place(conn, source, key)? else { return Ok(None) };
+    link_of(conn, chain, time(end))
+}
+
+/// The good digest of a chain with this end.
+pub fn link_of(conn: &Connection, chain: i64, end: Timestamp) -> Result<Option<Link>> {
     conn.prepare_cached(&format!("SELECT {LINK} FROM digests WHERE chain = ?1 AND end = ?2 AND verdict = 1"))?
-        .query_row(params![chain, end], link_row)
+        .query_row(params![chain, end.as_second()], link_row)
         .optional()
 }
 
@@ -266,10 +278,16 @@ pub fn beside_span(conn: &Connection, chain: i64, link: &Link) -> Result<Option<
 
 /// Whether anything more is to be learned of a digest's predecessor.
 pub fn set_joined(tx: &Tx<'_>, source: i64, key: &str, joined: bool) -> Result<()> {
-    let Some((chain, end)) = place(tx.conn, source, key)? else { return Ok(()) };
+    match place(tx.conn, source, key)? {
+        Some((chain, end)) => set_joined_of(tx, chain, time(end), joined),
+        None => Ok(()),
+    }
+}
+
+pub fn set_joined_of(tx: &Tx<'_>, chain: i64, end: Timestamp, joined: bool) -> Result<()> {
     tx.conn
         .prepare_cached("UPDATE links SET joined = ?3 WHERE chain = ?1 AND end = ?2")?
-        .execute(params![chain, end, joined])
+        .execute(params![chain, end.as_second(), joined])
         .map(|_| ())
 }
 

@@ -21,20 +21,22 @@ pub mod retention;
 mod seal;
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
-use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot};
 
 use crate::core::journal::What;
 use crate::core::route::Route;
 use crate::env::Env;
 use crate::error::{Class, Error, Result};
+use crate::store::seal::{Changes, Seals};
 
 /// Forward only: the number of the last one is the file's version.
 const MIGRATIONS: &[&str] = &[
@@ -62,6 +64,7 @@ pub struct Tx<'a> {
     pub rings: &'a Cell<bool>,
     /// What is to be added to the totals, once for the whole transaction.
     pub counts: &'a RefCell<Vec<(String, i64)>>,
+    pub(crate) seals: &'a Seals,
 }
 
 impl Tx<'_> {
@@ -86,6 +89,7 @@ impl Tx<'_> {
     }
 }
 
+type Look = Box<dyn FnOnce(Result<&Connection>) + Send>;
 type Reply = Box<dyn FnOnce(Option<Error>) + Send>;
 /// Runs in the open transaction; or, when none could be opened, only passes the error on.
 type Step = Box<dyn FnOnce(std::result::Result<&Tx<'_>, Error>) -> Reply + Send>;
@@ -95,6 +99,7 @@ type Step = Box<dyn FnOnce(std::result::Result<&Tx<'_>, Error>) -> Reply + Send>
 pub struct Store {
     path: PathBuf,
     writer: mpsc::Sender<Step>,
+    looks: Arc<Mutex<VecDeque<Look>>>,
     readers: Arc<Mutex<Vec<Connection>>>,
     reading: Arc<Semaphore>,
     routes: Arc<RwLock<Arc<Vec<Route>>>>,
@@ -118,16 +123,20 @@ impl Store {
             let conn = connect(&file, false)?;
             migrate(&conn, now)?;
             check_clock(&conn, now)?;
-            seal::keep(&conn).map_err(|error| classify("ledger:seal", &error))?;
-            Ok(conn)
+            // Else each step keeps the pages that it changes in a file, for the case that it is taken back. Not for a migration,
+            // which changes all of them; and before there are temporary triggers, which this would drop.
+            let set = conn.pragma_update(None, "temp_store", "memory");
+            set.map_err(|error| classify("ledger:open", &error))?;
+            let seals = seal::keep(&conn).map_err(|error| classify("ledger:seal", &error))?;
+            Ok((conn, seals))
         };
-        let conn = env.blocking(open).await??;
+        let (conn, seals) = env.blocking(open).await??;
         let (writer, steps) = mpsc::channel(4 * GROUP);
         let routes = Arc::new(RwLock::new(Arc::new(Vec::new())));
         let (bell, reading) = (broadcast::Sender::new(1), Arc::new(Semaphore::new(READERS)));
-        tokio::spawn(write_loop(conn, steps, env.clone(), routes.clone(), bell.clone()));
-        let (path, readers, trouble) = (path.to_owned(), Arc::default(), Arc::default());
-        Ok(Self { path, writer, readers, reading, routes, bell, trouble, env: env.clone() })
+        tokio::spawn(write_loop((conn, seals), steps, env.clone(), routes.clone(), bell.clone()));
+        let (path, looks, readers, trouble) = (path.to_owned(), Arc::default(), Arc::default(), Arc::default());
+        Ok(Self { path, writer, looks, readers, reading, routes, bell, trouble, env: env.clone() })
     }
 
     /// Takes the warden's lock beside the ledger. Fatal when another warden holds it.
@@ -179,13 +188,13 @@ impl Store {
         self.writer.send(step).await.map_err(|_| gone())?;
         let outcome = answered.await.map_err(|_| gone())?;
         let trouble = outcome.as_ref().err().filter(|error| error.op != "ledger:write").map(ToString::to_string);
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+        *locked(&self.trouble) = trouble;
         outcome
     }
 
     /// Why the last commit did not succeed, if it did not.
     pub fn trouble(&self) -> Option<String> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        locked(&self.trouble).clone()
     }
 
     /// A consistent look at the ledger, beside the writer.
@@ -194,16 +203,36 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
-        let _turn = self.reading.acquire().await;
-        let (readers, path) = (self.readers.clone(), self.path.clone());
-        let read = move || {
-            let idle = readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let conn = idle.map_or_else(|| connect(&path, true), Ok)?;
-            let answer = look(&conn).map_err(|error| classify("ledger:read", &error));
-            readers.lock().unwrap_or_else(PoisonError::into_inner).push(conn);
-            answer
+        let (answer, answered) = oneshot::channel();
+        let look = move |conn: Result<&Connection>| {
+            let seen = conn.and_then(|conn| look(conn).map_err(|error| classify("ledger:read", &error)));
+            let _ = answer.send(seen);
         };
-        self.env.blocking(read).await?
+        locked(&self.looks).push_back(Box::new(look));
+        if let Ok(turn) = self.reading.clone().try_acquire_owned() {
+            let store = self.clone();
+            tokio::spawn(async move { store.env.clone().blocking(move || store.look(turn)).await });
+        }
+        answered.await.map_err(|_| Error::transient("ledger:read", "the reader has stopped"))?
+    }
+
+    /// Looks for whoever waits, one after the other: waking a thread for each takes longer than most looks.
+    fn look(&self, mut turn: OwnedSemaphorePermit) {
+        loop {
+            let idle = locked(&self.readers).pop();
+            let conn = idle.map_or_else(|| connect(&self.path, true), Ok);
+            while let Some(look) = { locked(&self.looks).pop_front() } {
+                look(conn.as_ref().map_err(Clone::clone));
+            }
+            locked(&self.readers).extend(conn);
+            drop(turn);
+            if locked(&self.looks).is_empty() {
+                return;
+            }
+            // It came after the last one, and may have found no turn.
+            let Ok(another) = self.reading.clone().try_acquire_owned() else { return };
+            turn = another;
+        }
     }
 
     /// Changes with each commit that leaves an alert to be sent.
@@ -240,9 +269,13 @@ where
     Env::system().blocking(look).await?
 }
 
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn savepoint<T>(tx: &Tx<'_>, step: impl FnOnce(&Tx<'_>) -> rusqlite::Result<T>) -> Result<T> {
-    let counted = tx.counts.borrow().len();
-    let attempt = || -> rusqlite::Result<T> {
+    let (counted, sealed) = (tx.counts.borrow().len(), tx.seals.mark());
+    let attempt = move || -> rusqlite::Result<T> {
         tx.conn.prepare_cached("SAVEPOINT step")?.execute([])?;
         match step(tx) {
             Ok(value) => {
@@ -252,6 +285,7 @@ fn savepoint<T>(tx: &Tx<'_>, step: impl FnOnce(&Tx<'_>) -> rusqlite::Result<T>) 
             Err(error) => {
                 tx.counts.borrow_mut().truncate(counted);
                 tx.conn.execute_batch("ROLLBACK TO step; RELEASE step")?;
+                tx.seals.back_to(sealed);
                 Err(error)
             }
         }
@@ -260,7 +294,7 @@ fn savepoint<T>(tx: &Tx<'_>, step: impl FnOnce(&Tx<'_>) -> rusqlite::Result<T>) 
 }
 
 async fn write_loop(
-    mut conn: Connection,
+    mut ledger: (Connection, Seals),
     mut steps: mpsc::Receiver<Step>,
     env: Env,
     routes: Arc<RwLock<Arc<Vec<Route>>>>,
@@ -268,24 +302,28 @@ async fn write_loop(
 ) {
     let mut group = Vec::with_capacity(GROUP);
     while steps.recv_many(&mut group, GROUP).await > 0 {
-        let (batch, now) = (std::mem::take(&mut group), env.now());
-        let routes = routes.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let (routes, clock, bell) = (routes.clone(), env.clone(), bell.clone());
         let done = env.blocking(move || {
-            let rings = commit(&conn, batch, now, &routes);
-            (conn, rings)
+            // As long as somebody writes: waking a thread for each group takes as long as a commit.
+            while !group.is_empty() {
+                let routes = routes.read().unwrap_or_else(PoisonError::into_inner).clone();
+                if commit(&ledger, std::mem::take(&mut group), clock.now(), &routes) {
+                    // In the order in which they came to listen; that nobody does is no matter.
+                    let _ = bell.send(());
+                }
+                group.extend(std::iter::from_fn(|| steps.try_recv().ok()).take(GROUP));
+            }
+            (ledger, steps, group)
         });
-        let Ok((back, rings)) = done.await else { return };
-        conn = back;
-        if rings {
-            // In the order in which they came to listen; that nobody does is no matter.
-            let _ = bell.send(());
-        }
+        let Ok(back) = done.await else { return };
+        (ledger, steps, group) = back;
     }
 }
 
 /// One transaction for many steps; answers whether the outbox has news. A crash in here means that none of them happened.
-fn commit(conn: &Connection, batch: Vec<Step>, now: Timestamp, routes: &[Route]) -> bool {
-    if let Err(error) = conn.execute_batch("BEGIN IMMEDIATE") {
+fn commit((conn, seals): &(Connection, Seals), batch: Vec<Step>, now: Timestamp, routes: &[Route]) -> bool {
+    let run = |sql| conn.prepare_cached(sql).and_then(|mut statement| statement.execute([]));
+    if let Err(error) = run("BEGIN IMMEDIATE") {
         let error = classify("ledger:begin", &error);
         for step in batch {
             step(Err(error.clone()))(None);
@@ -293,7 +331,8 @@ fn commit(conn: &Connection, batch: Vec<Step>, now: Timestamp, routes: &[Route])
         return false;
     }
     let (rings, counts) = (Cell::new(false), RefCell::default());
-    let tx = Tx { conn, now, routes, rings: &rings, counts: &counts };
+    seals.back_to(Changes::default());
+    let tx = Tx { conn, now, routes, rings: &rings, counts: &counts, seals };
     let mut failure = None;
     let mut replies: Vec<Reply> = Vec::with_capacity(batch.len());
     for step in batch {
@@ -305,7 +344,7 @@ fn commit(conn: &Connection, batch: Vec<Step>, now: Timestamp, routes: &[Route])
     }
     if failure.is_none() {
         let written = tx.write_counts().and_then(|()| remember_time(conn, now));
-        let committed = written.and_then(|()| conn.execute_batch("COMMIT"));
+        let committed = written.and_then(|()| seals.write(conn)).and_then(|()| run("COMMIT"));
         failure = committed.err().map(|error| classify("ledger:commit", &error));
     }
     if failure.is_some() {
@@ -343,8 +382,8 @@ fn connect(path: &Path, read_only: bool) -> Result<Connection> {
     };
     let conn = Connection::open_with_flags(path, flags).map_err(|error| named(&error))?;
     let set = || -> rusqlite::Result<()> {
-        conn.busy_timeout(std::time::Duration::from_secs(10))?;
-        conn.set_prepared_statement_cache_capacity(64);
+        conn.busy_timeout(Duration::from_secs(10))?;
+        conn.set_prepared_statement_cache_capacity(256);
         conn.pragma_update(None, "journal_mode", "wal")?;
         // Else a statement that binds a column of a partial index is compiled again for each value: half of the writer's time.
         conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
@@ -381,8 +420,11 @@ fn migrate(conn: &Connection, now: Timestamp) -> Result<()> {
     if from > MIGRATIONS.len() {
         return Err(newer(from));
     }
-    let migrated = renew(&Tx { conn, now, routes: &[], rings: &Cell::new(false), counts: &RefCell::default() }, from)
-        .and_then(|()| conn.execute_batch("COMMIT"));
+    let migrated = renew(
+        &Tx { conn, now, routes: &[], rings: &Cell::new(false), counts: &RefCell::default(), seals: &Seals::default() },
+        from,
+    )
+    .and_then(|()| conn.execute_batch("COMMIT"));
     if migrated.is_err() {
         let _ = conn.execute_batch("ROLLBACK");
     }

@@ -42,3 +42,22 @@ async fn what_a_step_counted_that_failed_is_not_counted() {
     let total = store.read(|conn| Ok(lists::counters(conn)?.get("things").copied())).await.unwrap();
     assert_eq!(total, Some(3));
 }
+
+#[tokio::test]
+async fn what_a_step_wrote_that_failed_is_under_no_seal() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.db");
+    let store = Store::open(&path, &Env::system()).await.unwrap();
+    let write = |name: &'static str, fails: bool| {
+        store.write(move |tx| {
+            tx.conn.execute("INSERT INTO sources (name) VALUES (?1)", [name])?;
+            if fails { Err(rusqlite::Error::InvalidQuery) } else { Ok(()) }
+        })
+    };
+    let (one, failed, two) = tokio::join!(write("one", false), write("failed", true), write("two", false));
+    assert!(one.is_ok() && failed.is_err() && two.is_ok());
+    assert!(give_up(&store).await.is_err());
+    write("three", false).await.unwrap();
+    let report = check::now(&path, None).unwrap();
+    assert!(report.good, "{:?}", report.fault());
+}

@@ -1,11 +1,13 @@
 //! Seals: for each table the number of its rows and the sum of their hashes, kept in the transaction of every change.
 //!
-//! Triggers of the writing connection keep them. They are temporary: a hand with another program has none, and what it changes
-//! no longer fits. A rollback takes a seal back with its rows.
+//! Triggers of the writing connection tell of each row, and the sums are written when the transaction ends. They are temporary:
+//! a hand with another program has none, and what it changes no longer fits. A rollback takes a seal back with its rows.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::functions::{Context, FunctionFlags};
-use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension, Result};
+use rusqlite::types::{Null, ValueRef};
+use rusqlite::{Connection, OptionalExtension, Result, params};
 
 use crate::core::id::Sha256;
 
@@ -15,21 +17,28 @@ const UNSEALED: &str = "'seals', 'journal', 'counters'";
 
 /// A sum of hashes, modulo 2^256: the order of rows does not matter, and a row can be taken out again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Sum([u64; 4]);
+pub struct Sum([u64; 4]);
 
 impl Sum {
-    fn add(&mut self, hash: &Sha256) {
-        self.combine(hash, u64::overflowing_add);
+    fn of(hash: &Sha256) -> Self {
+        let mut sum = Self::default();
+        for (digit, part) in sum.0.iter_mut().zip(hash.0.as_chunks().0) {
+            *digit = u64::from_le_bytes(*part);
+        }
+        sum
     }
 
-    fn subtract(&mut self, hash: &Sha256) {
-        self.combine(hash, u64::overflowing_sub);
+    fn add(&mut self, other: &Self) {
+        self.combine(other, u64::overflowing_add);
     }
 
-    fn combine(&mut self, hash: &Sha256, step: fn(u64, u64) -> (u64, bool)) {
+    fn subtract(&mut self, other: &Self) {
+        self.combine(other, u64::overflowing_sub);
+    }
+
+    fn combine(&mut self, other: &Self, step: fn(u64, u64) -> (u64, bool)) {
         let mut carry = false;
-        for (digit, part) in self.0.iter_mut().zip(hash.0.chunks_exact(8)) {
-            let part = u64::from_le_bytes(part.try_into().unwrap_or_default());
+        for (digit, part) in self.0.iter_mut().zip(other.0) {
             let (once, over) = step(*digit, part);
             let (twice, over_again) = step(once, u64::from(carry));
             (*digit, carry) = (twice, over || over_again);
@@ -101,45 +110,92 @@ fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// Makes a writing connection keep the seals.
-pub fn keep(conn: &Connection) -> Result<()> {
-    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
-    conn.create_scalar_function("seal_add", -1, flags, |call| changed(call, Sum::add))?;
-    conn.create_scalar_function("seal_subtract", -1, flags, |call| changed(call, Sum::subtract))?;
+/// By how much the rows of each table changed since the transaction began.
+pub type Changes = Vec<(i64, Sum)>;
+
+/// What the triggers of a connection tell, table by table.
+#[derive(Clone, Default)]
+pub struct Seals {
+    tables: Arc<Vec<String>>,
+    told: Arc<Mutex<Changes>>,
+}
+
+impl Seals {
+    fn told(&self) -> MutexGuard<'_, Changes> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For the case that what comes next is taken back.
+    pub fn mark(&self) -> Changes {
+        self.told().clone()
+    }
+
+    pub fn back_to(&self, mark: Changes) {
+        *self.told() = mark;
+    }
+
+    /// Writes the seals anew, as the last thing of a transaction.
+    pub fn write(&self, conn: &Connection) -> Result<()> {
+        let told = std::mem::take(&mut *self.told());
+        for (table, (rows, change)) in self.tables.iter().zip(told) {
+            if (rows, change) == Default::default() {
+                continue;
+            }
+            let sealed: Vec<u8> =
+                conn.prepare_cached("SELECT sum FROM seals WHERE name = ?1")?.query_row([table], |row| row.get(0))?;
+            let wrong = || rusqlite::Error::UserFunctionError("a seal is no sum".into());
+            let mut sum = Sum::from_slice(&sealed).ok_or_else(wrong)?;
+            sum.add(&change);
+            conn.prepare_cached("UPDATE seals SET rows = rows + ?2, sum = ?3 WHERE name = ?1")?.execute(params![
+                table,
+                rows,
+                sum.bytes()
+            ])?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes a writing connection tell of the rows that it changes.
+pub fn keep(conn: &Connection) -> Result<Seals> {
+    let seals = Seals { tables: Arc::new(tables(conn)?), told: Arc::default() };
+    for (name, by) in [("seal_add", 1), ("seal_subtract", -1)] {
+        let seals = seals.clone();
+        conn.create_scalar_function(name, -1, FunctionFlags::SQLITE_UTF8, move |call| tell(&seals, call, by))?;
+    }
     // Else a row that another replaces would leave without a word.
     conn.pragma_update(None, "recursive_triggers", true)?;
-    for table in tables(conn)? {
-        let row = |side: &str| -> Result<String> {
-            let columns = columns(conn, &table)?;
+    for (number, table) in seals.tables.iter().enumerate() {
+        let columns = columns(conn, table)?;
+        let row = |side: &str| {
             let values: Vec<String> = columns.iter().map(|name| format!("{side}.{}", quoted(name))).collect();
-            Ok(format!("'{}', {}", table.replace('\'', "''"), values.join(", ")))
+            format!("{number}, '{}', {}", table.replace('\'', "''"), values.join(", "))
         };
-        let (old, new) = (row("OLD")?, row("NEW")?);
-        for (event, rows, sum) in [
-            ("INSERT", 1, format!("seal_add(sum, {new})")),
-            ("DELETE", -1, format!("seal_subtract(sum, {old})")),
-            ("UPDATE", 0, format!("seal_add(seal_subtract(sum, {old}), {new})")),
-        ] {
+        let (add, subtract) = (format!("seal_add({})", row("NEW")), format!("seal_subtract({})", row("OLD")));
+        let both = format!("{subtract}, {add}");
+        for (event, told) in [("INSERT", add), ("DELETE", subtract), ("UPDATE", both)] {
             conn.execute_batch(&format!(
-                "CREATE TEMP TRIGGER {trigger} AFTER {event} ON main.{on} BEGIN
-                   UPDATE seals SET rows = rows + {rows}, sum = {sum} WHERE name = '{table}';
-                 END",
+                "CREATE TEMP TRIGGER {trigger} AFTER {event} ON main.{on} BEGIN SELECT {told}; END",
                 trigger = quoted(&format!("seal_{table}_{event}")),
-                on = quoted(&table),
+                on = quoted(table),
             ))?;
         }
     }
-    Ok(())
+    Ok(seals)
 }
 
-/// `(sum, table, values…)` → sum
-fn changed(call: &Context<'_>, change: fn(&mut Sum, &Sha256)) -> Result<Vec<u8>> {
-    let wrong = || rusqlite::Error::UserFunctionError("a seal is no sum".into());
-    let mut sum = call.get_raw(0).as_blob().ok().and_then(Sum::from_slice).ok_or_else(wrong)?;
+/// `(number, table, values…)`
+fn tell(seals: &Seals, call: &Context<'_>, by: i64) -> Result<Null> {
     let mut row = Row(Vec::with_capacity(512));
     (1..call.len()).for_each(|place| row.value(call.get_raw(place)));
-    change(&mut sum, &row.hash());
-    Ok(sum.bytes())
+    let hash = Sum::of(&row.hash());
+    let mut told = seals.told();
+    told.resize(seals.tables.len(), Default::default());
+    if let Some((rows, sum)) = told.get_mut(usize::from(call.get::<u8>(0)?)) {
+        *rows += by;
+        if by > 0 { sum.add(&hash) } else { sum.subtract(&hash) }
+    }
+    Ok(Null)
 }
 
 /// The rows of a table as they are.
@@ -154,7 +210,7 @@ fn count(conn: &Connection, table: &str) -> Result<(i64, Sum)> {
             row.value(found.get_ref(column)?);
         }
         number += 1;
-        sum.add(&row.hash());
+        sum.add(&Sum::of(&row.hash()));
     }
     Ok((number, sum))
 }
@@ -164,7 +220,7 @@ pub fn set(conn: &Connection) -> Result<()> {
     conn.execute("DELETE FROM seals", [])?;
     for table in tables(conn)? {
         let (rows, sum) = count(conn, &table)?;
-        conn.execute("INSERT INTO seals VALUES (?1, ?2, ?3)", rusqlite::params![table, rows, sum.bytes()])?;
+        conn.execute("INSERT INTO seals VALUES (?1, ?2, ?3)", params![table, rows, sum.bytes()])?;
     }
     Ok(())
 }

@@ -299,6 +299,20 @@ impl Sweep {
         self.commit(move |tx| Ok(if findings::hold(tx, &finding)? { vec![finding.kind] } else { vec![] })).await
     }
 
+    /// Findings that are over, by their ids; nothing is written where there are none.
+    async fn resolve(&self, over: Vec<String>) -> Result<()> {
+        if over.is_empty() {
+            return Ok(());
+        }
+        self.commit(move |tx| {
+            for id in &over {
+                findings::resolve_id(tx, id)?;
+            }
+            Ok(vec![])
+        })
+        .await
+    }
+
     async fn commit<F>(&self, step: F) -> Result<()>
     where
         F: FnOnce(&Tx<'_>) -> rusqlite::Result<Vec<Kind>> + Send + 'static,

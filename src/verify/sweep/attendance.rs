@@ -11,11 +11,12 @@ use crate::core::admit::Membership;
 use crate::core::chain::HOUR;
 use crate::core::finding::{Finding, Kind, Severity};
 use crate::core::id::AccountId;
+use crate::core::key::Root;
 use crate::core::printable;
 use crate::error::Result;
 use crate::seam::Member;
 use crate::store::members::Remembered;
-use crate::store::{coverage, findings};
+use crate::store::{coverage, findings, places};
 use crate::trail::Trail;
 
 impl Sweep {
@@ -28,7 +29,7 @@ impl Sweep {
         let is_told = |member: &Member| told.iter().any(|(_, of)| *of == subject(member));
         let lacking = self.lacking(trail, now).await?;
         let fresh = lacking.iter().map(|(remembered, _)| remembered).filter(|remembered| !is_told(&remembered.member));
-        let asked = self.without_digests(trail, now, fresh.take(ASKED_FOR).cloned().collect()).await?;
+        let asked = self.asked_where_seen(trail, now, fresh.take(ASKED_FOR).cloned().collect()).await?;
         // Asking may have brought them.
         let lacking = if asked.is_empty() { lacking } else { self.lacking(trail, now).await? };
         let lacks = |account| lacking.iter().find(|(remembered, _)| remembered.member.account == account);
@@ -57,6 +58,30 @@ impl Sweep {
             Ok(news)
         })
         .await
+    }
+
+    /// Those of whom the bucket could tell what it holds, under the roots where something of theirs was seen.
+    async fn asked_where_seen(
+        &self,
+        trail: &Trail,
+        now: Timestamp,
+        members: Vec<Remembered>,
+    ) -> Result<Vec<Remembered>> {
+        if members.is_empty() {
+            return Ok(members);
+        }
+        let source = trail.id;
+        let places = self.deliveries.store.read(move |conn| places::from(conn, source, 0)).await?;
+        let mut asked = Vec::new();
+        for remembered in members {
+            let mut roots: Vec<&Root> = places.iter().map(|place| &place.root).collect();
+            roots.retain(|root| root.account == remembered.member.account);
+            roots.dedup();
+            if self.read_digests(trail, now, roots.into_iter()).await? {
+                asked.push(remembered);
+            }
+        }
+        Ok(asked)
     }
 
     /// Members with the regions that they lack.

@@ -173,17 +173,13 @@ impl Sweep {
             regions.insert(subject(trail, &chain.chain.region));
         }
         let ours = subject(trail, &"");
-        self.commit(move |tx| {
-            for (kind, still) in [(Kind::AccountSilent, &accounts), (Kind::RegionSilent, &regions)] {
-                for (id, subject) in findings::open_of(tx.conn, kind)? {
-                    if subject.starts_with(&ours) && !still.contains(&subject) {
-                        findings::resolve_id(tx, &id)?;
-                    }
-                }
-            }
-            Ok(vec![])
-        })
-        .await
+        let mut over = Vec::new();
+        for (kind, still) in [(Kind::AccountSilent, &accounts), (Kind::RegionSilent, &regions)] {
+            let open = self.deliveries.store.read(move |conn| findings::open_of(conn, kind)).await?;
+            let ended = open.into_iter().filter(|(_, subject)| subject.starts_with(&ours) && !still.contains(subject));
+            over.extend(ended.map(|(id, _)| id));
+        }
+        self.resolve(over).await
     }
 }
 

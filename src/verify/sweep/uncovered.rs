@@ -38,6 +38,9 @@ impl Sweep {
             let account = member.member.account.to_string();
             !seen.contains(&account) && !told.contains(&account) && member.first_seen + HOUR + self.grace <= now
         });
+        if told.is_empty() && unseen.is_empty() {
+            return Ok(());
+        }
         unseen.truncate(ASKED_FOR);
         let without = self.without_digests(trail, now, unseen).await?;
         let seen: HashSet<String> = self.deliveries.store.read(objects::accounts_seen).await?.into_iter().collect();
@@ -68,12 +71,7 @@ impl Sweep {
 
     /// Those of these members for whom the bucket holds no digest of the last days that could be read; of whom it does not
     /// tell, nothing is said.
-    pub(super) async fn without_digests(
-        &self,
-        trail: &Trail,
-        now: Timestamp,
-        unseen: Vec<Remembered>,
-    ) -> Result<Vec<Remembered>> {
+    async fn without_digests(&self, trail: &Trail, now: Timestamp, unseen: Vec<Remembered>) -> Result<Vec<Remembered>> {
         if unseen.is_empty() {
             return Ok(unseen);
         }
@@ -91,7 +89,7 @@ impl Sweep {
 
     /// Reads the first digests of the last two days in each region by the ordinary path; false when it could not be told what
     /// lies there.
-    async fn read_digests<'r>(
+    pub(super) async fn read_digests<'r>(
         &self,
         trail: &Trail,
         now: Timestamp,
