@@ -1,6 +1,7 @@
 //! The daemon: starts the loops, supervises them, speaks to systemd, stops in order.
 
 mod alerting;
+mod posture;
 mod retention;
 mod wellness;
 
@@ -227,6 +228,10 @@ impl Daemon {
             if let Some(every) = self.config.retention.as_ref().map(|retention| retention.audit) {
                 let (this, of, pulse) = (this.clone(), of.clone(), self.audited(&of, every));
                 loops.spawn(async move { this.retain(&of, every, pulse).await });
+            }
+            if let Some(every) = self.config.posture.as_ref().map(|posture| posture.every) {
+                let (this, of, pulse) = (this.clone(), of.clone(), self.guarded(&of, every));
+                loops.spawn(async move { this.watch_posture(&of, every, pulse).await });
             }
             if self.config.verify.reconcile.is_some() {
                 let (pulse, ingest) = (self.sliced("reconcile", &of), reconciled);
