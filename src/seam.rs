@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use crate::core::finding::Alert;
 use crate::core::id::{AccountId, Region, Sha256};
 use crate::core::lock::{Action, Retention};
-use crate::core::protection::{Part, Protection};
+use crate::core::protection::{Key, Part, Protection};
 use crate::core::unit::OuPath;
 use crate::error::{Error, Result};
 
@@ -158,6 +158,8 @@ pub struct Locked {
 pub trait Vault: Send + Sync {
     /// Read-only and total: of every part asked for it says what it is, that it is not there, or why it could not be read.
     async fn describe(&self, parts: &[Part]) -> Protection;
+    /// As total, of the KMS key that a bucket names: an id, an ARN or an alias.
+    async fn key(&self, name: &str) -> Key;
     /// One call; the same action again changes nothing. An extension is made object by object, by [`Vault::retain`].
     async fn apply(&self, action: &Action) -> Result<()>;
     /// `None`: no such object or version.

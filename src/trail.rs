@@ -2,6 +2,8 @@
 
 use std::sync::OnceLock;
 
+use tokio::sync::Notify;
+
 pub use crate::config::Validation;
 use crate::core::admit::Rules;
 use crate::core::gzip::Caps;
@@ -24,6 +26,8 @@ pub struct Trail {
     pub promise: Option<Term>,
     /// What notices and digests call the bucket, once known: configured, or what the first good digest says.
     pub bucket_name: OnceLock<String>,
+    /// Told when something may have changed what protects the archive: the next audit comes at once.
+    pub audit: Notify,
 }
 
 impl Trail {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use jiff::SignedDuration;
+use tokio::sync::Notify;
 
 use crate::alert::Alerts;
 use crate::aws::{Aws, Options};
@@ -12,6 +13,7 @@ use crate::config::{self, Channel, Config, KeysFrom, MembersFrom, Place};
 use crate::core::admit::{Layout, Rules};
 use crate::core::gzip::Caps;
 use crate::core::id::Region;
+use crate::core::policy::Expected;
 use crate::delivery::{Deliveries, Memory, Pace, Roster};
 use crate::env::Env;
 use crate::error::{Error, Result};
@@ -24,6 +26,7 @@ use crate::local::stdout::Stdout;
 use crate::local::vault::LocalVault;
 use crate::metrics::Metrics;
 use crate::notify::webhook::Webhook;
+use crate::posture::Posture;
 use crate::retain::Retain;
 use crate::seam::{DynBucket, DynChannel, DynKeys, DynMembers, DynQueue, DynVault};
 use crate::snapshot::Snapshots;
@@ -167,6 +170,7 @@ fn open_trail(config: &Config, trail: &config::Trail, seams: TrailSeams, id: i64
         validation: trail.validation,
         promise: config.retention.as_ref().map(|retention| retention.promise.term),
         bucket_name,
+        audit: Notify::default(),
     })
 }
 
@@ -237,17 +241,10 @@ pub async fn bucket(trail: &config::Trail, cloud: &Cloud) -> Result<DynBucket> {
 pub async fn retain(config: &Config, trail: &config::Trail, works: &Works) -> Result<Option<Retain>> {
     let Some(wanted) = &config.retention else { return Ok(None) };
     let Some(open) = works.trails.iter().find(|open| open.name == trail.name) else { return Ok(None) };
-    let vault: DynVault = match &trail.bucket {
-        Place::Aws(name) => {
-            let role = wanted.role.as_ref().or(trail.role.as_ref());
-            Arc::new(connect(trail.region.as_ref(), role).await.vault(name.clone(), trail.owner))
-        }
-        Place::Dir(path) => Arc::new(LocalVault::open(path, works.env.clone())?),
-    };
     Ok(Some(Retain {
         store: works.store.clone(),
         metrics: works.metrics.clone(),
-        vault,
+        vault: vault(trail, wanted.role.as_ref(), works).await?,
         trail: trail.name.clone(),
         source: open.id,
         bucket: real_name(trail).unwrap_or_else(|| trail.bucket.to_string()),
@@ -256,6 +253,57 @@ pub async fn retain(config: &Config, trail: &config::Trail, works: &Works) -> Re
         scrubs: config.verify.scrub.is_some(),
         pulse: Pulse::default(),
     }))
+}
+
+/// What protects a trail's bucket, as a role of its own or the trail's.
+async fn vault(trail: &config::Trail, role: Option<&config::Role>, works: &Works) -> Result<DynVault> {
+    Ok(match &trail.bucket {
+        Place::Aws(name) => {
+            let role = role.or(trail.role.as_ref());
+            Arc::new(connect(trail.region.as_ref(), role).await.vault(name.clone(), trail.owner))
+        }
+        Place::Dir(path) => Arc::new(LocalVault::open(path, works.env.clone())?),
+    })
+}
+
+/// What audits a trail's bucket, as `[posture]` says or as it would by default.
+pub async fn posture(config: &Config, trail: &config::Trail, works: &Works) -> Result<Posture> {
+    let wanted = config.posture.clone().unwrap_or_default();
+    let bucket = real_name(trail).unwrap_or_else(|| trail.bucket.to_string());
+    Ok(Posture {
+        store: works.store.clone(),
+        metrics: works.metrics.clone(),
+        vault: vault(trail, wanted.role.as_ref(), works).await?,
+        trail: trail.name.clone(),
+        expected: expected(config, trail, &wanted, &bucket),
+        bucket,
+        wanted,
+        promised: config.retention.is_some(),
+        announces: matches!(trail.queue, Place::Aws(_)),
+    })
+}
+
+/// What the configuration knows of how a bucket should be.
+fn expected(config: &Config, trail: &config::Trail, wanted: &config::Posture, bucket: &str) -> Expected {
+    let partition = match trail.region.as_ref().map(Region::as_str) {
+        Some(region) if region.starts_with("cn-") => "aws-cn",
+        Some(region) if region.starts_with("us-gov-") => "aws-us-gov",
+        _ => "aws",
+    };
+    let prefix = |prefix: String| prefix.trim_end_matches("AWSLogs/").trim_end_matches('/').to_owned();
+    Expected {
+        partition: partition.into(),
+        bucket: bucket.into(),
+        prefixes: trail.layout.is_some().then(|| trail.prefixes()).into_iter().flatten().map(prefix).collect(),
+        org: config.organization.id.clone(),
+        owner: trail.owner,
+        trails: wanted.trails.clone(),
+        readers: wanted.readers.clone(),
+        writers: wanted.writers.clone(),
+        administrators: wanted.administrators.clone(),
+        tls: true,
+        ..Expected::default()
+    }
 }
 
 pub async fn keys(from: &KeysFrom, cloud: &Cloud) -> DynKeys {

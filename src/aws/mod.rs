@@ -109,7 +109,7 @@ impl Aws {
 
     /// The protection of a bucket; `owner` as for [`Aws::bucket`].
     pub fn vault(&self, name: impl Into<String>, owner: Option<AccountId>) -> S3Vault {
-        S3Vault::new(self.s3(), name.into(), owner)
+        S3Vault::new(self.config.clone(), self.s3(), name.into(), owner)
     }
 
     fn s3(&self) -> aws_sdk_s3::Client {

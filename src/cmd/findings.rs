@@ -143,7 +143,8 @@ pub fn describe(context: &Context, held: &Held) -> String {
     line("bucket", held.bucket.as_deref().map(|name| printable(name, 100)).unwrap_or_default());
     line("object", held.object.as_deref().map(|key| printable(key, 1024)).unwrap_or_default());
     line("hours", held.hours.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
-    line("evidence", printable(&held.detail, 1000));
+    // A statement as it is, and the one to put in its place.
+    line("evidence", printable(&held.detail, 8_000));
     line("seen", format!("{} times, first {}, last {}", held.count, held.first_seen, held.last_seen));
     line("note", held.note.clone().unwrap_or_default());
     line("means", held.kind.means().into());

@@ -201,6 +201,7 @@ impl Ground {
             validation: Validation::All,
             promise: None,
             bucket_name: OnceLock::new(),
+            audit: Default::default(),
         };
         let deliveries = Deliveries::new(store, Arc::default(), roster, GRACE);
         let (all_keys, all_members) = (world.keys.clone(), world.members.clone());

@@ -257,6 +257,7 @@ impl Ground {
             validation: Validation::All,
             promise: None,
             bucket_name: OnceLock::from("b".to_owned()),
+            audit: Default::default(),
         }
     }
 

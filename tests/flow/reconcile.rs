@@ -270,6 +270,7 @@ fn counting(trail: &Trail, answers: u64) -> (Arc<Trail>, Arc<AtomicU64>) {
         validation: trail.validation,
         promise: None,
         bucket_name: trail.bucket_name.clone(),
+        audit: Default::default(),
     };
     (Arc::new(trail), asked)
 }
