@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, RwLock};
 
 use jiff::SignedDuration;
 
@@ -10,6 +10,7 @@ use crate::alert::Alerts;
 use crate::aws::{Aws, Options};
 use crate::config::{self, Channel, Config, KeysFrom, MembersFrom, Place};
 use crate::core::admit::{Layout, Rules};
+use crate::core::change::{Name, Ours};
 use crate::core::gzip::Caps;
 use crate::core::id::Region;
 use crate::delivery::{Deliveries, Memory, Pace, Roster};
@@ -27,7 +28,8 @@ use crate::notify::webhook::Webhook;
 use crate::retain::Retain;
 use crate::seam::{DynBucket, DynChannel, DynKeys, DynMembers, DynQueue, DynVault};
 use crate::snapshot::Snapshots;
-use crate::store::{Store, objects};
+use crate::store::digests::Chain;
+use crate::store::{Store, digests, objects};
 use crate::trail::Trail;
 
 /// Everything a running warden consists of.
@@ -93,7 +95,8 @@ impl Works {
         for (trail, seams) in config.trails.iter().zip(seams.trails) {
             let name = trail.name.clone();
             let id = store.write(move |tx| objects::source_id(tx, &name)).await?;
-            trails.push(Arc::new(open_trail(config, trail, seams, id)?));
+            let chains = store.read(move |conn| digests::chains(conn, id)).await?;
+            trails.push(Arc::new(open_trail(config, trail, seams, (id, &chains))?));
         }
         let alerts = Arc::new(outbox(config, seams.channels, &store, &metrics));
         Ok(Self { env, store, metrics, deliveries, trails, alerts })
@@ -150,10 +153,20 @@ async fn members(config: &Config) -> DynMembers {
     }
 }
 
-fn open_trail(config: &Config, trail: &config::Trail, seams: TrailSeams, id: i64) -> Result<Trail> {
+/// `known` is the trail's number in the ledger, and its chains.
+fn open_trail(config: &Config, trail: &config::Trail, seams: TrailSeams, known: (i64, &[Chain])) -> Result<Trail> {
+    let (id, chains) = known;
     let bucket_name = OnceLock::new();
     if let Some(name) = real_name(trail) {
         let _ = bucket_name.set(name);
+    }
+    let queue = match &trail.queue {
+        Place::Aws(url) => Some(url.clone()),
+        Place::Dir(_) => None,
+    };
+    let mut ours = Ours { bucket: real_name(trail), queue, ..Ours::default() };
+    for Chain { chain, .. } in chains.iter().filter(|chain| chain.head.is_some()) {
+        ours.learn(Name::of(&chain.root, &chain.trail, &chain.home));
     }
     Ok(Trail {
         id,
@@ -167,6 +180,7 @@ fn open_trail(config: &Config, trail: &config::Trail, seams: TrailSeams, id: i64
         validation: trail.validation,
         promise: config.retention.as_ref().map(|retention| retention.promise.term),
         bucket_name,
+        ours: RwLock::new(Arc::new(ours)),
     })
 }
 

@@ -160,6 +160,10 @@ kinds! {
         "a log or digest key was written twice"
         "CloudTrail never rewrites a key. The second write is somebody else's."
         "Keep both versions; the digest names the hash of the genuine one."
+    EvidenceChainChanged "evidence_chain_changed" Integrity Critical
+        "somebody changed what the evidence rests on"
+        "A delivered record tells of a call that touches the trail, its bucket, its key or its queue, or that takes an account out of the organization; or of one that was refused."
+        "Find out whether the caller meant it and was allowed to. If not, undo it at once: what was not recorded meanwhile cannot be had again. Then `trailwarden findings resolve`."
     AccountForeign "account_foreign" Delivery High
         "a delivery for an account outside the organization"
         "The key names an account that is not, and recently was not, a member. The object is not counted as evidence."
