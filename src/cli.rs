@@ -76,6 +76,8 @@ pub enum Verb {
     Reconcile(cmd::reconcile::Args),
     /// The archive's retention: plan, apply, legal holds
     Retention(cmd::retention::Args),
+    /// What protects the archive: every weakness, its risk and the correction to paste
+    Posture(cmd::posture::Args),
     /// Findings: list, show, acknowledge, resolve
     Findings(cmd::findings::Args),
     /// Messages that could not be understood: list, show, replay, drop
@@ -125,6 +127,7 @@ pub async fn run(cli: Cli) -> u8 {
         Verb::Backfill(args) => cmd::backfill::run(&context, args).await,
         Verb::Reconcile(args) => cmd::reconcile::run(&context, args).await,
         Verb::Retention(args) => cmd::retention::run(&context, args).await,
+        Verb::Posture(args) => cmd::posture::run(&context, args).await,
         Verb::Findings(args) => cmd::findings::run(&context, args).await,
         Verb::Quarantine(args) => cmd::quarantine::run(&context, args).await,
         Verb::Channel(args) => cmd::channel::run(&context, args).await,

@@ -1,5 +1,7 @@
 //! The daemon: starts the loops, supervises them, speaks to systemd, stops in order.
 
+mod alerting;
+mod posture;
 mod retention;
 mod wellness;
 
@@ -43,12 +45,6 @@ const FULL_HOUSE: Duration = Duration::from_secs(10);
 const ANNOUNCED: SignedDuration = SignedDuration::from_mins(15);
 /// How long a stop waits for messages in flight; well inside systemd's TimeoutStopSec.
 const STOP: Duration = Duration::from_secs(25);
-/// And how long for channels to take what is due.
-const LAST_ALERTS: Duration = Duration::from_secs(15);
-/// The longest that a channel may take for one alert; a webhook's own limit is five minutes.
-const SENDING: Duration = Duration::from_secs(600);
-/// How often heartbeat and backlog are looked at.
-const TENDING: Duration = Duration::from_secs(60);
 
 /// What a drain left behind.
 #[derive(Debug, Clone, Copy, Default)]
@@ -232,6 +228,10 @@ impl Daemon {
             if let Some(every) = self.config.retention.as_ref().map(|retention| retention.audit) {
                 let (this, of, pulse) = (this.clone(), of.clone(), self.audited(&of, every));
                 loops.spawn(async move { this.retain(&of, every, pulse).await });
+            }
+            if let Some(every) = self.config.posture.as_ref().map(|posture| posture.every) {
+                let (this, of, pulse) = (this.clone(), of.clone(), self.guarded(&of, every));
+                loops.spawn(async move { this.watch_posture(&of, every, pulse).await });
             }
             if self.config.verify.reconcile.is_some() {
                 let (pulse, ingest) = (self.sliced("reconcile", &of), reconciled);
@@ -514,86 +514,5 @@ impl Daemon {
     /// Where the journal stands, for the log: whoever keeps the log can hold the ledger against it.
     async fn journal_head(&self) -> String {
         self.works.store.read(journal::head).await.map_or_else(|error| error.to_string(), |head| head.to_string())
-    }
-
-    /// One loop for each channel, so that none keeps another waiting; all anew after a reload.
-    async fn send_alerts(self: Arc<Self>) -> Result<()> {
-        let mut current = self.alerts.subscribe();
-        loop {
-            let alerts = current.borrow_and_update().clone();
-            let mut channels = JoinSet::new();
-            for name in alerts.names() {
-                self.health.expect(&format!("channel {name}"), SENDING);
-                let (this, alerts, name) = (self.clone(), alerts.clone(), name.clone());
-                channels.spawn(async move { this.send_to(&alerts, &name).await });
-            }
-            let ended = tokio::select! {
-                biased;
-                Ok(()) = current.changed() => None,
-                ended = self.tend_alerts(&alerts) => Some(ended),
-                Some(ended) = channels.join_next() => {
-                    Some(ended.unwrap_or_else(|error| Err(Error::fatal("daemon", error))))
-                }
-            };
-            if let Some(ended) = ended {
-                return ended;
-            }
-            channels.shutdown().await;
-            alerts.names().for_each(|name| self.health.forget(&format!("channel {name}")));
-        }
-    }
-
-    async fn send_to(&self, alerts: &Alerts, name: &str) -> Result<()> {
-        let Some(mut outlet) = alerts.outlet(name) else { return std::future::pending().await };
-        let name = format!("channel {name}");
-        loop {
-            let more = match outlet.turn().await {
-                Ok(more) => {
-                    self.health.worked(&name);
-                    more
-                }
-                Err(error) if error.is_fatal() => return Err(error),
-                Err(error) => {
-                    self.health.failed(&name, &error);
-                    false
-                }
-            };
-            if !more {
-                outlet.wait().await;
-            }
-        }
-    }
-
-    async fn tend_alerts(&self, alerts: &Alerts) -> Result<()> {
-        const DAY: Duration = Duration::from_secs(86_400);
-        let mut forgot: Option<tokio::time::Instant> = None;
-        loop {
-            let mut tended = alerts.tend().await;
-            if tended.is_ok() && forgot.is_none_or(|at| at.elapsed() >= DAY) {
-                tended = alerts.forget().await;
-                forgot = Some(tokio::time::Instant::now());
-            }
-            match tended {
-                Ok(()) => match alerts.late() {
-                    Some(why) => self.health.failed("alerts", why),
-                    None => self.health.worked("alerts"),
-                },
-                Err(error) if error.is_fatal() => return Err(error),
-                Err(error) => self.health.failed("alerts", &error),
-            }
-            tokio::time::sleep(TENDING).await;
-        }
-    }
-
-    /// What became due until the end; whatever no channel takes shortly is the next start's.
-    async fn last_alerts(&self) -> Result<()> {
-        let alerts = self.current_alerts();
-        match tokio::time::timeout(LAST_ALERTS, alerts.pump()).await {
-            Ok(sent) => sent.map(|_| ()),
-            Err(_) => {
-                tracing::warn!("some alerts were not taken in time; they are sent after the next start");
-                Ok(())
-            }
-        }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
+use tokio::sync::Notify;
+
 pub use crate::config::Validation;
 use crate::core::admit::Rules;
 use crate::core::change::{Name, Ours};
@@ -28,6 +30,8 @@ pub struct Trail {
     pub bucket_name: OnceLock<String>,
     /// What its evidence rests on, as far as it is known by now.
     pub ours: RwLock<Arc<Ours>>,
+    /// Told when something may have changed what protects the archive: the next audit comes at once.
+    pub audit: Notify,
 }
 
 impl Trail {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock, RwLock};
 
 use jiff::SignedDuration;
+use tokio::sync::Notify;
 
 use crate::alert::Alerts;
 use crate::aws::{Aws, Options};
@@ -13,6 +14,7 @@ use crate::core::admit::{Layout, Rules};
 use crate::core::change::{Name, Ours};
 use crate::core::gzip::Caps;
 use crate::core::id::Region;
+use crate::core::policy::Expected;
 use crate::delivery::{Deliveries, Memory, Pace, Roster};
 use crate::env::Env;
 use crate::error::{Error, Result};
@@ -22,11 +24,13 @@ use crate::local::keys::KeysDir;
 use crate::local::members::MembersFile;
 use crate::local::spool::Spool;
 use crate::local::stdout::Stdout;
+use crate::local::trails::TrailsFile;
 use crate::local::vault::LocalVault;
 use crate::metrics::Metrics;
 use crate::notify::webhook::Webhook;
+use crate::posture::{self, Posture};
 use crate::retain::Retain;
-use crate::seam::{DynBucket, DynChannel, DynKeys, DynMembers, DynQueue, DynVault};
+use crate::seam::{DynBucket, DynChannel, DynKeys, DynMembers, DynQueue, DynTrails, DynVault};
 use crate::snapshot::Snapshots;
 use crate::store::digests::Chain;
 use crate::store::{Store, digests, objects};
@@ -96,7 +100,9 @@ impl Works {
             let name = trail.name.clone();
             let id = store.write(move |tx| objects::source_id(tx, &name)).await?;
             let chains = store.read(move |conn| digests::chains(conn, id)).await?;
-            trails.push(Arc::new(open_trail(config, trail, seams, (id, &chains))?));
+            let name = trail.name.clone();
+            let ours = store.read(move |conn| posture::recalled(conn, &name)).await?;
+            trails.push(Arc::new(open_trail(config, trail, seams, id, known_of(trail, ours, &chains))?));
         }
         let alerts = Arc::new(outbox(config, seams.channels, &store, &metrics));
         Ok(Self { env, store, metrics, deliveries, trails, alerts })
@@ -153,20 +159,23 @@ async fn members(config: &Config) -> DynMembers {
     }
 }
 
-/// `known` is the trail's number in the ledger, and its chains.
-fn open_trail(config: &Config, trail: &config::Trail, seams: TrailSeams, known: (i64, &[Chain])) -> Result<Trail> {
-    let (id, chains) = known;
-    let bucket_name = OnceLock::new();
-    if let Some(name) = real_name(trail) {
-        let _ = bucket_name.set(name);
-    }
+/// What is a trail's own: as configured, as audits found it, as its digests say.
+fn known_of(trail: &config::Trail, recalled: Ours, chains: &[Chain]) -> Ours {
     let queue = match &trail.queue {
         Place::Aws(url) => Some(url.clone()),
         Place::Dir(_) => None,
     };
-    let mut ours = Ours { bucket: real_name(trail), queue, ..Ours::default() };
+    let mut ours = Ours { bucket: real_name(trail), queue, names: Vec::new(), ..recalled };
     for Chain { chain, .. } in chains.iter().filter(|chain| chain.head.is_some()) {
         ours.learn(Name::of(&chain.root, &chain.trail, &chain.home));
+    }
+    ours
+}
+
+fn open_trail(config: &Config, trail: &config::Trail, seams: TrailSeams, id: i64, ours: Ours) -> Result<Trail> {
+    let bucket_name = OnceLock::new();
+    if let Some(name) = real_name(trail) {
+        let _ = bucket_name.set(name);
     }
     Ok(Trail {
         id,
@@ -181,6 +190,7 @@ fn open_trail(config: &Config, trail: &config::Trail, seams: TrailSeams, known: 
         promise: config.retention.as_ref().map(|retention| retention.promise.term),
         bucket_name,
         ours: RwLock::new(Arc::new(ours)),
+        audit: Notify::default(),
     })
 }
 
@@ -251,17 +261,10 @@ pub async fn bucket(trail: &config::Trail, cloud: &Cloud) -> Result<DynBucket> {
 pub async fn retain(config: &Config, trail: &config::Trail, works: &Works) -> Result<Option<Retain>> {
     let Some(wanted) = &config.retention else { return Ok(None) };
     let Some(open) = works.trails.iter().find(|open| open.name == trail.name) else { return Ok(None) };
-    let vault: DynVault = match &trail.bucket {
-        Place::Aws(name) => {
-            let role = wanted.role.as_ref().or(trail.role.as_ref());
-            Arc::new(connect(trail.region.as_ref(), role).await.vault(name.clone(), trail.owner))
-        }
-        Place::Dir(path) => Arc::new(LocalVault::open(path, works.env.clone())?),
-    };
     Ok(Some(Retain {
         store: works.store.clone(),
         metrics: works.metrics.clone(),
-        vault,
+        vault: vault(trail, wanted.role.as_ref(), works).await?,
         trail: trail.name.clone(),
         source: open.id,
         bucket: real_name(trail).unwrap_or_else(|| trail.bucket.to_string()),
@@ -270,6 +273,75 @@ pub async fn retain(config: &Config, trail: &config::Trail, works: &Works) -> Re
         scrubs: config.verify.scrub.is_some(),
         pulse: Pulse::default(),
     }))
+}
+
+/// What protects a trail's bucket, as a role of its own or the trail's.
+async fn vault(trail: &config::Trail, role: Option<&config::Role>, works: &Works) -> Result<DynVault> {
+    Ok(match &trail.bucket {
+        Place::Aws(name) => {
+            let role = role.or(trail.role.as_ref());
+            Arc::new(connect(trail.region.as_ref(), role).await.vault(name.clone(), trail.owner))
+        }
+        Place::Dir(path) => Arc::new(LocalVault::open(path, works.env.clone())?),
+    })
+}
+
+/// What audits a trail's bucket, as `[posture]` says or as it would by default.
+pub async fn posture(config: &Config, trail: &config::Trail, works: &Works) -> Result<Posture> {
+    let wanted = config.posture.clone().unwrap_or_default();
+    let bucket = real_name(trail).unwrap_or_else(|| trail.bucket.to_string());
+    let watched = works.trails.iter().find(|open| open.name == trail.name);
+    let watched = watched.ok_or_else(|| Error::permanent("posture", "the trail is not watched"))?;
+    Ok(Posture {
+        store: works.store.clone(),
+        metrics: works.metrics.clone(),
+        vault: vault(trail, wanted.role.as_ref(), works).await?,
+        trails: trails(trail, &wanted).await,
+        watched: watched.clone(),
+        region: trail.region.clone(),
+        prefixes: if trail.layout.is_some() { trail.prefixes() } else { Vec::new() },
+        trail: trail.name.clone(),
+        expected: expected(config, trail, &wanted, &bucket),
+        bucket,
+        wanted,
+        promised: config.retention.is_some(),
+        announces: matches!(trail.queue, Place::Aws(_)),
+    })
+}
+
+/// What CloudTrail says of the trails. A role of the management account is the one that sees all of them.
+async fn trails(trail: &config::Trail, wanted: &config::Posture) -> DynTrails {
+    match &trail.bucket {
+        Place::Aws(_) => {
+            let role = trail.audit_role.as_ref().or(wanted.role.as_ref()).or(trail.role.as_ref());
+            let topics = connect(trail.region.as_ref(), wanted.role.as_ref().or(trail.role.as_ref())).await;
+            Arc::new(connect(trail.region.as_ref(), role).await.trails(&topics))
+        }
+        Place::Dir(path) => Arc::new(TrailsFile::new(path)),
+    }
+}
+
+/// What the configuration knows of how a bucket should be.
+fn expected(config: &Config, trail: &config::Trail, wanted: &config::Posture, bucket: &str) -> Expected {
+    let partition = match trail.region.as_ref().map(Region::as_str) {
+        Some(region) if region.starts_with("cn-") => "aws-cn",
+        Some(region) if region.starts_with("us-gov-") => "aws-us-gov",
+        _ => "aws",
+    };
+    let prefix = |prefix: String| prefix.trim_end_matches("AWSLogs/").trim_end_matches('/').to_owned();
+    Expected {
+        partition: partition.into(),
+        bucket: bucket.into(),
+        prefixes: trail.layout.is_some().then(|| trail.prefixes()).into_iter().flatten().map(prefix).collect(),
+        org: config.organization.id.clone(),
+        owner: trail.owner,
+        trails: wanted.trails.clone(),
+        readers: wanted.readers.clone(),
+        writers: wanted.writers.clone(),
+        administrators: wanted.administrators.clone(),
+        tls: true,
+        ..Expected::default()
+    }
 }
 
 pub async fn keys(from: &KeysFrom, cloud: &Cloud) -> DynKeys {

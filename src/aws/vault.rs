@@ -1,14 +1,15 @@
-//! The protection of a bucket on S3: each part read as the bytes that S3 answers with, and changed by one call.
+//! The protection of a bucket on S3: each part read as the bytes that S3 answers with, and changed by one call; and its key on KMS.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use aws_config::SdkConfig;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::config::interceptors::{
     AfterDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextMut,
 };
-use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_s3::config::{ConfigBag, Intercept, Region as SdkRegion, RuntimeComponents};
 use aws_sdk_s3::error::{BoxError, ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::{DateTime, SdkBody};
 use aws_sdk_s3::types::{
@@ -23,7 +24,7 @@ use super::s3::{decoded, is_absent, length};
 use crate::core::id::AccountId;
 use crate::core::lock::{self, Action, Mode, Retention, Term};
 use crate::core::printable;
-use crate::core::protection::{Fact, Part, Protection};
+use crate::core::protection::{Fact, Key, Part, Protection};
 use crate::error::{Error, Result};
 use crate::seam::{Locked, Mark, Vault, Version};
 
@@ -36,11 +37,14 @@ const ABSENT: &[&str] = &[
     "NoSuchLifecycleConfiguration",
     "ServerSideEncryptionConfigurationNotFoundError",
     "ReplicationConfigurationNotFoundError",
+    // and KMS
+    "NotFoundException",
 ];
 
 /// A bucket's protection, and the account that must own the bucket.
 #[derive(Debug, Clone)]
 pub struct S3Vault {
+    config: SdkConfig,
     client: Client,
     bucket: String,
     owner: Option<AccountId>,
@@ -108,8 +112,17 @@ macro_rules! part {
 }
 
 impl S3Vault {
-    pub(super) fn new(client: Client, bucket: String, owner: Option<AccountId>) -> Self {
-        Self { client, bucket, owner }
+    pub(super) fn new(config: SdkConfig, client: Client, bucket: String, owner: Option<AccountId>) -> Self {
+        Self { config, client, bucket, owner }
+    }
+
+    /// In the key's own region, where its name tells it.
+    fn kms(&self, key: &str) -> aws_sdk_kms::Client {
+        let mut config = aws_sdk_kms::config::Builder::from(&self.config);
+        if let Some(region) = key.strip_prefix("arn:").and_then(|arn| arn.split(':').nth(2)) {
+            config = config.region(SdkRegion::new(region.to_owned()));
+        }
+        aws_sdk_kms::Client::from_conf(config.build())
     }
 
     fn owner(&self) -> Option<String> {
@@ -197,7 +210,7 @@ impl Vault for S3Vault {
             if protection.0.contains_key(part) {
                 continue;
             }
-            if matches!(part, Part::Lifecycle | Part::LifecycleMinimum) {
+            if part.is_of_lifecycle() {
                 let (document, minimum) = self.lifecycle().await;
                 protection.0.extend([(Part::Lifecycle, document), (Part::LifecycleMinimum, minimum)]);
             } else {
@@ -205,6 +218,20 @@ impl Vault for S3Vault {
             }
         }
         protection
+    }
+
+    async fn key(&self, name: &str) -> Key {
+        let (kms, caught) = (self.kms(name), Caught::default());
+        let asked = kms.describe_key().key_id(name).customize().interceptor(caught.clone());
+        let (description, answer) = fact("kms:DescribeKey", asked.send().await, &caught);
+        // A policy is not asked for by an alias.
+        let metadata = answer.and_then(|answer| answer.key_metadata);
+        let id = metadata.map_or_else(|| name.to_owned(), |metadata| metadata.arn.unwrap_or(metadata.key_id));
+        let policy = match kms.get_key_policy().key_id(id).send().await {
+            Ok(answer) => answer.policy.map_or(Fact::Absent, Fact::Value),
+            Err(error) => fact::<(), _>("kms:GetKeyPolicy", Err(error), &caught).0,
+        };
+        Key { description, policy }
     }
 
     async fn apply(&self, action: &Action) -> Result<()> {

@@ -8,6 +8,7 @@ pub mod demo;
 pub mod findings;
 pub mod keys;
 pub mod ledger;
+pub mod posture;
 pub mod quarantine;
 pub mod reconcile;
 pub mod retention;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::units::{show_duration, show_size};
-use super::{Channel, Config, KeysFrom, MembersFrom, Place, Retention, Role, Snapshot, Trail};
+use super::{Channel, Config, KeysFrom, MembersFrom, Place, Posture, Retention, Role, Snapshot, Trail};
 use crate::core::route::Route;
 
 type Lines = Vec<(String, String)>;
@@ -41,6 +41,10 @@ impl Config {
         match &self.retention {
             Some(retention) => say_retention(retention, &mut lines),
             None => say("retention.keep", "nothing is promised".into()),
+        }
+        match &self.posture {
+            Some(posture) => say_posture(posture, &mut lines),
+            None => lines.push(("posture.every".into(), "never".into())),
         }
         let mut say = |name: &str, value: String| lines.push((name.to_owned(), value));
         for (name, channel) in &self.channels {
@@ -106,6 +110,24 @@ fn say_retention(retention: &Retention, lines: &mut Lines) {
         say(&format!("override.{}", number + 1), more.to_string());
     }
     say("prices.source", retention.prices.source.clone());
+}
+
+fn say_posture(posture: &Posture, lines: &mut Lines) {
+    let mut say = |key: &str, value: String| lines.push((format!("posture.{key}"), value));
+    say("every", show_duration(posture.every));
+    say("role", posture.role.as_ref().map_or("that of the trail".into(), |own| role(Some(own))));
+    say("trails", listed(&posture.trails, "not known"));
+    say("readers", listed(&posture.readers, "not known: nobody is called an undeclared reader"));
+    say("writers", listed(&posture.writers, "CloudTrail alone"));
+    say("administrators", listed(&posture.administrators, "the owner alone"));
+    for (number, acceptance) in posture.accepted.iter().enumerate() {
+        say(&format!("accept.{}", number + 1), format!("{}: {}", acceptance.weakness, acceptance.reason));
+    }
+}
+
+fn listed(all: &[impl ToString], none: &str) -> String {
+    let all: Vec<String> = all.iter().map(ToString::to_string).collect();
+    if all.is_empty() { none.into() } else { all.join(", ") }
 }
 
 fn tell_channel(channel: &Channel) -> String {

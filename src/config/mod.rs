@@ -4,6 +4,7 @@ mod channels;
 mod fault;
 mod meaning;
 mod place;
+mod posture;
 mod raw;
 mod read;
 mod retention;
@@ -22,6 +23,8 @@ pub use secret::Secret;
 
 use crate::core::id::{AccountId, OrgId, Region};
 use crate::core::lock::{Prices, Promise};
+use crate::core::policy::Principal;
+use crate::core::posture::Acceptance;
 use crate::core::route::Route;
 
 /// What the file means, checked: nothing in it contradicts anything else in it.
@@ -35,6 +38,8 @@ pub struct Config {
     pub verify: Verify,
     /// What is promised of the archive, if anything.
     pub retention: Option<Retention>,
+    /// How what protects the archive is audited, if it is.
+    pub posture: Option<Posture>,
     pub channels: BTreeMap<String, Channel>,
     /// Empty, or the last matches everything. All channels named exist.
     pub routes: Vec<Route>,
@@ -107,6 +112,8 @@ pub struct Trail {
     pub keys: KeysFrom,
     /// Assumed for bucket, queue and keys.
     pub role: Option<Role>,
+    /// Assumed to ask CloudTrail about the trails themselves: in the management account, as a rule.
+    pub audit_role: Option<Role>,
     pub validation: Validation,
     /// Patterns (`*` stands for anything) of principals that may write.
     pub writers: Vec<String>,
@@ -224,6 +231,35 @@ impl Enforce {
         match self {
             Self::Observe => "observe",
             Self::Apply => "apply",
+        }
+    }
+}
+
+/// An empty list is nothing known, and then nobody is called undeclared for its sake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Posture {
+    pub every: Duration,
+    /// Assumed instead of the trail's for reading what protects a bucket.
+    pub role: Option<Role>,
+    /// ARNs of the trails that deliver.
+    pub trails: Vec<String>,
+    /// Who may read the archive, write to it besides CloudTrail, do anything with it.
+    pub readers: Vec<Principal>,
+    pub writers: Vec<Principal>,
+    pub administrators: Vec<Principal>,
+    pub accepted: Vec<Acceptance>,
+}
+
+impl Default for Posture {
+    fn default() -> Self {
+        Self {
+            every: Duration::from_secs(3600),
+            role: None,
+            trails: Vec::new(),
+            readers: Vec::new(),
+            writers: Vec::new(),
+            administrators: Vec::new(),
+            accepted: Vec::new(),
         }
     }
 }

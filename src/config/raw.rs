@@ -21,6 +21,7 @@ pub struct File {
     pub trail: Vec<At<Trail>>,
     pub verify: Verify,
     pub retention: Retention,
+    pub posture: Option<Posture>,
     pub channel: BTreeMap<String, At<Channel>>,
     pub route: Vec<At<Route>>,
     pub alert: Alert,
@@ -59,6 +60,8 @@ pub struct Trail {
     pub keys: Text,
     pub role: Text,
     pub external_id: Text,
+    pub audit_role: Text,
+    pub audit_external_id: Text,
     pub validation: Text,
     pub writers: Texts,
     pub visibility: Text,
@@ -125,6 +128,26 @@ pub struct Prices {
     pub put: Option<At<f64>>,
     pub get: Option<At<f64>>,
     pub watch: Option<At<f64>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Posture {
+    pub every: Text,
+    pub role: Text,
+    pub external_id: Text,
+    pub trails: Texts,
+    pub readers: Texts,
+    pub writers: Texts,
+    pub administrators: Texts,
+    pub accept: Vec<At<Acceptance>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Acceptance {
+    pub weakness: Text,
+    pub reason: Text,
 }
 
 /// The keys of every kind of channel; which belong together is for the reader to say.

@@ -43,6 +43,7 @@ pub(super) fn config(text: &str, origin: &str, places: &Places) -> Read<Config> 
         trails,
         verify: reader.verify(&file.verify)?,
         retention: reader.retention(&file.retention)?,
+        posture: reader.posture(file.posture.as_ref())?,
         channels,
         routes,
         heartbeat,

@@ -8,6 +8,9 @@ use serde::{Serialize, Serializer};
 use crate::core::id::{AccountId, Region, Sha256};
 use crate::core::journal::Head;
 
+/// Where packages put it.
+const DOCUMENTATION: &str = "file:///usr/share/doc/trailwarden";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Class {
     Integrity,
@@ -276,6 +279,38 @@ kinds! {
         "the bucket's protection could not be read"
         "A part of the bucket's configuration could not be read or understood: whether the archive is kept as promised is not known."
         "Grant the permission that the detail names to the role of `[retention]`, or to that of the trail."
+    TrailStopped "trail_stopped" Delivery Critical
+        "a trail of the archive records nothing"
+        "CloudTrail says that the trail does not log, or is gone, or records no management events: what happens meanwhile is recorded nowhere."
+        "Start it again with the command of the evidence, at once. `evidence_chain_changed` may say who stopped it; the digests will tell the hours that are lost."
+    TrailWeak "trail_weak" Delivery High
+        "a trail of the archive records less than it should"
+        "Digests, regions, accounts, selectors, prefix or key of the trail are not as an archive needs them."
+        "Run the command of the evidence, or accept it in `[posture]`; if it was better before, find out who changed it."
+    DeliveryPathBroken "delivery_path_broken" Delivery Critical
+        "the way from CloudTrail to the warden is broken"
+        "CloudTrail cannot deliver, or what is delivered is not announced: the bucket's notification configuration, a topic, the queue, its policy or its dead-letter queue stand in the way."
+        "Do what the evidence says; then `trailwarden reconcile` finds what was delivered unannounced."
+    BucketPublic "bucket_public" Integrity Critical
+        "the bucket is open to everybody"
+        "A statement of the bucket's policy or a grant of its ACL holds for anybody, or S3 itself calls the policy public."
+        "Close it at once with what the evidence says; then see in the data events who has been there."
+    BucketPolicyWeak "bucket_policy_weak" Integrity Critical
+        "the bucket's policy is weak"
+        "A statement lets others do what only CloudTrail or nobody should, lets CloudTrail be used by others, or keeps it from delivering. Each statement and each weakness of it is a finding."
+        "Put the corrected statement of the evidence in place; `trailwarden posture` prints it to paste. If it is meant to be so, accept it in `[posture]`."
+    BucketUnprotected "bucket_unprotected" Integrity High
+        "a setting of the bucket leaves the archive open"
+        "Block Public Access, ownership, ACL, versioning, lock, encryption, access logging, replication or notifications are not as an archive needs them."
+        "Run the command of the evidence, or accept it in `[posture]`; if it was better before, find out who changed it."
+    KeyWeak "key_weak" Integrity Critical
+        "the key of the archive is weak"
+        "The KMS key that the bucket encrypts with is disabled or to be deleted, is not ours, or has a policy that lets others use it or keeps CloudTrail from it."
+        "Put the corrected statement or the command of the evidence to work. A key whose deletion is scheduled comes first: the logs go with it."
+    PostureUnchecked "posture_unchecked" Operation Medium
+        "a part of what protects the archive could not be checked"
+        "It could not be read, or could not be judged. It is not known to be well, and weaknesses that were known of it stay open."
+        "Grant the permission that the evidence names to the role of `[posture]`, or to that of the trail; look at what could not be judged by hand."
     Heartbeat "heartbeat" Operation Info
         "the warden is alive"
         "Sent on schedule, so that silence is visible."
@@ -285,7 +320,25 @@ kinds! {
 impl Kind {
     /// The section of the installed documentation.
     pub fn url(self) -> String {
-        format!("file:///usr/share/doc/trailwarden/findings.md#{}", self.name())
+        format!("{DOCUMENTATION}/findings.md#{}", self.name())
+    }
+
+    /// The section about a subject: a weakness has one of its own.
+    pub fn url_of(self, subject: &str) -> String {
+        match self {
+            Self::TrailStopped
+            | Self::TrailWeak
+            | Self::DeliveryPathBroken
+            | Self::BucketPublic
+            | Self::BucketPolicyWeak
+            | Self::BucketUnprotected
+            | Self::KeyWeak => {
+                let weakness = subject.rsplit('/').next().unwrap_or_default();
+                let kind = weakness.split(':').next().unwrap_or_default();
+                format!("{DOCUMENTATION}/posture.md#{kind}")
+            }
+            _ => self.url(),
+        }
     }
 }
 
@@ -386,7 +439,7 @@ impl Finding {
             resolved_at: None,
             note: None,
             count: 1,
-            url: self.kind.url(),
+            url: self.kind.url_of(&self.subject),
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod key;
 pub mod lock;
 pub mod notice;
 pub mod policy;
+pub mod posture;
 pub mod protection;
 pub mod record;
 pub mod route;

@@ -21,11 +21,13 @@ mod weakness;
 
 pub use bucket::{recommended, weaknesses};
 pub use condition::{Condition, Context, Given, Operator};
+pub use document::account_of;
 pub use document::{Document, Effect, Globs, LARGEST, Principal, Principals, Statement};
 pub use evaluate::{Doubt, Request, Resource, Verdict, evaluate};
 pub use expected::Expected;
 pub use key::weaknesses as weaknesses_of_key;
 pub use queue::weaknesses as weaknesses_of_queue;
+pub(in crate::core) use weakness::kinds;
 pub use weakness::{Fix, Kind, Place, Weakness};
 
 /// An answer that may be that we do not know.

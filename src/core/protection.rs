@@ -45,6 +45,10 @@ impl Part {
     /// What a retention plan is made from.
     pub const RETENTION: [Self; 4] = [Self::Versioning, Self::ObjectLock, Self::Lifecycle, Self::LifecycleMinimum];
 
+    pub fn is_of_lifecycle(self) -> bool {
+        matches!(self, Self::Lifecycle | Self::LifecycleMinimum)
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Versioning => "versioning",
@@ -113,6 +117,14 @@ impl Protection {
         }
         hasher.finish()
     }
+}
+
+/// The key that a bucket encrypts with, as KMS describes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Key {
+    /// DescribeKey's answer.
+    pub description: Fact,
+    pub policy: Fact,
 }
 
 #[cfg(test)]

@@ -54,7 +54,7 @@ impl Deliveries {
         let (key, changed) = (key.clone(), changes.any_done(self.env.now()));
         let fresh = self.step(move |tx| commit(tx, row.clone(), &key, &bucket, told.clone(), &changes)).await?;
         if fresh && changed {
-            self.changed.notify_one();
+            trail.audit.notify_one();
         }
         Ok(if fresh { fate } else { Fate::Repeated })
     }

@@ -14,7 +14,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
-use tokio::sync::Notify;
 
 pub use digest::{Joined, missing, settle_joint};
 pub use memory::{Memory, Room};
@@ -80,8 +79,6 @@ pub struct Deliveries {
     /// What objects may take up while they are worked on.
     pub memory: Memory,
     pub pace: Pace,
-    /// Somebody changed what the evidence rests on: whoever audits that waits for this.
-    pub changed: Arc<Notify>,
     /// Keys seen since the start; the ledger holds them for good.
     keys: Mutex<HashMap<KeyName, Arc<Vec<u8>>>>,
 }
@@ -119,8 +116,7 @@ impl Deliveries {
     pub fn new(store: Store, metrics: Arc<Metrics>, roster: Roster, grace: jiff::SignedDuration) -> Self {
         let (env, memory) = (store.env().clone(), Memory::new(MEMORY, store.env().clone()));
         let pace = Pace::new(FETCHES, metrics.fetches.clone());
-        let (changed, keys) = (Arc::default(), Mutex::default());
-        Self { env, store, metrics, roster, grace, unlisted_after: grace, memory, pace, changed, keys }
+        Self { env, store, metrics, roster, grace, unlisted_after: grace, memory, pace, keys: Mutex::default() }
     }
 
     /// Settles one notice. `Ok` means that its fate is committed; an error means that nothing was learned, except that a

@@ -202,6 +202,7 @@ impl Ground {
             promise: None,
             bucket_name: OnceLock::new(),
             ours: RwLock::default(),
+            audit: Default::default(),
         };
         let deliveries = Deliveries::new(store, Arc::default(), roster, GRACE);
         let (all_keys, all_members) = (world.keys.clone(), world.members.clone());

@@ -175,6 +175,12 @@ impl Queue for Spool {
         blocking("spool:depth", move || inner.depth().map_err(|error| fault("spool:depth", &error))).await
     }
 
+    /// Its place is its name; a directory keeps what it holds.
+    async fn settings(&self) -> Result<Option<Settings>> {
+        let root = self.inner.new.parent().unwrap_or(&self.inner.new);
+        Ok(Some(Settings { arn: format!("file://{}", root.display()), ..Settings::default() }))
+    }
+
     fn visibility(&self) -> Duration {
         self.inner.visibility
     }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::dir::Dir;
 use super::{blocking, fault, write_whole};
 use crate::core::lock::{self, Action, Retention, Term};
-use crate::core::protection::{Fact, Part, Protection};
+use crate::core::protection::{Fact, Key, Part, Protection};
 use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::seam::{Bucket as _, Locked, Mark, Vault, Version};
@@ -29,6 +29,8 @@ const NAMESPACE: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
 struct Book {
     /// Each part as S3 would answer.
     parts: BTreeMap<Part, String>,
+    /// By their names.
+    keys: BTreeMap<String, Key>,
     /// Since when which default holds.
     defaults: Vec<(Timestamp, Term)>,
     locks: BTreeMap<String, Retention>,
@@ -90,6 +92,28 @@ impl LocalVault {
         self.dir.changed(key).await
     }
 
+    /// Makes a part what somebody else made of it; the rules of Object Lock are not asked.
+    pub async fn alter(&self, part: Part, value: Option<&str>) -> Result<()> {
+        let value = value.map(str::to_owned);
+        self.change("vault:alter", move |book| {
+            match value {
+                Some(value) => book.parts.insert(part, value),
+                None => book.parts.remove(&part),
+            };
+            Ok(())
+        })
+        .await
+    }
+
+    pub async fn set_key(&self, name: &str, key: Key) -> Result<()> {
+        let name = name.to_owned();
+        self.change("vault:key", move |book| {
+            book.keys.insert(name, key);
+            Ok(())
+        })
+        .await
+    }
+
     /// Deletes an object, unless it is locked or held.
     pub async fn remove(&self, key: &str) -> Result<()> {
         const OP: &str = "vault:remove";
@@ -119,6 +143,14 @@ impl Vault for LocalVault {
             Err(error) => (*part, Fact::Unread(error.to_string())),
         };
         Protection(parts.iter().map(of).collect())
+    }
+
+    async fn key(&self, name: &str) -> Key {
+        let of = |fact: Fact| Key { description: fact.clone(), policy: fact };
+        match self.read().await {
+            Ok(mut book) => book.keys.remove(name).unwrap_or_else(|| of(Fact::Absent)),
+            Err(error) => of(Fact::Unread(error.to_string())),
+        }
     }
 
     async fn apply(&self, action: &Action) -> Result<()> {

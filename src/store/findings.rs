@@ -10,7 +10,7 @@ use crate::core::route;
 use crate::store::{Tx, journal, outbox, time};
 
 const HELD: &str = "id, kind, severity, state, account, region, trail, bucket, object, hours, detail, first_seen, last_seen, \
-                    resolved_at, note, count";
+                    resolved_at, note, count, subject";
 
 /// `None` for what another version of the program has written, of a kind that this one does not know.
 fn held(row: &Row<'_>) -> Result<Option<Held>> {
@@ -35,7 +35,7 @@ fn held(row: &Row<'_>) -> Result<Option<Held>> {
         resolved_at: row.get::<_, Option<i64>>(13)?.map(time),
         note: row.get(14)?,
         count: row.get::<_, i64>(15)?.unsigned_abs(),
-        url: kind.url(),
+        url: kind.url_of(&row.get::<_, String>(16)?),
     }))
 }
 
@@ -220,6 +220,13 @@ pub fn names(conn: &Connection, object: &str) -> Result<bool> {
 pub fn open_of(conn: &Connection, kind: Kind) -> Result<Vec<(String, String)>> {
     conn.prepare_cached("SELECT id, subject FROM findings WHERE kind = ?1 AND state <> 'resolved'")?
         .query_map([kind.name()], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
+}
+
+/// Open findings of one kind about a bucket: (id, subject).
+pub fn open_in(conn: &Connection, kind: Kind, bucket: &str) -> Result<Vec<(String, String)>> {
+    conn.prepare_cached("SELECT id, subject FROM findings WHERE kind = ?1 AND bucket = ?2 AND state <> 'resolved'")?
+        .query_map([kind.name(), bucket], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect()
 }
 

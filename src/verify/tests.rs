@@ -258,6 +258,7 @@ impl Ground {
             promise: None,
             bucket_name: OnceLock::from("b".to_owned()),
             ours: RwLock::default(),
+            audit: Default::default(),
         }
     }
 

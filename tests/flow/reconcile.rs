@@ -271,6 +271,7 @@ fn counting(trail: &Trail, answers: u64) -> (Arc<Trail>, Arc<AtomicU64>) {
         promise: None,
         bucket_name: trail.bucket_name.clone(),
         ours: RwLock::default(),
+        audit: Default::default(),
     };
     (Arc::new(trail), asked)
 }

@@ -82,7 +82,7 @@ impl Expected {
     }
 
     /// Whether an account is one of ours; while none is known, each may be.
-    pub(super) fn is_ours(&self, account: AccountId) -> bool {
+    pub fn is_ours(&self, account: AccountId) -> bool {
         let of_trails = self.trails.iter().filter_map(|trail| account_of(trail));
         let mut known =
             self.accounts.iter().copied().chain(self.management).chain(self.owner).chain(of_trails).peekable();

@@ -6,9 +6,10 @@ use super::document::{Document, Statement};
 use crate::core::finding::Severity;
 use crate::core::id::Sha256;
 
+/// A table of kinds, each with its name, usual severity, title, and why it matters.
 macro_rules! kinds {
-    ($($variant:ident $name:literal $severity:ident $title:literal $why:literal)+) => {
-        /// What is weak about a policy. The names are stable; see docs/posture.md.
+    ($(#[$doc:meta])* $($variant:ident $name:literal $severity:ident $title:literal $why:literal)+) => {
+        $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Kind { $($variant),+ }
 
@@ -20,8 +21,8 @@ macro_rules! kinds {
             }
 
             /// The usual severity; a weakness may carry another.
-            pub fn severity(self) -> Severity {
-                match self { $(Self::$variant => Severity::$severity),+ }
+            pub fn severity(self) -> $crate::core::finding::Severity {
+                match self { $(Self::$variant => $crate::core::finding::Severity::$severity),+ }
             }
 
             pub fn title(self) -> &'static str {
@@ -31,11 +32,23 @@ macro_rules! kinds {
             pub fn why(self) -> &'static str {
                 match self { $(Self::$variant => $why),+ }
             }
+
+            pub fn parse(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|kind| kind.name() == name)
+            }
+        }
+
+        impl std::fmt::Display for Kind {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.name())
+            }
         }
     };
 }
+pub(in crate::core) use kinds;
 
 kinds! {
+    /// What is weak about a policy. The names are stable; see docs/posture.md.
     Public "public" Critical
         "everybody may use the bucket"
         "An Allow for `*` that no condition limits to fixed values is public by S3's own meaning: no account and no credentials are needed."
@@ -180,18 +193,6 @@ kinds! {
     CouldNotTell "could_not_tell" Medium
         "a part of the policy that could not be judged"
         "Not good and not bad: it cannot be read, or it depends on something that is not known here. Somebody has to look."
-}
-
-impl Kind {
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|kind| kind.name() == name)
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
