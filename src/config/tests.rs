@@ -109,6 +109,7 @@ fn every_key_stands_in_the_reference() {
         let (_, list) = said.split_once("expected").unwrap_or_else(|| panic!("{said}"));
         list.split('`').skip(1).step_by(2).map(str::to_owned).collect()
     };
+    let tables = ["[retention.prices]", "[[retention.override]]", "[[posture.accept]]"];
     let sections = expected("nonsense = 1");
     assert!(sections.len() >= 10);
     for section in sections {
@@ -123,8 +124,7 @@ fn every_key_stands_in_the_reference() {
                 for inner in expected(&format!("{header}\n{key}.nonsense = 1")) {
                     assert!(stated.contains(&format!("{key}.{inner}")), "{key}.{inner}");
                 }
-            } else if key == "override" || key == "prices" {
-                let table = if key == "prices" { "[retention.prices]" } else { "[[retention.override]]" };
+            } else if let Some(table) = tables.iter().find(|table| table.contains(&format!(".{key}]"))) {
                 for inner in expected(&format!("{table}\nnonsense = 1")) {
                     assert!(stated.contains(&inner), "{key}.{inner}");
                 }
@@ -388,6 +388,38 @@ fn a_promise_is_whole_and_is_never_less_for_some() {
     let layout = "layout = [\"a/AWSLogs/{account}/\", \"AWSLogs/{account}/\", \"b/c/AWSLogs/{account}/\"]\n";
     let trails = read(&format!("{MINIMAL}{layout}")).unwrap().trails;
     assert_eq!(trails[0].prefixes(), ["AWSLogs/", "a/AWSLogs/", "b/c/AWSLogs/"]);
+}
+
+#[test]
+fn what_is_known_of_the_posture_is_whole() {
+    let of = |lines: &str| read(&format!("{MINIMAL}[posture]\n{lines}\n"));
+    for (lines, words) in [
+        ("every = \"59s\"", "too short"),
+        ("external_id = \"x\"", "goes with `role`"),
+        ("trails = [\"org\"]", "no trail"),
+        ("trails = [\"arn:aws:cloudtrail:*:111122223333:trail/org\"]", "no trail"),
+        ("trails = [\"arn:aws:s3:::trail/org\"]", "no trail"),
+        ("readers = [\"*\"]", "names nobody"),
+        ("writers = [\"arn:aws:iam::111122223333:role/*\"]", "names nobody"),
+        ("administrators = [\"me\"]", "names nobody"),
+        ("[[posture.accept]]\nreason = \"x\"", "no `weakness`"),
+        ("[[posture.accept]]\nweakness = \"public\"", "for a `reason`"),
+        ("[[posture.accept]]\nweakness = \"public\"\nreason = \"\"", "an empty text"),
+        ("[[posture.accept]]\nweakness = \"publick\"\nreason = \"x\"", "is no weakness"),
+        ("[[posture.accept]]\nweakness = \"public:3\"\nreason = \"x\"", "is no weakness"),
+    ] {
+        let error = of(lines).expect_err(lines).to_string();
+        assert!(error.contains(words), "{lines}: {error}");
+    }
+    assert_eq!(read(MINIMAL).unwrap().posture, None);
+    assert_eq!(of("").unwrap().posture, Some(Posture::default()));
+    let good = of(
+        "readers = [\"111122223333\", \"logging.s3.amazonaws.com\"]\n[[posture.accept]]\nweakness = \"public:0123456789ab\"\nreason = \"a test\"",
+    );
+    let meaning = good.unwrap().meaning();
+    let told = |key: &str| meaning.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
+    assert_eq!(told("posture.readers"), Some("account 111122223333, the service logging.s3.amazonaws.com"));
+    assert_eq!(told("posture.accept.1"), Some("public:0123456789ab: a test"));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use trailwarden::aws::{Aws, Options};
 use trailwarden::core::lock::lifecycle::{self, Filter};
 use trailwarden::core::lock::{Action, Mode, Retention, Term, default_of, versioning_of};
-use trailwarden::core::protection::{Fact, Part};
+use trailwarden::core::protection::{Fact, Key, Part};
 use trailwarden::env::Env;
 use trailwarden::local::dir::Dir;
 use trailwarden::local::vault::LocalVault;
@@ -48,6 +48,8 @@ async fn vault_contract(vault: &dyn Vault, hand: &dyn Hand) {
         vault.apply(&Action::EnableVersioning).await.unwrap();
         assert_eq!(versioning_of(&vault.describe(&[Part::Versioning]).await), Ok((true, false)));
     }
+    let nobodys = vault.key("arn:aws:kms:eu-west-1:111122223333:key/00000000-0000-0000-0000-000000000000").await;
+    assert_eq!((nobodys.description, nobodys.policy), (Fact::Absent, Fact::Absent));
     defaults(vault).await;
     objects(vault, hand).await;
     holds(vault, hand).await;
@@ -244,6 +246,42 @@ async fn what_cannot_be_read_is_told_part_by_part() {
     }
     assert!(matches!(found.of(Part::Policy), Fact::Unread(why) if why.contains("s3:GetBucketPolicy")));
     assert!(stub.asked().iter().all(|asked| asked.method == "GET"), "to describe is to read");
+}
+
+/// The key's state as KMS answers, its policy as it is written; by an alias too, and in the key's own region.
+#[tokio::test(flavor = "multi_thread")]
+async fn kms_tells_of_a_key() {
+    let Some(emulator) = Emulator::shared() else { return };
+    let kms = aws_sdk_kms::Client::new(&emulator.sdk().await);
+    let made = kms.create_key().send().await.unwrap().key_metadata.unwrap();
+    let policy = r#"{"Version":"2012-10-17","Statement":[]}"#;
+    kms.put_key_policy().key_id(&made.key_id).policy(policy).send().await.unwrap();
+    kms.create_alias().alias_name("alias/archive").target_key_id(&made.key_id).send().await.unwrap();
+    kms.disable_key().key_id(&made.key_id).send().await.unwrap();
+    let vault = emulator.aws().await.vault("any", None);
+    for name in [made.arn.as_deref().unwrap(), &made.key_id, "alias/archive"] {
+        let Key { description, policy: held } = vault.key(name).await;
+        assert_eq!(held, Fact::Value(policy.into()), "{name}");
+        let told: serde_json::Value = serde_json::from_str(description.value().unwrap()).unwrap();
+        let metadata = &told["KeyMetadata"];
+        assert_eq!(
+            (metadata["KeyState"].as_str(), metadata["KeyId"].as_str()),
+            (Some("Disabled"), Some(&*made.key_id))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_may_not_be_read_is_not_known() {
+    let stub = Stub::start(|_| Answer::new(400, r#"{"__type":"AccessDeniedException","message":"no"}"#));
+    let vault = Aws::connect_from(loader(&stub.endpoint), &Options::default()).await.vault("b", None);
+    let key = vault.key("arn:aws:kms:us-east-2:111122223333:key/a").await;
+    assert!(
+        matches!(key.description, Fact::Unread(why) if why.contains("kms:DescribeKey") && why.contains("AccessDenied"))
+    );
+    assert!(matches!(key.policy, Fact::Unread(why) if why.contains("kms:GetKeyPolicy")));
+    let signed = stub.asked()[0].headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap().to_owned();
+    assert!(signed.contains("/us-east-2/kms/"), "{signed}");
 }
 
 /// Rules of others go back as the bytes that came, with one checksum that fits, in the name of the owner.

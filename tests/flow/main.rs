@@ -9,6 +9,7 @@ mod directories;
 mod emulated;
 mod folded;
 mod health;
+mod posture;
 mod reconcile;
 mod retention;
 mod scrub;

@@ -16,7 +16,7 @@ use jiff::SignedDuration;
 use serde_json::Value;
 use trailwarden::config::Config;
 use trailwarden::core::lock::{Action, Mode, Retention, Term, lifecycle};
-use trailwarden::core::protection::{Part, Protection};
+use trailwarden::core::protection::{Key, Part, Protection};
 use trailwarden::daemon;
 use trailwarden::env::Env;
 use trailwarden::error::{Error, Result};
@@ -611,6 +611,9 @@ impl Counting {
 impl Vault for Counting {
     async fn describe(&self, parts: &[Part]) -> Protection {
         self.inner.describe(parts).await
+    }
+    async fn key(&self, name: &str) -> Key {
+        self.inner.key(name).await
     }
     async fn apply(&self, action: &Action) -> Result<()> {
         let before = self.changes.fetch_add(1, Ordering::SeqCst);

@@ -11,5 +11,6 @@ mod notices;
 mod openness;
 mod plain_copy;
 mod policies;
+mod posture;
 mod samples;
 mod signing;

@@ -229,8 +229,11 @@ fn every_weakness_is_documented() {
         ));
     }
     let archive = expected(&Differences::default());
-    let wanted =
-        [("recommended", format!("```json\n{}```\n", recommended(&archive))), ("weaknesses", table + &sections)];
+    let wanted = [
+        ("recommended", format!("```json\n{}```\n", recommended(&archive))),
+        ("weaknesses", table + &sections),
+        ("settings", crate::posture::documentation()),
+    ];
     for (name, block) in wanted {
         let (begin, end) = (format!("<!-- begin {name} -->\n"), format!("<!-- end {name} -->"));
         let from = text.find(&begin).unwrap() + begin.len();
