@@ -102,7 +102,7 @@ impl Works {
             let chains = store.read(move |conn| digests::chains(conn, id)).await?;
             let name = trail.name.clone();
             let ours = store.read(move |conn| posture::recalled(conn, &name)).await?;
-            trails.push(Arc::new(open_trail(config, trail, seams, id, known_of(trail, ours, &chains))?));
+            trails.push(Arc::new(open_trail(config, trail, seams, id, known_of(config, trail, ours, &chains))?));
         }
         let alerts = Arc::new(outbox(config, seams.channels, &store, &metrics));
         Ok(Self { env, store, metrics, deliveries, trails, alerts })
@@ -160,12 +160,17 @@ async fn members(config: &Config) -> DynMembers {
 }
 
 /// What is a trail's own: as configured, as audits found it, as its digests say.
-fn known_of(trail: &config::Trail, recalled: Ours, chains: &[Chain]) -> Ours {
+fn known_of(config: &Config, trail: &config::Trail, recalled: Ours, chains: &[Chain]) -> Ours {
     let queue = match &trail.queue {
         Place::Aws(url) => Some(url.clone()),
         Place::Dir(_) => None,
     };
     let mut ours = Ours { bucket: real_name(trail), queue, names: Vec::new(), ..recalled };
+    for arn in config.posture.iter().flat_map(|posture| &posture.trails) {
+        if !ours.trails.contains(arn) {
+            ours.trails.push(arn.clone());
+        }
+    }
     for Chain { chain, .. } in chains.iter().filter(|chain| chain.head.is_some()) {
         ours.learn(Name::of(&chain.root, &chain.trail, &chain.home));
     }

@@ -17,6 +17,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::{blocking, fault, write_whole};
+use crate::core::posture::Settings;
 use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::seam::{Depth, Message, Queue};

