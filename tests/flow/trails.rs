@@ -211,7 +211,10 @@ async fn weak(store: &Store) -> Vec<(Kind, Severity, String)> {
     let kinds = [Kind::TrailStopped, Kind::TrailWeak, Kind::DeliveryPathBroken];
     let all = store.read(|conn| findings::list(conn, false)).await.unwrap();
     let ours = all.into_iter().filter(|held| kinds.contains(&held.kind));
-    ours.map(|held| (held.kind, held.severity, held.url.rsplit('#').next().unwrap().to_owned())).collect()
+    let mut weak: Vec<_> =
+        ours.map(|held| (held.kind, held.severity, held.url.rsplit('#').next().unwrap().to_owned())).collect();
+    weak.sort();
+    weak
 }
 
 #[tokio::test]
@@ -235,8 +238,8 @@ async fn a_weak_trail_and_a_broken_way_are_told_and_end_when_they_are_mended() {
             weak(&works.store).await,
             [
                 (Kind::TrailStopped, Severity::Critical, "logging_off".into()),
-                (Kind::DeliveryPathBroken, Severity::High, "path_missing".into()),
                 (Kind::TrailWeak, Severity::High, "validation_off".into()),
+                (Kind::DeliveryPathBroken, Severity::High, "path_missing".into()),
             ]
         );
     }
