@@ -10,7 +10,9 @@ use crate::cmd::{Context, Exit, Outcome, grouped, print, print_json, style};
 use crate::core::chain::overdue_hours;
 use crate::core::finding::{Kind, Severity};
 use crate::core::journal::Head;
+use crate::core::posture::Summary;
 use crate::env::Env;
+use crate::posture;
 use crate::store::{self, digests, findings, journal, lists, outbox};
 use crate::verify::{Place, last_rounds};
 
@@ -29,6 +31,8 @@ pub struct Status {
     pub chains: Chains,
     /// The last comparison of bucket and ledger, of each trail.
     pub reconcile: Vec<Compared>,
+    /// The last audit of what protects the bucket, of each trail.
+    pub posture: Vec<Audited>,
     pub alerts: AlertCounts,
     pub findings: FindingCounts,
     /// Seconds between now and the newest moment that is proven; null before the first digest.
@@ -71,6 +75,13 @@ pub struct Compared {
     pub failed: u64,
     /// When all older days were last compared, too.
     pub history: Option<Timestamp>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Audited {
+    pub trail: String,
+    #[serde(flatten)]
+    pub summary: Summary,
 }
 
 #[derive(Debug, Serialize)]
@@ -123,6 +134,7 @@ pub fn look(conn: &Connection, now: Timestamp, grace: jiff::SignedDuration) -> r
         digests: digests::tally(&tx)?,
         chains,
         reconcile: compared(&tx)?,
+        posture: audited(&tx)?,
         alerts: AlertCounts { sent: count("alerts.sent"), due, dead: count("alerts.dead") },
         findings: FindingCounts { open },
         lag_seconds: horizon.map(|horizon| now.duration_since(horizon).as_secs()),
@@ -131,11 +143,21 @@ pub fn look(conn: &Connection, now: Timestamp, grace: jiff::SignedDuration) -> r
     })
 }
 
-fn compared(conn: &Connection) -> rusqlite::Result<Vec<Compared>> {
-    let trails: Vec<String> =
-        conn.prepare("SELECT name FROM sources")?.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+fn trails(conn: &Connection) -> rusqlite::Result<Vec<String>> {
+    conn.prepare("SELECT name FROM sources")?.query_map([], |row| row.get(0))?.collect()
+}
+
+fn audited(conn: &Connection) -> rusqlite::Result<Vec<Audited>> {
     let mut all = Vec::new();
-    for trail in trails {
+    for trail in trails(conn)? {
+        all.extend(posture::last(conn, &trail)?.map(|summary| Audited { trail, summary }));
+    }
+    Ok(all)
+}
+
+fn compared(conn: &Connection) -> rusqlite::Result<Vec<Compared>> {
+    let mut all = Vec::new();
+    for trail in trails(conn)? {
         let [recent, history] = last_rounds(conn, &trail)?;
         let Some(Place { began, ended, tally, .. }) = recent else { continue };
         all.push(Compared {
@@ -248,6 +270,16 @@ fn draw(context: &Context, status: &Status) -> String {
         let gone = if round.removed > 0 { context.paint(style::BAD, gone) } else { gone };
         let (known, repaired) = (grouped(round.known), grouped(round.repaired));
         line("compared", format!("{} {when}: {known} known, {repaired} repaired, {gone}", round.trail));
+    }
+    for Audited { trail, summary } in &status.posture {
+        let count = |severity: &Severity| summary.open.get(severity.name()).map(|count| format!("{count} {severity}"));
+        let open: Vec<String> = Severity::ALL.iter().rev().filter_map(count).collect();
+        let open = match &open[..] {
+            [] => "nothing weak".to_owned(),
+            some => context.paint(style::BAD, some.join(", ")),
+        };
+        let (accepted, unread) = (summary.accepted, summary.unread);
+        line("posture", format!("{trail} at {:.0}: {open}; {accepted} accepted, {unread} not checked", summary.at));
     }
     line("quarantine", warn(objects.quarantined, format!("{} held", number(objects.quarantined))));
     line(

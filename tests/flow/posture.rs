@@ -162,7 +162,11 @@ async fn what_somebody_else_changes_is_told_with_its_correction_and_ends_when_it
             ]
         );
         let policy = &told[0];
-        for words in [PARTNER, "account 999988887777 may delete evidence", "What to do: remove statement `Partner`"] {
+        for words in [
+            PARTNER,
+            "account 999988887777 (none of ours) may delete evidence",
+            "What to do: remove statement `Partner`",
+        ] {
             assert!(policy.detail.contains(words), "{words}: {}", policy.detail);
         }
         assert!(policy.url.ends_with("/posture.md#delete_by_others"), "{}", policy.url);
@@ -212,6 +216,9 @@ async fn what_is_accepted_is_shown_and_not_told() {
     let text = stdout(&shown);
     assert!(text.contains(&format!("accepted: {id} of policy: the partner tidies up")), "{text}");
     assert!(text.starts_with("yard (org): 0 open, 1 accepted, 0 could not be checked\n"), "{text}");
+    let status = run_with(&[], &["status", "--config", config.to_str().unwrap()]);
+    let status = stdout(&status);
+    assert!(status.contains(": nothing weak; 1 accepted, 0 not checked"), "{status}");
 
     // The same statement with one word more was never accepted.
     let more = tampered().replace("\"s3:DeleteObject\"", "[\"s3:DeleteObject\",\"s3:PutObject\"]");
