@@ -193,7 +193,7 @@ impl Search<'_> {
             Fact::Unread(why) => Err(why.clone()),
         };
         match &config {
-            Ok(config) => self.from_bucket(config),
+            Ok(config) => self.announced(config),
             Err(why) => self.doubts.push(why.clone()),
         }
         // CloudTrail's own topic tells of logs at least.
@@ -220,7 +220,7 @@ impl Search<'_> {
         }
     }
 
-    fn from_bucket(&mut self, config: &Config) {
+    fn announced(&mut self, config: &Config) {
         let direct = config.queues.iter().filter(|way| way.to == self.queue.arn);
         let direct: Vec<&Way> = direct.collect();
         let through: Vec<&Way> = config.topics.iter().filter(|way| self.topic(&way.to)).collect();
