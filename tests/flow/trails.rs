@@ -131,7 +131,7 @@ async fn a_call_on_the_chain_of_evidence_is_told_once_with_its_actor_and_asks_fo
     let yard = Yard::new();
     let (works, _) = yard.works().await;
     let read = event("e0", "s3", "GetObject", json!({ "bucketName": "yard" }));
-    assert_eq!(yard.deliver(&works, 1, &[read.clone()]).await, Fate::Admitted);
+    assert_eq!(yard.deliver(&works, 1, std::slice::from_ref(&read)).await, Fate::Admitted);
     assert!(!is_asked(&works).await && told(&works.store).await.is_empty());
 
     assert_eq!(yard.deliver(&works, 2, &[read.clone(), stop("e1")]).await, Fate::Admitted);
