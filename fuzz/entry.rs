@@ -3,15 +3,18 @@
 use std::collections::BTreeMap;
 
 use trailwarden::config::Config;
+use trailwarden::core::change::{Changes, Ours};
 use trailwarden::core::digest::{Digest, Examined, Place};
 use trailwarden::core::gzip::{self, Caps, inflate};
 use trailwarden::core::key::{DigestKey, LogKind, ObjectKey, parse};
 use trailwarden::core::lock::{Action, Class, Input, Mode, Move, Prices, Promise, Stock, Term, lifecycle, plan};
 use trailwarden::core::notice::{Opened, open};
 use trailwarden::core::policy::{self, Document, Expected, Fix, Kind, Principal, Request, Resource, Verdict};
+use trailwarden::core::posture::{self, Archive, Known, Redrive, Settings};
 use trailwarden::core::protection::{Fact, Part, Protection};
 use trailwarden::core::record;
 
+const TRAIL: &str = "arn:aws:cloudtrail:eu-west-1:111122223333:trail/t";
 const CAPS: Caps = Caps { inflated: 1 << 20, ratio: 100 };
 
 pub fn notice(body: &[u8]) {
@@ -63,15 +66,46 @@ pub fn bucket(bytes: &[u8]) {
     }
 }
 
+/// The bytes as the notification configuration, the queue's policy and the redrive's name at once.
+pub fn path(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let redrive = Redrive { to: text.chars().take(200).collect(), after: 1, exists: Some(false) };
+    let queue = Settings {
+        arn: "arn:aws:sqs:eu-west-1:111122223333:q".into(),
+        policy: Some(text.into()),
+        redrive: Some(redrive),
+        retention: None,
+        key: Some(text.into()),
+    };
+    let topics = posture::topics(text).into_iter().map(|topic| (topic, Known::Value(vec![queue.arn.clone()])));
+    let path = posture::Path {
+        notification: Fact::Value(text.into()),
+        queue: Known::Value(Some(queue.clone())),
+        topics: topics.collect(),
+    };
+    let archive = Archive { bucket: "b".into(), prefixes: vec!["AWSLogs/".into()], ..Archive::default() };
+    let look = posture::of_path(&path, Some(&[]), &archive, &Expected::default());
+    assert!(look.weaknesses.iter().any(|one| one.kind == "redrive_tight"));
+}
+
 pub fn record(bytes: &[u8]) {
+    let ours = Ours { bucket: Some("b".into()), trails: vec![TRAIL.into()], ..Ours::default() };
     for kind in LogKind::ALL.map(LogKind::folder) {
         let key = format!(
             "AWSLogs/111122223333/{kind}/eu-west-1/2026/03/01/111122223333_{kind}_eu-west-1_20260301T2212Z_Ab3dEf6hIj9kLm2n.json.gz"
         );
         let ObjectKey::Log(key) = parse(&key) else { unreachable!("a log key") };
-        let mut rows = 0;
-        if let Ok(file) = record::read(bytes, &key, |_, _| rows += 1) {
+        let (mut rows, mut changes) = (0, Changes::default());
+        let each = |record: &record::Record<'_>, raw: &str| {
+            rows += 1;
+            changes.look(record, raw, &ours);
+        };
+        if let Ok(file) = record::read(bytes, &key, each) {
             assert_eq!(file.rows, rows);
+        }
+        for group in changes.groups() {
+            let finding = group.last.finding(&group.subject, "b", "k", 1, jiff::Timestamp::UNIX_EPOCH);
+            assert!(finding.detail.len() < 4_000 && finding.detail.chars().all(|c| !c.is_control()));
         }
     }
 }
@@ -124,7 +158,7 @@ pub fn policy(bytes: &[u8]) {
     let verdict = policy::evaluate(&document, &request);
     let doubtful = !document.doubts.is_empty() || document.statements.iter().any(|one| !one.doubts.is_empty());
     assert!(!doubtful || matches!(verdict, Verdict::Unknown(_) | Verdict::Denied(Some(_))), "{verdict:?}");
-    let trails = vec!["arn:aws:cloudtrail:eu-west-1:111122223333:trail/t".to_owned()];
+    let trails = vec![TRAIL.to_owned()];
     let expected = Expected { bucket: "b".into(), trails, tls: true, ..Expected::default() };
     for judge in [policy::weaknesses, policy::weaknesses_of_key, policy::weaknesses_of_queue] {
         let found = judge(&document, &expected);

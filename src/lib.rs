@@ -5,7 +5,7 @@
 //!
 //! The bucket is the truth. The *ledger*, one SQLite file, is what the warden knows about the bucket: which objects it saw,
 //! admitted, hashed and verified, and what it told to whom. Everything that deserves a human is a *finding*: one table of
-//! kinds, one fingerprint rule, one outbox. Flows read the world through six *seams* and write the ledger, one transaction a
+//! kinds, one fingerprint rule, one outbox. Flows read the world through seven *seams* and write the ledger, one transaction a
 //! step; every effect is in the transaction that records its cause. So what a queue delivers at least once has its effect
 //! exactly once, a crash needs no code of its own, and the ledger can be rebuilt from the bucket.
 //!

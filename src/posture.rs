@@ -2,23 +2,36 @@
 //! looked at is told as that, and ends nothing.
 
 mod bucket;
+mod trail;
+
+pub use trail::recalled;
 
 use std::sync::Arc;
 
 use crate::config;
 use crate::core::admit::Membership;
 use crate::core::finding::{Finding, Kind};
+use crate::core::id::Region;
 use crate::core::policy::Expected;
 use crate::core::posture::{Audit, Summary};
 use crate::error::{Error, Result};
 use crate::metrics::{KindLabel, Metrics};
-use crate::seam::DynVault;
+use crate::seam::{DynTrails, DynVault};
 use crate::store::members::{self, Remembered};
 use crate::store::{Store, Tx, findings, lists};
+use crate::trail::Trail;
 
 /// The kinds that are raised here, and end here.
-const KINDS: [Kind; 5] =
-    [Kind::BucketPublic, Kind::BucketPolicyWeak, Kind::BucketUnprotected, Kind::KeyWeak, Kind::PostureUnchecked];
+const KINDS: [Kind; 8] = [
+    Kind::TrailStopped,
+    Kind::TrailWeak,
+    Kind::DeliveryPathBroken,
+    Kind::BucketPublic,
+    Kind::BucketPolicyWeak,
+    Kind::BucketUnprotected,
+    Kind::KeyWeak,
+    Kind::PostureUnchecked,
+];
 
 /// What an unread part's finding is about, below the part.
 const UNREAD: &str = "unread";
@@ -28,6 +41,13 @@ pub struct Posture {
     pub store: Store,
     pub metrics: Arc<Metrics>,
     pub vault: DynVault,
+    pub trails: DynTrails,
+    /// The trail that is watched: its queue, and what is known to be its own.
+    pub watched: Arc<Trail>,
+    /// Where the bucket is.
+    pub region: Option<Region>,
+    /// What keys begin with, up to `AWSLogs/`; empty: anything is allowed.
+    pub prefixes: Vec<String>,
     /// The trail's name.
     pub trail: String,
     /// The bucket's name, or the directory.
@@ -55,6 +75,7 @@ impl Posture {
         expected.accounts.extend(ours);
         let mut audit = Audit::new(&self.trail, &self.bucket, self.store.env().now());
         audit.add(bucket::look(self, &expected).await);
+        audit.add(trail::look(self, &expected).await?);
         audit.accept(&self.wanted.accepted);
         Ok(audit)
     }

@@ -1,4 +1,4 @@
-//! The six seams: what the flows ask of the world. Each has an embedded and an AWS implementation and one contract suite.
+//! The seven seams: what the flows ask of the world. Each has an embedded and an AWS implementation and one contract suite.
 //!
 //! Adapters classify errors and never sleep; flows retry.
 
@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use crate::core::finding::Alert;
 use crate::core::id::{AccountId, Region, Sha256};
 use crate::core::lock::{Action, Retention};
+use crate::core::posture::{Described, Settings};
 use crate::core::protection::{Key, Part, Protection};
 use crate::core::unit::OuPath;
 use crate::error::{Error, Result};
@@ -57,6 +58,10 @@ pub trait Queue: Send + Sync {
     async fn depth(&self) -> Result<Depth>;
     /// The visibility timeout that a received message starts with.
     fn visibility(&self) -> Duration;
+    /// How it is set up; `None`: there is no such queue.
+    async fn settings(&self) -> Result<Option<Settings>> {
+        Err(Error::permanent("queue:settings", "this queue does not say how it is set up"))
+    }
 }
 
 /// User metadata of an object, names without `x-amz-meta-`, in lower case.
@@ -172,6 +177,16 @@ pub trait Vault: Send + Sync {
     async fn versions(&self, prefix: &str, after: Option<&Mark>) -> Result<(Vec<Version>, Option<Mark>)>;
 }
 
+/// What CloudTrail and the topics behind it say of themselves. Read-only.
+#[async_trait]
+pub trait Trails: Send + Sync {
+    /// The trails that deliver to a bucket, as far as they are seen from here by asking in these regions: all or an error.
+    /// `None`: there is nobody to ask. What cannot be read of a trail is said in its description.
+    async fn of(&self, bucket: &str, regions: &[Region]) -> Result<Option<Vec<Described>>>;
+    /// ARNs of the queues that a topic hands its messages on to.
+    async fn subscribers(&self, topic: &str) -> Result<Vec<String>>;
+}
+
 /// Organizations `State`, open set; unknown values count as active.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MemberState {
@@ -252,6 +267,7 @@ pub trait Channel: Send + Sync {
 pub type DynQueue = Arc<dyn Queue>;
 pub type DynBucket = Arc<dyn Bucket>;
 pub type DynVault = Arc<dyn Vault>;
+pub type DynTrails = Arc<dyn Trails>;
 pub type DynMembers = Arc<dyn Members>;
 pub type DynKeys = Arc<dyn Keys>;
 pub type DynChannel = Arc<dyn Channel>;

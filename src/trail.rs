@@ -1,12 +1,14 @@
 //! One `[[trail]]` as the flows see it: its seams, its rules, its limits.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use tokio::sync::Notify;
 
 pub use crate::config::Validation;
 use crate::core::admit::Rules;
+use crate::core::change::{Name, Ours};
 use crate::core::gzip::Caps;
+use crate::core::key::DigestKey;
 use crate::core::lock::Term;
 use crate::seam::{DynBucket, DynKeys, DynQueue};
 
@@ -26,6 +28,8 @@ pub struct Trail {
     pub promise: Option<Term>,
     /// What notices and digests call the bucket, once known: configured, or what the first good digest says.
     pub bucket_name: OnceLock<String>,
+    /// What its evidence rests on, as far as it is known by now.
+    pub ours: RwLock<Arc<Ours>>,
     /// Told when something may have changed what protects the archive: the next audit comes at once.
     pub audit: Notify,
 }
@@ -34,6 +38,32 @@ impl Trail {
     /// The rules with the bucket's name as it is known by now.
     pub fn rules(&self) -> Rules {
         Rules { bucket: self.bucket_name.get().cloned(), ..self.rules.clone() }
+    }
+
+    pub fn ours(&self) -> Arc<Ours> {
+        self.ours.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes what is known of it, if there is anything to change.
+    pub fn learn(&self, change: impl FnOnce(&mut Ours)) {
+        let mut known = self.ours.write().unwrap_or_else(PoisonError::into_inner);
+        let mut ours = (**known).clone();
+        change(&mut ours);
+        if ours != **known {
+            *known = Arc::new(ours);
+        }
+    }
+
+    /// What a good digest says: the trail that it is of, and what the bucket is called. A name once known stays.
+    pub fn learn_of(&self, key: &DigestKey, bucket: &str) {
+        let _ = self.bucket_name.set(bucket.to_owned());
+        let (ours, name) = (self.ours(), Name::of(&key.root, &key.trail, &key.home));
+        if ours.bucket.is_none() || !ours.names.contains(&name) {
+            self.learn(|ours| {
+                ours.learn(name);
+                ours.bucket = self.bucket_name.get().cloned();
+            });
+        }
     }
 
     /// The bucket's name, or what the caller was told.

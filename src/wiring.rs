@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, RwLock};
 
 use jiff::SignedDuration;
 use tokio::sync::Notify;
@@ -11,6 +11,7 @@ use crate::alert::Alerts;
 use crate::aws::{Aws, Options};
 use crate::config::{self, Channel, Config, KeysFrom, MembersFrom, Place};
 use crate::core::admit::{Layout, Rules};
+use crate::core::change::{Name, Ours};
 use crate::core::gzip::Caps;
 use crate::core::id::Region;
 use crate::core::policy::Expected;
@@ -23,14 +24,16 @@ use crate::local::keys::KeysDir;
 use crate::local::members::MembersFile;
 use crate::local::spool::Spool;
 use crate::local::stdout::Stdout;
+use crate::local::trails::TrailsFile;
 use crate::local::vault::LocalVault;
 use crate::metrics::Metrics;
 use crate::notify::webhook::Webhook;
-use crate::posture::Posture;
+use crate::posture::{self, Posture};
 use crate::retain::Retain;
-use crate::seam::{DynBucket, DynChannel, DynKeys, DynMembers, DynQueue, DynVault};
+use crate::seam::{DynBucket, DynChannel, DynKeys, DynMembers, DynQueue, DynTrails, DynVault};
 use crate::snapshot::Snapshots;
-use crate::store::{Store, objects};
+use crate::store::digests::Chain;
+use crate::store::{Store, digests, objects};
 use crate::trail::Trail;
 
 /// Everything a running warden consists of.
@@ -96,7 +99,10 @@ impl Works {
         for (trail, seams) in config.trails.iter().zip(seams.trails) {
             let name = trail.name.clone();
             let id = store.write(move |tx| objects::source_id(tx, &name)).await?;
-            trails.push(Arc::new(open_trail(config, trail, seams, id)?));
+            let chains = store.read(move |conn| digests::chains(conn, id)).await?;
+            let name = trail.name.clone();
+            let ours = store.read(move |conn| posture::recalled(conn, &name)).await?;
+            trails.push(Arc::new(open_trail(config, trail, seams, id, known_of(config, trail, ours, &chains))?));
         }
         let alerts = Arc::new(outbox(config, seams.channels, &store, &metrics));
         Ok(Self { env, store, metrics, deliveries, trails, alerts })
@@ -153,7 +159,25 @@ async fn members(config: &Config) -> DynMembers {
     }
 }
 
-fn open_trail(config: &Config, trail: &config::Trail, seams: TrailSeams, id: i64) -> Result<Trail> {
+/// What is a trail's own: as configured, as audits found it, as its digests say.
+fn known_of(config: &Config, trail: &config::Trail, recalled: Ours, chains: &[Chain]) -> Ours {
+    let queue = match &trail.queue {
+        Place::Aws(url) => Some(url.clone()),
+        Place::Dir(_) => None,
+    };
+    let mut ours = Ours { bucket: real_name(trail), queue, names: Vec::new(), ..recalled };
+    for arn in config.posture.iter().flat_map(|posture| &posture.trails) {
+        if !ours.trails.contains(arn) {
+            ours.trails.push(arn.clone());
+        }
+    }
+    for Chain { chain, .. } in chains.iter().filter(|chain| chain.head.is_some()) {
+        ours.learn(Name::of(&chain.root, &chain.trail, &chain.home));
+    }
+    ours
+}
+
+fn open_trail(config: &Config, trail: &config::Trail, seams: TrailSeams, id: i64, ours: Ours) -> Result<Trail> {
     let bucket_name = OnceLock::new();
     if let Some(name) = real_name(trail) {
         let _ = bucket_name.set(name);
@@ -170,6 +194,7 @@ fn open_trail(config: &Config, trail: &config::Trail, seams: TrailSeams, id: i64
         validation: trail.validation,
         promise: config.retention.as_ref().map(|retention| retention.promise.term),
         bucket_name,
+        ours: RwLock::new(Arc::new(ours)),
         audit: Notify::default(),
     })
 }
@@ -270,10 +295,16 @@ async fn vault(trail: &config::Trail, role: Option<&config::Role>, works: &Works
 pub async fn posture(config: &Config, trail: &config::Trail, works: &Works) -> Result<Posture> {
     let wanted = config.posture.clone().unwrap_or_default();
     let bucket = real_name(trail).unwrap_or_else(|| trail.bucket.to_string());
+    let watched = works.trails.iter().find(|open| open.name == trail.name);
+    let watched = watched.ok_or_else(|| Error::permanent("posture", "the trail is not watched"))?;
     Ok(Posture {
         store: works.store.clone(),
         metrics: works.metrics.clone(),
         vault: vault(trail, wanted.role.as_ref(), works).await?,
+        trails: trails(trail, &wanted).await,
+        watched: watched.clone(),
+        region: trail.region.clone(),
+        prefixes: if trail.layout.is_some() { trail.prefixes() } else { Vec::new() },
         trail: trail.name.clone(),
         expected: expected(config, trail, &wanted, &bucket),
         bucket,
@@ -281,6 +312,18 @@ pub async fn posture(config: &Config, trail: &config::Trail, works: &Works) -> R
         promised: config.retention.is_some(),
         announces: matches!(trail.queue, Place::Aws(_)),
     })
+}
+
+/// What CloudTrail says of the trails. A role of the management account is the one that sees all of them.
+async fn trails(trail: &config::Trail, wanted: &config::Posture) -> DynTrails {
+    match &trail.bucket {
+        Place::Aws(_) => {
+            let role = trail.audit_role.as_ref().or(wanted.role.as_ref()).or(trail.role.as_ref());
+            let topics = connect(trail.region.as_ref(), wanted.role.as_ref().or(trail.role.as_ref())).await;
+            Arc::new(connect(trail.region.as_ref(), role).await.trails(&topics))
+        }
+        Place::Dir(path) => Arc::new(TrailsFile::new(path)),
+    }
 }
 
 /// What the configuration knows of how a bucket should be.

@@ -9,6 +9,7 @@ mod organizations;
 mod s3;
 mod sns;
 mod sqs;
+mod trails;
 mod vault;
 
 use std::time::Duration;
@@ -28,6 +29,7 @@ pub use self::organizations::Organization;
 pub use self::s3::S3Bucket;
 pub use self::sns::Topic;
 pub use self::sqs::SqsQueue;
+pub use self::trails::CloudTrails;
 pub use self::vault::S3Vault;
 use crate::core::id::AccountId;
 
@@ -137,6 +139,11 @@ impl Aws {
 
     pub fn public_keys(&self) -> PublicKeys {
         PublicKeys::new(self.config.clone())
+    }
+
+    /// Trails are asked for as whom this is, topics as whom `topics` is.
+    pub fn trails(&self, topics: &Self) -> CloudTrails {
+        CloudTrails::new(self.config.clone(), topics.config.clone())
     }
 
     pub fn topic(&self, arn: impl Into<String>) -> Topic {

@@ -11,9 +11,11 @@ use aws_sdk_sqs::types::{
 };
 use futures_util::future::join_all;
 use jiff::Timestamp;
+use serde::Deserialize;
 
 use super::class::{code_of, failed};
 use crate::core::id::Region;
+use crate::core::posture::{Redrive, Settings};
 use crate::core::printable;
 use crate::error::{Error, Result};
 use crate::seam::{Depth, Message, Queue};
@@ -120,9 +122,68 @@ impl Queue for SqsQueue {
     fn visibility(&self) -> Duration {
         self.visibility
     }
+
+    async fn settings(&self) -> Result<Option<Settings>> {
+        use QueueAttributeName::{KmsMasterKeyId, MessageRetentionPeriod, Policy, QueueArn, RedrivePolicy};
+        const OP: &str = "sqs:GetQueueAttributes";
+        let asked = self.client.get_queue_attributes().queue_url(&self.url);
+        let answer = match asked.attribute_names(QueueAttributeName::All).send().await {
+            Ok(answer) => answer,
+            Err(error) if code_of(&error).is_some_and(is_no_queue) => return Ok(None),
+            Err(error) => return Err(failed(OP, &error)),
+        };
+        let text = |name: QueueAttributeName| {
+            let found = answer.attributes().and_then(|attributes| attributes.get(&name));
+            found.filter(|text| !text.is_empty()).cloned()
+        };
+        let arn = text(QueueArn).ok_or_else(|| Error::permanent(OP, "the queue's arn was not told"))?;
+        let redrive = match text(RedrivePolicy) {
+            Some(policy) => Some(self.redrive(&policy).await?),
+            None => None,
+        };
+        let retention = text(MessageRetentionPeriod).and_then(|text| text.parse().ok()).map(Duration::from_secs);
+        Ok(Some(Settings { arn, policy: text(Policy), redrive, retention, key: text(KmsMasterKeyId) }))
+    }
+}
+
+/// `maxReceiveCount` comes as a number or as text.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RedrivePolicy {
+    dead_letter_target_arn: String,
+    max_receive_count: serde_json::Value,
+}
+
+fn is_no_queue(code: &str) -> bool {
+    code.contains("NonExistentQueue") || code.contains("QueueDoesNotExist")
 }
 
 impl SqsQueue {
+    async fn redrive(&self, policy: &str) -> Result<Redrive> {
+        const OP: &str = "sqs:GetQueueAttributes";
+        let policy: RedrivePolicy = serde_json::from_str(policy)
+            .map_err(|error| Error::permanent(OP, format!("the redrive policy cannot be read: {error}")))?;
+        let to = policy.dead_letter_target_arn;
+        let count = match &policy.max_receive_count {
+            serde_json::Value::String(text) => text.parse().ok(),
+            number => number.as_u64(),
+        };
+        let after = count.and_then(|count| u32::try_from(count).ok());
+        let after = after.ok_or_else(|| Error::permanent(OP, "the redrive policy has no count that can be read"))?;
+        let mut parts = to.rsplit(':');
+        let (name, account) = (parts.next().unwrap_or_default(), parts.next());
+        let asked = self.client.get_queue_url().queue_name(name);
+        let exists = match asked.set_queue_owner_aws_account_id(account.map(str::to_owned)).send().await {
+            Ok(_) => Some(true),
+            Err(error) if code_of(&error).is_some_and(is_no_queue) => Some(false),
+            Err(error) => {
+                tracing::debug!(error = %failed("sqs:GetQueueUrl", &error), "the dead-letter queue was not found out");
+                None
+            }
+        };
+        Ok(Redrive { to, after, exists })
+    }
+
     /// As many as one call takes.
     async fn extend_some(&self, chunk: &[String], by: Duration) -> Result<Vec<String>> {
         let entries = chunk.iter().enumerate().map(|(number, receipt)| {

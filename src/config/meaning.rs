@@ -84,6 +84,7 @@ fn say_trail(trail: &Trail, lines: &mut Lines) {
         },
     );
     say("role", role(trail.role.as_ref()));
+    say("audit_role", trail.audit_role.as_ref().map_or("that of the posture".into(), |own| role(Some(own))));
     say("validation", trail.validation.name().into());
     say("writers", trail.writers.join(", "));
     say("visibility", show_duration(trail.visibility));

@@ -112,6 +112,8 @@ pub struct Trail {
     pub keys: KeysFrom,
     /// Assumed for bucket, queue and keys.
     pub role: Option<Role>,
+    /// Assumed to ask CloudTrail about the trails themselves: in the management account, as a rule.
+    pub audit_role: Option<Role>,
     pub validation: Validation,
     /// Patterns (`*` stands for anything) of principals that may write.
     pub writers: Vec<String>,

@@ -60,6 +60,8 @@ pub struct Trail {
     pub keys: Text,
     pub role: Text,
     pub external_id: Text,
+    pub audit_role: Text,
+    pub audit_external_id: Text,
     pub validation: Text,
     pub writers: Texts,
     pub visibility: Text,

@@ -91,6 +91,7 @@ impl Reader<'_> {
             layout,
             keys,
             role: self.role(&raw.role, &raw.external_id)?,
+            audit_role: self.role(&raw.audit_role, &raw.audit_external_id)?,
             validation: validation.unwrap_or(Validation::All),
             writers,
             visibility: self.duration(&raw.visibility, VISIBILITY, LEAST_VISIBILITY, MOST_VISIBILITY)?,

@@ -163,6 +163,10 @@ kinds! {
         "a log or digest key was written twice"
         "CloudTrail never rewrites a key. The second write is somebody else's."
         "Keep both versions; the digest names the hash of the genuine one."
+    EvidenceChainChanged "evidence_chain_changed" Integrity Critical
+        "somebody changed what the evidence rests on"
+        "A delivered record tells of a call that touches the trail, its bucket, its key or its queue, or that takes an account out of the organization; or of one that was refused."
+        "Find out whether the caller meant it and was allowed to. If not, undo it at once: what was not recorded meanwhile cannot be had again. Then `trailwarden findings resolve`."
     AccountForeign "account_foreign" Delivery High
         "a delivery for an account outside the organization"
         "The key names an account that is not, and recently was not, a member. The object is not counted as evidence."
@@ -275,6 +279,18 @@ kinds! {
         "the bucket's protection could not be read"
         "A part of the bucket's configuration could not be read or understood: whether the archive is kept as promised is not known."
         "Grant the permission that the detail names to the role of `[retention]`, or to that of the trail."
+    TrailStopped "trail_stopped" Delivery Critical
+        "a trail of the archive records nothing"
+        "CloudTrail says that the trail does not log, or is gone, or records no management events: what happens meanwhile is recorded nowhere."
+        "Start it again with the command of the evidence, at once. `evidence_chain_changed` may say who stopped it; the digests will tell the hours that are lost."
+    TrailWeak "trail_weak" Delivery High
+        "a trail of the archive records less than it should"
+        "Digests, regions, accounts, selectors, prefix or key of the trail are not as an archive needs them."
+        "Run the command of the evidence, or accept it in `[posture]`; if it was better before, find out who changed it."
+    DeliveryPathBroken "delivery_path_broken" Delivery Critical
+        "the way from CloudTrail to the warden is broken"
+        "CloudTrail cannot deliver, or what is delivered is not announced: the bucket's notification configuration, a topic, the queue, its policy or its dead-letter queue stand in the way."
+        "Do what the evidence says; then `trailwarden reconcile` finds what was delivered unannounced."
     BucketPublic "bucket_public" Integrity Critical
         "the bucket is open to everybody"
         "A statement of the bucket's policy or a grant of its ACL holds for anybody, or S3 itself calls the policy public."
@@ -310,7 +326,13 @@ impl Kind {
     /// The section about a subject: a weakness has one of its own.
     pub fn url_of(self, subject: &str) -> String {
         match self {
-            Self::BucketPublic | Self::BucketPolicyWeak | Self::BucketUnprotected | Self::KeyWeak => {
+            Self::TrailStopped
+            | Self::TrailWeak
+            | Self::DeliveryPathBroken
+            | Self::BucketPublic
+            | Self::BucketPolicyWeak
+            | Self::BucketUnprotected
+            | Self::KeyWeak => {
                 let weakness = subject.rsplit('/').next().unwrap_or_default();
                 let kind = weakness.split(':').next().unwrap_or_default();
                 format!("{DOCUMENTATION}/posture.md#{kind}")

@@ -2,6 +2,7 @@
 
 pub mod admit;
 pub mod chain;
+pub mod change;
 pub mod coverage;
 pub mod depth;
 pub mod digest;

@@ -45,8 +45,7 @@ impl Deliveries {
         if examined.verdict == Verdict::Good
             && let Some(digest) = &examined.digest
         {
-            // A directory's real name is what its first good digest says; a name once known stays.
-            let _ = trail.bucket_name.set(digest.bucket.clone());
+            trail.learn_of(key, &digest.bucket);
         }
         let verdict = verdict_name(examined.verdict);
         self.metrics.digests.get_or_create(&Outcome { outcome: verdict }).inc();

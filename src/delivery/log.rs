@@ -1,6 +1,9 @@
 //! A log file's step: hash and read it, compare it with the digest that already listed it, commit.
 
+use std::sync::Arc;
+
 use crate::core::admit::Evidence;
+use crate::core::change::{Changes, Ours};
 use crate::core::finding::{Finding, Kind};
 use crate::core::gzip::Inflated;
 use crate::core::id::Sha256;
@@ -11,7 +14,7 @@ use crate::delivery::memory::INLINE;
 use crate::delivery::{Deliveries, Fate, Fetched, arrived, overwritten, raise};
 use crate::error::Result;
 use crate::store::objects::{self, Known, Listing, NewObject, State};
-use crate::store::{Tx, findings};
+use crate::store::{Tx, changes, findings};
 use crate::trail::Trail;
 
 /// What a log's bytes turned out to be.
@@ -20,6 +23,8 @@ struct Examined {
     sha: Option<Sha256>,
     file: LogFile,
     faults: Vec<(Kind, String)>,
+    /// Calls on what the evidence rests on.
+    changes: Arc<Changes>,
 }
 
 impl Deliveries {
@@ -45,8 +50,12 @@ impl Deliveries {
         let mut told: Vec<Finding> = note.into_iter().collect();
         told.extend(tell(&bucket, key, &notice.key, &examined));
         let fate = if row.state == State::Admitted { Fate::Admitted } else { Fate::Unusable };
-        let key = key.clone();
-        let fresh = self.step(move |tx| commit(tx, row.clone(), &key, &bucket, told.clone())).await?;
+        let changes = if row.state == State::Admitted { examined.changes } else { Arc::default() };
+        let (key, changed) = (key.clone(), changes.any_done(self.env.now()));
+        let fresh = self.step(move |tx| commit(tx, row.clone(), &key, &bucket, told.clone(), &changes)).await?;
+        if fresh && changed {
+            trail.audit.notify_one();
+        }
         Ok(if fresh { fate } else { Fate::Repeated })
     }
 
@@ -59,12 +68,13 @@ impl Deliveries {
                 return Ok(Examined { faults: vec![(kind, error.to_string())], ..Examined::default() });
             }
         };
+        let ours = trail.ours();
         if inflated.bytes.len() <= INLINE {
-            return Ok(examine(&inflated, key));
+            return Ok(examine(&inflated, key, &ours));
         }
         let key = key.clone();
         let examine = move || {
-            let examined = examine(&inflated, &key);
+            let examined = examine(&inflated, &key, &ours);
             drop((inflated, room));
             examined
         };
@@ -72,13 +82,14 @@ impl Deliveries {
     }
 }
 
-fn examine(inflated: &Inflated, key: &LogKey) -> Examined {
+fn examine(inflated: &Inflated, key: &LogKey, ours: &Ours) -> Examined {
     let mut examined = Examined { sha: Some(Sha256::of(&inflated.bytes)), ..Examined::default() };
     if inflated.trailing > 0 {
         examined.faults.push((Kind::TrailingData, format!("{} bytes follow the log's gzip member", inflated.trailing)));
     }
-    match record::read(&inflated.bytes, key, |_, _| {}) {
-        Ok(file) => examined.file = file,
+    let mut changes = Changes::default();
+    match record::read(&inflated.bytes, key, |record, raw| changes.look(record, raw, ours)) {
+        Ok(file) => (examined.file, examined.changes) = (file, Arc::new(changes)),
         Err(error) => examined.faults.push((Kind::LogMalformed, error.to_string())),
     }
     examined
@@ -137,6 +148,7 @@ fn commit(
     key: &LogKey,
     bucket: &str,
     mut told: Vec<Finding>,
+    changes: &Changes,
 ) -> rusqlite::Result<(bool, Vec<Kind>)> {
     // Another message may have brought another writing of the key since this one was fetched: what is known is asked here.
     let known = arrived(tx, &row, bucket)?;
@@ -159,7 +171,25 @@ fn commit(
         let (_, news) = raise(tx, &told)?;
         return Ok((false, news));
     }
-    raise(tx, &told)
+    let (fresh, mut news) = raise(tx, &told)?;
+    news.extend(tell_changes(tx, changes, bucket, &row.key)?);
+    Ok((fresh, news))
+}
+
+/// Each event is told once, in however many logs it comes.
+fn tell_changes(tx: &Tx<'_>, changes: &Changes, bucket: &str, log: &str) -> rusqlite::Result<Vec<Kind>> {
+    let mut news = Vec::new();
+    for group in changes.groups() {
+        let mut count = 0;
+        for event in &group.events {
+            count += u64::from(changes::note(tx, event)?);
+        }
+        let finding = group.last.finding(&group.subject, bucket, log, count, tx.now);
+        if count > 0 && findings::raise_times(tx, &finding, count)? {
+            news.push(finding.kind);
+        }
+    }
+    Ok(news)
 }
 
 /// The log against what a digest said of it: the hash that is still awaited, or the one of the writing that fits.

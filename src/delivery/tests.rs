@@ -1,7 +1,7 @@
 //! Deliveries in orders that an attacker or a busy queue chooses, over a bucket with versions.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Mutex, OnceLock, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -201,6 +201,7 @@ impl Ground {
             validation: Validation::All,
             promise: None,
             bucket_name: OnceLock::new(),
+            ours: RwLock::default(),
             audit: Default::default(),
         };
         let deliveries = Deliveries::new(store, Arc::default(), roster, GRACE);

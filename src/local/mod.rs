@@ -5,6 +5,7 @@ pub mod keys;
 pub mod members;
 pub mod spool;
 pub mod stdout;
+pub mod trails;
 pub mod vault;
 mod walk;
 

@@ -17,6 +17,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::{blocking, fault, write_whole};
+use crate::core::posture::Settings;
 use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::seam::{Depth, Message, Queue};
@@ -173,6 +174,12 @@ impl Queue for Spool {
     async fn depth(&self) -> Result<Depth> {
         let inner = Arc::clone(&self.inner);
         blocking("spool:depth", move || inner.depth().map_err(|error| fault("spool:depth", &error))).await
+    }
+
+    /// Its place is its name; a directory keeps what it holds.
+    async fn settings(&self) -> Result<Option<Settings>> {
+        let root = self.inner.new.parent().unwrap_or(&self.inner.new);
+        Ok(Some(Settings { arn: format!("file://{}", root.display()), ..Settings::default() }))
     }
 
     fn visibility(&self) -> Duration {

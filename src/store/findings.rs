@@ -64,6 +64,11 @@ pub fn list(conn: &Connection, resolved: bool) -> Result<Vec<Held>> {
 
 /// Raises a finding: new, counted again, or re-opened. True when somebody is to be told.
 pub fn raise(tx: &Tx<'_>, finding: &Finding) -> Result<bool> {
+    raise_times(tx, finding, 1)
+}
+
+/// As [`raise`], for so many occurrences at once.
+pub fn raise_times(tx: &Tx<'_>, finding: &Finding, times: u64) -> Result<bool> {
     let id = finding.fingerprint();
     let before: Option<(String, String)> = tx
         .conn
@@ -75,11 +80,11 @@ pub fn raise(tx: &Tx<'_>, finding: &Finding) -> Result<bool> {
         .prepare_cached(
             "INSERT INTO findings (id, kind, severity, state, subject, account, region, trail, bucket, object, hours, detail,
                                    first_seen, last_seen, count)
-             VALUES (?1, ?2, ?3, 'open', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12, 1)
+             VALUES (?1, ?2, ?3, 'open', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12, ?13)
              ON CONFLICT (id) DO UPDATE SET
                state = CASE state WHEN 'resolved' THEN 'open' ELSE state END, resolved_at = NULL,
                object = CASE state WHEN 'resolved' THEN excluded.object ELSE object END,
-               hours = excluded.hours, detail = excluded.detail, last_seen = excluded.last_seen, count = count + 1",
+               hours = excluded.hours, detail = excluded.detail, last_seen = excluded.last_seen, count = count + excluded.count",
         )?
         .execute(params![
             id.as_str(),
@@ -94,6 +99,7 @@ pub fn raise(tx: &Tx<'_>, finding: &Finding) -> Result<bool> {
             hours,
             finding.detail,
             tx.seconds(),
+            i64::try_from(times).unwrap_or(i64::MAX),
         ])?;
     let (what, severity) = match before {
         None => (What::Raised, finding.severity.name().to_owned()),

@@ -3,6 +3,7 @@
 //! Every effect is in the transaction that records its cause. A crash before the commit did nothing; a crash after it makes
 //! the message a duplicate, which changes nothing.
 
+pub mod changes;
 pub mod check;
 pub mod copy;
 pub mod coverage;
@@ -45,6 +46,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/003.sql"),
     include_str!("schema/004.sql"),
     include_str!("schema/005_members.sql"),
+    include_str!("schema/006_changes.sql"),
 ];
 /// Steps that share one fsync, at most.
 const GROUP: usize = 256;

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -257,6 +257,7 @@ impl Ground {
             validation: Validation::All,
             promise: None,
             bucket_name: OnceLock::from("b".to_owned()),
+            ours: RwLock::default(),
             audit: Default::default(),
         }
     }

@@ -7,4 +7,5 @@ mod aws;
 mod faults;
 mod members;
 mod suite;
+mod trails;
 mod vault;

@@ -13,3 +13,4 @@ mod posture;
 mod reconcile;
 mod retention;
 mod scrub;
+mod trails;

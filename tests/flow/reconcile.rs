@@ -1,8 +1,8 @@
 //! Bucket, notifications and digests are three sets: what one of them lacks is found, repaired and told.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, RwLock};
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
@@ -270,6 +270,7 @@ fn counting(trail: &Trail, answers: u64) -> (Arc<Trail>, Arc<AtomicU64>) {
         validation: trail.validation,
         promise: None,
         bucket_name: trail.bucket_name.clone(),
+        ours: RwLock::default(),
         audit: Default::default(),
     };
     (Arc::new(trail), asked)

@@ -74,6 +74,10 @@ const WORDS: &[&str] = &[
     "<!--",
     "GLACIER",
     "[[trail]]",
+    "{\"Records\":[{\"eventTime\":\"2026-03-01T22:10:00Z\",\"eventSource\":\"s3.amazonaws.com\",\"eventName\":\"PutBucketPolicy\",\"requestParameters\":{\"bucketName\":\"b\"}",
+    "<NotificationConfiguration>",
+    "<QueueConfiguration><Queue>arn:aws:sqs:eu-west-1:111122223333:q</Queue><Event>s3:ObjectCreated:*</Event>",
+    "<FilterRule><Name>prefix</Name><Value>",
     "bucket = ",
     "\"1h\"",
     "\u{feff}",
@@ -96,6 +100,7 @@ fn outside_bytes_are_understood_or_refused() {
         ("bucket", entry::bucket, &["tests/golden/buckets"]),
         ("config", entry::config, &["config", "docs/configuration.md"]),
         ("policy", entry::policy, &["tests/golden/policies"]),
+        ("path", entry::path, &["tests/golden/policies", "tests/golden/buckets"]),
     ];
     let rounds = std::env::var("TRAILWARDEN_FUZZ").map_or(ROUNDS, |text| text.parse().expect("a number"));
     let seed = std::env::var("TRAILWARDEN_SEED").map_or(1, |text| text.parse().expect("a number"));

@@ -14,3 +14,4 @@ mod policies;
 mod posture;
 mod samples;
 mod signing;
+mod trails;

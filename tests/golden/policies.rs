@@ -233,6 +233,7 @@ fn every_weakness_is_documented() {
         ("recommended", format!("```json\n{}```\n", recommended(&archive))),
         ("weaknesses", table + &sections),
         ("settings", crate::posture::documentation()),
+        ("trails", crate::trails::documentation()),
     ];
     for (name, block) in wanted {
         let (begin, end) = (format!("<!-- begin {name} -->\n"), format!("<!-- end {name} -->"));

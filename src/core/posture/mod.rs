@@ -4,8 +4,10 @@
 mod bucket;
 mod key;
 mod kind;
+mod path;
 #[cfg(test)]
 mod tests;
+mod trail;
 
 use std::collections::BTreeMap;
 
@@ -13,7 +15,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 pub use bucket::{Input, key_of, of_bucket};
+pub use key::of_key;
 pub use kind::Kind;
+pub use path::{Path, Redrive, Settings, of_path, senders, topics};
+pub use trail::{Archive, Delivery, Described, Field, Known, Selector, Status, TRAILS, Validated, of_trails};
 
 use crate::core::finding::{self, Severity};
 use crate::core::id::Sha256;
@@ -55,6 +60,13 @@ pub struct Unread {
 pub struct Look {
     pub weaknesses: Vec<Weakness>,
     pub unread: Vec<Unread>,
+}
+
+impl Look {
+    pub fn add(&mut self, other: Self) {
+        self.weaknesses.extend(other.weaknesses);
+        self.unread.extend(other.unread);
+    }
 }
 
 /// Everything that was looked at for a trail's bucket.
@@ -118,7 +130,7 @@ impl Weakness {
             risk,
             advice: advice.into(),
             paste,
-            told_as: told_as(kind),
+            told_as: kind.told_as(),
             accepted: None,
         }
     }
@@ -184,15 +196,6 @@ fn compact(text: &str) -> String {
         };
     }
     out
-}
-
-fn told_as(kind: Kind) -> finding::Kind {
-    match kind {
-        Kind::AclForEverybody | Kind::PolicyStatusDiffers => finding::Kind::BucketPublic,
-        Kind::PolicyMissing => finding::Kind::BucketPolicyWeak,
-        Kind::KeyManagedByAws | Kind::KeyForeign | Kind::KeyUnusable => finding::Kind::KeyWeak,
-        _ => finding::Kind::BucketUnprotected,
-    }
 }
 
 impl Audit {

@@ -1,0 +1,690 @@
+//! Trails and the way from the bucket to the warden: all in order, and one change after the other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use trailwarden::core::finding;
+use trailwarden::core::id::{AccountId, Region};
+use trailwarden::core::policy::Expected;
+use trailwarden::core::posture::{
+    Archive, Delivery, Described, Field, Kind, Known, Look, Path, Redrive, Selector, Settings, Status, Validated,
+    Weakness, of_path, of_trails, senders,
+};
+use trailwarden::core::protection::Fact;
+
+const TRAIL: &str = "arn:aws:cloudtrail:eu-west-1:111122223333:trail/org-main";
+const DATA: &str = "arn:aws:cloudtrail:us-east-1:111122223333:trail/org-data";
+const QUEUE: &str = "arn:aws:sqs:eu-west-1:444455556666:warden";
+const DEAD: &str = "arn:aws:sqs:eu-west-1:444455556666:warden-dead";
+const TOPIC: &str = "arn:aws:sns:eu-west-1:444455556666:deliveries";
+const RULE: &str = "arn:aws:events:eu-west-1:444455556666:rule/deliveries";
+const BUCKET: &str = "example-org-trail";
+
+pub fn is_of_trails(kind: Kind) -> bool {
+    matches!(kind.told_as(), finding::Kind::TrailStopped | finding::Kind::TrailWeak | finding::Kind::DeliveryPathBroken)
+}
+
+fn now() -> Timestamp {
+    "2026-03-02T12:00:00Z".parse().unwrap()
+}
+
+fn at(text: &str) -> Option<Timestamp> {
+    Some(text.parse().unwrap())
+}
+
+fn good() -> Delivery {
+    Delivery { last: at("2026-03-02T11:55:00Z"), error: None }
+}
+
+fn status() -> Status {
+    let started = at("2025-01-01T00:00:00Z");
+    Status { logging: Some(true), started, stopped: None, logs: good(), digests: good(), topic: good() }
+}
+
+fn all() -> Selector {
+    Selector::Basic { reads: "All".into(), management: true, excluded: vec![], data: vec!["AWS::S3::Object".into()] }
+}
+
+fn field(name: &str, equals: &[&str], not: &[&str]) -> Field {
+    let texts = |all: &[&str]| all.iter().map(|one| (*one).to_owned()).collect();
+    Field { field: name.into(), equals: texts(equals), not_equals: texts(not), partly: false }
+}
+
+fn trail(arn: &str, selectors: Vec<Selector>) -> Described {
+    Described {
+        arn: arn.into(),
+        prefix: None,
+        topic: None,
+        key: Some("arn:aws:kms:eu-west-1:444455556666:key/1234abcd".into()),
+        organization: Some(true),
+        multi_region: Some(true),
+        validation: Some(true),
+        status: Known::Value(status()),
+        selectors: Known::Value(selectors),
+    }
+}
+
+fn notification(entries: &str) -> Fact {
+    Fact::Value(format!(
+        "<NotificationConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">{entries}</NotificationConfiguration>"
+    ))
+}
+
+fn entry(name: &str, to: &str, arn: &str, events: &[&str], filter: &str) -> String {
+    let events: String = events.iter().map(|event| format!("<Event>{event}</Event>")).collect();
+    format!("<{name}><Id>a</Id><{to}>{arn}</{to}>{events}{filter}</{name}>")
+}
+
+const ALL: [&str; 2] = ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"];
+
+fn to_queue(events: &[&str], filter: &str) -> Fact {
+    notification(&entry("QueueConfiguration", "Queue", QUEUE, events, filter))
+}
+
+fn filter(name: &str, value: &str) -> String {
+    format!("<Filter><S3Key><FilterRule><Name>{name}</Name><Value>{value}</Value></FilterRule></S3Key></Filter>")
+}
+
+fn policy(service: &str, source: &str) -> String {
+    format!(
+        r#"{{"Version":"2012-10-17","Statement":[{{"Sid":"Send","Effect":"Allow","Principal":{{"Service":"{service}.amazonaws.com"}},"Action":"sqs:SendMessage","Resource":"{QUEUE}","Condition":{{"ArnEquals":{{"aws:SourceArn":"{source}"}},"StringEquals":{{"aws:SourceAccount":"444455556666"}}}}}}]}}"#
+    )
+}
+
+/// Everything that is judged.
+#[derive(Clone)]
+struct Ground {
+    trails: Option<Vec<Described>>,
+    archive: Archive,
+    path: Path,
+}
+
+impl Ground {
+    fn new() -> Self {
+        let queue = Settings {
+            arn: QUEUE.into(),
+            policy: Some(policy("s3", &format!("arn:aws:s3:::{BUCKET}"))),
+            redrive: Some(Redrive { to: DEAD.into(), after: 50, exists: Some(true) }),
+            retention: Some(Duration::from_secs(14 * 86_400)),
+            key: None,
+        };
+        let home = Region::parse("eu-west-1").unwrap();
+        Self {
+            trails: Some(vec![trail(TRAIL, vec![all()])]),
+            archive: Archive {
+                bucket: BUCKET.into(),
+                prefixes: vec!["AWSLogs/".into()],
+                organization: true,
+                validation: Validated::All,
+                trails: vec![("org-main".into(), home)],
+            },
+            path: Path { notification: to_queue(&ALL, ""), queue: Known::Value(Some(queue)), topics: BTreeMap::new() },
+        }
+    }
+
+    fn with(change: impl FnOnce(&mut Self)) -> Self {
+        let mut ground = Self::new();
+        change(&mut ground);
+        ground
+    }
+
+    fn trail(change: impl FnOnce(&mut Described)) -> Self {
+        Self::with(|ground| change(&mut ground.trails.as_mut().unwrap()[0]))
+    }
+
+    fn status(change: impl FnOnce(&mut Status)) -> Self {
+        Self::trail(|trail| {
+            let mut status = status();
+            change(&mut status);
+            trail.status = Known::Value(status);
+        })
+    }
+
+    fn selectors(selectors: Vec<Selector>) -> Self {
+        Self::trail(|trail| trail.selectors = Known::Value(selectors))
+    }
+
+    fn queue(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::with(|ground| {
+            let Known::Value(Some(queue)) = &mut ground.path.queue else { unreachable!() };
+            change(queue);
+        })
+    }
+
+    fn announced(notification: Fact) -> Self {
+        Self::with(|ground| ground.path.notification = notification)
+    }
+
+    /// The bucket tells a topic, and the topic these.
+    fn by_topic(subscribers: Known<Vec<String>>) -> Self {
+        Self::with(|ground| {
+            ground.path.notification = notification(&entry("TopicConfiguration", "Topic", TOPIC, &ALL, ""));
+            ground.path.topics.insert(TOPIC.into(), subscribers);
+            let Known::Value(Some(queue)) = &mut ground.path.queue else { unreachable!() };
+            queue.policy = Some(policy("sns", TOPIC));
+        })
+    }
+
+    /// CloudTrail itself tells a topic of its deliveries, and the bucket tells somebody else.
+    fn by_trail(subscribers: Known<Vec<String>>) -> Self {
+        let mut ground = Self::by_topic(subscribers);
+        ground.trails.as_mut().unwrap()[0].topic = Some(TOPIC.into());
+        ground.path.notification = notification(&entry("QueueConfiguration", "Queue", DEAD, &ALL, ""));
+        ground
+    }
+
+    fn by_rule() -> Self {
+        let mut ground = Self::queue(|queue| queue.policy = Some(policy("events", RULE)));
+        ground.path.notification = notification("<EventBridgeConfiguration/>");
+        ground
+    }
+
+    fn look(&self) -> Look {
+        let owner = AccountId::parse("444455556666").ok();
+        let expected = Expected { bucket: BUCKET.into(), owner, ..Expected::default() };
+        let mut look = match &self.trails {
+            Some(trails) => of_trails(trails, &self.archive, now()),
+            None => Look::default(),
+        };
+        look.add(of_path(&self.path, self.trails.as_deref(), &self.archive, &expected));
+        look
+    }
+}
+
+type Case = (&'static str, Ground, &'static [&'static str], &'static [&'static str]);
+
+/// Name, what is there, kind and severity of what is found, what could not be read.
+fn cases() -> Vec<Case> {
+    let mut all = of_the_trails();
+    all.extend(of_selectors());
+    all.extend(of_the_way());
+    all
+}
+
+fn of_the_trails() -> Vec<Case> {
+    vec![
+        ("all is well", Ground::new(), &[], &[]),
+        (
+            "stopped",
+            Ground::status(|status| (status.logging, status.stopped) = (Some(false), at("2026-03-02T10:00:00Z"))),
+            &["logging_off critical"],
+            &[],
+        ),
+        ("nobody knows whether it logs", Ground::status(|status| status.logging = None), &[], &["trails/org-main"]),
+        (
+            "status unread",
+            Ground::trail(|trail| trail.status = Known::Unread("cloudtrail:GetTrailStatus: no".into())),
+            &[],
+            &["trails/org-main"],
+        ),
+        (
+            "the trail is gone",
+            Ground::with(|ground| ground.trails = Some(vec![trail(DATA, vec![self::all()])])),
+            &["trail_gone critical"],
+            &[],
+        ),
+        (
+            "at home elsewhere",
+            Ground::trail(|trail| trail.arn = trail.arn.replace("eu-west-1", "eu-west-2")),
+            &["trail_gone critical"],
+            &[],
+        ),
+        (
+            "no trail is seen",
+            Ground::with(|ground| (ground.trails, ground.archive.trails) = (Some(vec![]), vec![])),
+            &[],
+            &["trails"],
+        ),
+        ("no digests", Ground::trail(|trail| trail.validation = Some(false)), &["validation_off high"], &[]),
+        ("digests are not said", Ground::trail(|trail| trail.validation = None), &[], &["trails/org-main"]),
+        (
+            "no digests, as declared",
+            Ground::with(|ground| {
+                ground.archive.validation = Validated::None;
+                ground.trails.as_mut().unwrap()[0].validation = Some(false);
+            }),
+            &[],
+            &[],
+        ),
+        (
+            "some have digests, as declared",
+            Ground::with(|ground| {
+                ground.archive.validation = Validated::Some;
+                ground
+                    .trails
+                    .as_mut()
+                    .unwrap()
+                    .push(Described { validation: Some(false), ..trail(DATA, vec![self::all()]) });
+            }),
+            &[],
+            &[],
+        ),
+        ("one region", Ground::trail(|trail| trail.multi_region = Some(false)), &["single_region high"], &[]),
+        ("one account", Ground::trail(|trail| trail.organization = Some(false)), &["not_organization high"], &[]),
+        (
+            "one account, and no organization",
+            Ground::with(|ground| {
+                ground.archive.organization = false;
+                ground.trails.as_mut().unwrap()[0].organization = Some(false);
+            }),
+            &[],
+            &[],
+        ),
+        (
+            "one account and region beside the whole",
+            Ground::with(|ground| {
+                ground.trails.as_mut().unwrap().push(Described {
+                    organization: Some(false),
+                    multi_region: Some(false),
+                    ..trail(DATA, vec![])
+                })
+            }),
+            &[],
+            &[],
+        ),
+        (
+            "reach is not said",
+            Ground::trail(|trail| (trail.organization, trail.multi_region) = (None, None)),
+            &[],
+            &["trails/org-main", "trails/org-main"],
+        ),
+        ("another prefix", Ground::trail(|trail| trail.prefix = Some("other".into())), &["prefix_other high"], &[]),
+        (
+            "a prefix as configured",
+            Ground::with(|ground| {
+                ground.archive.prefixes = vec!["a/AWSLogs/".into()];
+                ground.trails.as_mut().unwrap()[0].prefix = Some("a".into());
+            }),
+            &[],
+            &[],
+        ),
+        ("no key", Ground::trail(|trail| trail.key = None), &["trail_without_key low"], &[]),
+        (
+            "logs cannot be delivered",
+            Ground::status(|status| {
+                status.logs = Delivery { last: at("2026-03-01T12:00:00Z"), error: Some("AccessDenied".into()) }
+            }),
+            &["delivery_failing critical"],
+            &[],
+        ),
+        (
+            "digests cannot be delivered",
+            Ground::status(|status| status.digests.error = Some("NoSuchBucket".into())),
+            &["digest_failing high"],
+            &[],
+        ),
+        (
+            "announcements cannot be delivered",
+            Ground::with(|ground| {
+                let mut failing = status();
+                failing.topic.error = Some("AuthorizationError".into());
+                let trail = &mut ground.trails.as_mut().unwrap()[0];
+                (trail.status, trail.topic) = (Known::Value(failing), Some(TOPIC.into()));
+            }),
+            &["topic_failing medium"],
+            &[],
+        ),
+        (
+            "a topic that is no more",
+            Ground::status(|status| status.topic.error = Some("AuthorizationError".into())),
+            &[],
+            &[],
+        ),
+        (
+            "nothing for a day",
+            Ground::status(|status| status.logs.last = at("2026-03-01T11:59:00Z")),
+            &["delivery_stale medium"],
+            &[],
+        ),
+        (
+            "nothing since it was started",
+            Ground::status(|status| (status.logs.last, status.digests.last) = (None, None)),
+            &["delivery_stale medium", "delivery_stale medium"],
+            &[],
+        ),
+        (
+            "just started",
+            Ground::status(|status| {
+                (status.logs.last, status.digests.last, status.started) = (None, None, at("2026-03-02T11:00:00Z"))
+            }),
+            &[],
+            &[],
+        ),
+    ]
+}
+
+fn of_selectors() -> Vec<Case> {
+    let basic = |reads: &str, management: bool, excluded: &[&str]| Selector::Basic {
+        reads: reads.into(),
+        management,
+        excluded: excluded.iter().map(|one| (*one).to_owned()).collect(),
+        data: vec!["AWS::S3::Object".into()],
+    };
+    let management = |more: Vec<Field>| {
+        let mut fields = vec![field("eventCategory", &["Management"], &[])];
+        fields.extend(more);
+        Selector::Advanced(fields)
+    };
+    let objects = || {
+        Selector::Advanced(vec![
+            field("eventCategory", &["Data"], &[]),
+            field("resources.type", &["AWS::S3::Object"], &[]),
+        ])
+    };
+    let partly = |name: &str| Field { partly: true, ..field(name, &[], &[]) };
+    let silent: &[&str] = &["management_events_missing critical", "management_events_missing critical"];
+    let half: &[&str] = &["management_events_missing critical"];
+    let excluded: &[&str] = &["management_events_excluded high"];
+    vec![
+        ("no selectors", Ground::selectors(vec![]), &["object_events_missing info"], &[]),
+        (
+            "selectors unread",
+            Ground::trail(|trail| trail.selectors = Known::Unread("cloudtrail:GetEventSelectors: no".into())),
+            &[],
+            &["trails/all"],
+        ),
+        ("data events only", Ground::selectors(vec![basic("All", false, &[])]), silent, &[]),
+        (
+            "data events only, beside the rest",
+            Ground::with(|ground| ground.trails.as_mut().unwrap().push(trail(DATA, vec![basic("All", false, &[])]))),
+            &[],
+            &[],
+        ),
+        ("writes only", Ground::selectors(vec![basic("WriteOnly", true, &[])]), half, &[]),
+        (
+            "reads only",
+            Ground::selectors(vec![basic("ReadOnly", true, &[])]),
+            &["management_events_missing critical", "object_events_missing info"],
+            &[],
+        ),
+        ("both halves", Ground::selectors(vec![basic("ReadOnly", true, &[]), basic("WriteOnly", true, &[])]), &[], &[]),
+        (
+            "without KMS",
+            Ground::selectors(vec![basic("All", true, &["kms.amazonaws.com"])]),
+            &["management_events_excluded medium"],
+            &[],
+        ),
+        ("advanced", Ground::selectors(vec![management(vec![]), objects()]), &[], &[]),
+        (
+            "advanced, both halves",
+            Ground::selectors(vec![
+                management(vec![field("readOnly", &["true"], &[])]),
+                management(vec![field("readOnly", &["false"], &[])]),
+                objects(),
+            ]),
+            &[],
+            &[],
+        ),
+        (
+            "advanced, writes only",
+            Ground::selectors(vec![management(vec![field("readOnly", &["false"], &[])]), objects()]),
+            half,
+            &[],
+        ),
+        (
+            "advanced, without a source",
+            Ground::selectors(vec![
+                management(vec![field("eventSource", &[], &["kms.amazonaws.com", "iam.amazonaws.com"])]),
+                objects(),
+            ]),
+            excluded,
+            &[],
+        ),
+        (
+            "advanced, without somebody",
+            Ground::selectors(vec![
+                management(vec![field("userIdentity.arn", &[], &["arn:aws:iam::111122223333:user/eve"])]),
+                objects(),
+            ]),
+            excluded,
+            &[],
+        ),
+        (
+            "advanced, one source only",
+            Ground::selectors(vec![management(vec![field("eventSource", &["kms.amazonaws.com"], &[])]), objects()]),
+            silent,
+            &[],
+        ),
+        (
+            "advanced, some names",
+            Ground::selectors(vec![management(vec![partly("eventName")]), objects()]),
+            silent,
+            &[],
+        ),
+        ("advanced, nothing but data", Ground::selectors(vec![objects()]), silent, &[]),
+        (
+            "advanced, the whole beside a part",
+            Ground::selectors(vec![
+                management(vec![]),
+                management(vec![field("eventSource", &[], &["kms.amazonaws.com"])]),
+                objects(),
+            ]),
+            &[],
+            &[],
+        ),
+    ]
+}
+
+fn of_the_way() -> Vec<Case> {
+    let listens = || Known::Value(vec![QUEUE.to_owned()]);
+    let created = ["s3:ObjectCreated:Put"];
+    vec![
+        ("through a topic", Ground::by_topic(listens()), &[], &[]),
+        (
+            "through a topic to which nobody listens",
+            Ground::by_topic(Known::Value(vec![DEAD.into()])),
+            &["path_missing high"],
+            &[],
+        ),
+        (
+            "through a topic of which nothing is known",
+            Ground::by_topic(Known::Unread("sns:ListSubscriptionsByTopic: no".into())),
+            &[],
+            &["announcements"],
+        ),
+        ("through the trail's topic", Ground::by_trail(listens()), &[], &[]),
+        ("the trail's topic leads elsewhere", Ground::by_trail(Known::Value(vec![])), &["path_missing high"], &[]),
+        (
+            "trails and their topics are not known",
+            Ground::with(|ground| {
+                (ground.trails, ground.path.notification) =
+                    (None, notification(&entry("QueueConfiguration", "Queue", DEAD, &ALL, "")))
+            }),
+            &[],
+            &["announcements"],
+        ),
+        ("through a rule", Ground::by_rule(), &[], &["announcements"]),
+        (
+            "EventBridge, and no rule that may send",
+            Ground::announced(notification("<EventBridgeConfiguration/>")),
+            &["path_missing high"],
+            &[],
+        ),
+        (
+            "to another queue",
+            Ground::announced(notification(&entry("QueueConfiguration", "Queue", DEAD, &ALL, ""))),
+            &["path_missing high"],
+            &[],
+        ),
+        // That nothing at all is announced is told of the bucket.
+        ("nothing is announced", Ground::announced(Fact::Absent), &[], &[]),
+        (
+            "notification unread",
+            Ground::announced(Fact::Unread("s3:GetBucketNotification: no".into())),
+            &[],
+            &["announcements"],
+        ),
+        ("notification makes no sense", Ground::announced(Fact::Value("<a>".into())), &[], &["announcements"]),
+        (
+            "only copies",
+            Ground::announced(to_queue(&["s3:ObjectCreated:Copy", ALL[1]], "")),
+            &["path_filtered high"],
+            &[],
+        ),
+        (
+            "another prefix is announced",
+            Ground::announced(to_queue(&ALL, &filter("Prefix", "other/"))),
+            &["path_filtered high"],
+            &[],
+        ),
+        (
+            "only logs of one account are announced",
+            Ground::announced(to_queue(&ALL, &filter("prefix", "AWSLogs/111122223333/"))),
+            &["path_filtered high"],
+            &[],
+        ),
+        (
+            "only texts are announced",
+            Ground::announced(to_queue(&ALL, &filter("suffix", ".txt"))),
+            &["path_filtered high"],
+            &[],
+        ),
+        (
+            "the archive's prefix is announced",
+            Ground::with(|ground| {
+                ground.archive.prefixes = vec!["a b/AWSLogs/".into()];
+                ground.trails.as_mut().unwrap()[0].prefix = Some("a b".into());
+                ground.path.notification = to_queue(&ALL, &filter("prefix", "a+b/"));
+            }),
+            &[],
+            &[],
+        ),
+        ("gzip is announced", Ground::announced(to_queue(&ALL, &filter("suffix", ".gz"))), &[], &[]),
+        (
+            "a part and the whole are announced",
+            Ground::announced(notification(
+                &(entry("QueueConfiguration", "Queue", QUEUE, &ALL, &filter("prefix", "x"))
+                    + &entry("QueueConfiguration", "Queue", QUEUE, &ALL, "")),
+            )),
+            &[],
+            &[],
+        ),
+        ("removals are not announced", Ground::announced(to_queue(&created, "")), &["removals_unannounced low"], &[]),
+        ("no queue", Ground::with(|ground| ground.path.queue = Known::Value(None)), &["queue_gone high"], &[]),
+        (
+            "queue unread",
+            Ground::with(|ground| ground.path.queue = Known::Unread("sqs:GetQueueAttributes: no".into())),
+            &[],
+            &["queue"],
+        ),
+        (
+            "AWS's own key",
+            Ground::queue(|queue| queue.key = Some("alias/aws/sqs".into())),
+            &["queue_key_managed high"],
+            &[],
+        ),
+        ("a key of ours", Ground::queue(|queue| queue.key = Some("alias/queue".into())), &[], &[]),
+        (
+            "an hour",
+            Ground::queue(|queue| queue.retention = Some(Duration::from_secs(3_600))),
+            &["queue_retention_short medium"],
+            &[],
+        ),
+        ("no dead-letter queue", Ground::queue(|queue| queue.redrive = None), &[], &[]),
+        (
+            "the dead-letter queue is gone",
+            Ground::queue(|queue| queue.redrive.as_mut().unwrap().exists = Some(false)),
+            &["redrive_gone medium"],
+            &[],
+        ),
+        (
+            "nobody knows of the dead-letter queue",
+            Ground::queue(|queue| queue.redrive.as_mut().unwrap().exists = None),
+            &[],
+            &["queue"],
+        ),
+        (
+            "three receives",
+            Ground::queue(|queue| queue.redrive.as_mut().unwrap().after = 3),
+            &["redrive_tight medium"],
+            &[],
+        ),
+        ("no policy", Ground::queue(|queue| queue.policy = None), &["queue_send_missing high"], &[]),
+        (
+            "somebody else's bucket may send",
+            Ground::queue(|queue| queue.policy = Some(policy("s3", "arn:aws:s3:::other"))),
+            &["queue_send_missing high"],
+            &[],
+        ),
+        (
+            "everybody may send",
+            Ground::queue(|queue| {
+                queue.policy = Some(
+                    r#"{"Statement":[{"Effect":"Allow","Principal":"*","Action":"sqs:SendMessage","Resource":"*"}]}"#
+                        .into(),
+                )
+            }),
+            &["queue_public high"],
+            &[],
+        ),
+        (
+            "a directory",
+            Ground::queue(|queue| *queue = Settings { arn: "file:///srv/spool".into(), ..Settings::default() }),
+            &["path_missing high"],
+            &[],
+        ),
+    ]
+}
+
+#[test]
+fn every_case_is_judged_as_expected_and_every_kind_is_seen() {
+    let (mut wrong, mut seen) = (Vec::new(), BTreeSet::new());
+    for (name, ground, wanted, unread) in cases() {
+        let look = ground.look();
+        let mut found: Vec<String> =
+            look.weaknesses.iter().map(|one| format!("{} {}", one.kind, one.severity)).collect();
+        found.sort();
+        let unseen: Vec<&str> = look.unread.iter().map(|one| one.of.as_str()).collect();
+        if found != wanted || unseen != unread {
+            wrong.push(format!("{name}: found {found:?}, unread {unseen:?}"));
+        }
+        for weakness in &look.weaknesses {
+            let Weakness { risk, advice, of, .. } = weakness;
+            assert!((30..=600).contains(&risk.len()) && !risk.ends_with('.'), "{name}: {risk}");
+            assert!(!advice.ends_with('.'), "{name}: {advice}");
+            assert!(!look.unread.iter().any(|one| one.of == *of && of != "queue"), "{name}: {of} is both");
+            seen.insert(weakness.kind);
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+    let unseen: Vec<_> = Kind::ALL.iter().filter(|kind| is_of_trails(**kind) && !seen.contains(kind.name())).collect();
+    assert!(unseen.is_empty(), "no case has {unseen:?}");
+}
+
+#[test]
+fn what_a_queues_policy_lets_send_is_between_bucket_and_queue() {
+    assert_eq!(senders(&policy("sns", TOPIC)), [TOPIC]);
+    assert_eq!(senders(&policy("events", RULE)), [RULE]);
+    assert_eq!(senders(&policy("s3", "arn:aws:s3:::b")), [""; 0]);
+    assert_eq!(senders(&policy("sns", "arn:aws:sns:*:444455556666:*")), [""; 0]);
+    assert_eq!(senders("nonsense"), [""; 0]);
+}
+
+#[test]
+fn commands_name_the_trail_where_it_is_at_home() {
+    let look = Ground::status(|status| status.logging = Some(false)).look();
+    let start = format!("aws cloudtrail start-logging --region eu-west-1 --name {TRAIL}");
+    assert_eq!(look.weaknesses[0].paste.as_deref(), Some(start.as_str()));
+    let look = Ground::trail(|trail| trail.validation = Some(false)).look();
+    let update = format!("aws cloudtrail update-trail --region eu-west-1 --name {TRAIL} --enable-log-file-validation");
+    assert_eq!(look.weaknesses[0].paste.as_deref(), Some(update.as_str()));
+}
+
+/// The table and the sections of docs/posture.md about trails and the way.
+pub fn documentation() -> String {
+    let found: Vec<Weakness> = cases().into_iter().flat_map(|(_, ground, ..)| ground.look().weaknesses).collect();
+    let mut table = "| weakness | severity | in short |\n| --- | --- | --- |\n".to_owned();
+    let mut sections = String::new();
+    for kind in Kind::ALL.iter().filter(|kind| is_of_trails(**kind)) {
+        let (severity, title) = (kind.severity(), kind.title());
+        table.push_str(&format!("| [`{kind}`](#{kind}) | {severity} | {title} |\n"));
+        let Weakness { risk, advice, paste, .. } = found.iter().find(|one| one.kind == kind.name()).unwrap();
+        sections.push_str(&format!("\n### {kind}\n\n*{severity}*: {title}. {}\n", kind.why()));
+        sections.push_str(&format!("\n**For example:** {risk}.\n\n**What to do:** {advice}.\n"));
+        if let Some(paste) = paste {
+            sections.push_str(&format!("\n```text\n{}\n```\n", paste.trim()));
+        }
+    }
+    table + &sections
+}
