@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::aws::Aws;
 use crate::aws::probe::{Probe, Tried, Watch};
-use crate::config::{self, Config};
+use crate::config::{self, Config, Trail};
 use crate::core::grant::{Group, Role, Site, Statement};
 use crate::core::id::Region;
 use crate::env::Env;
@@ -126,6 +126,11 @@ impl Doctor<'_> {
 
     async fn probe(&self, region: Option<&Region>, role: Option<&config::Role>) -> Probe {
         Aws::session(region, role).await.probe(&self.watch)
+    }
+
+    /// As whoever has the permissions of a role, for a trail.
+    async fn probe_as(&self, role: Role, trail: &Trail) -> Probe {
+        self.probe(trail.region.as_ref(), site::assumed(self.config, trail, role)).await
     }
 
     /// Tries every action of a group at once.

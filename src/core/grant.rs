@@ -194,6 +194,8 @@ pub const GROUPS: &[Group] = &[
             ("s3:GetBucketVersioning", "no plan can be made"),
             ("s3:GetBucketObjectLockConfiguration", "no plan can be made"),
             ("s3:GetLifecycleConfiguration", "no plan can be made"),
+            ("s3:GetBucketPolicy", "a plan does not warn of access logs that come back into a locked bucket"),
+            ("s3:GetBucketAcl", "a plan does not warn of access logs that come back into a locked bucket"),
             ("s3:ListBucketVersions", "legal holds cannot be put on versions, and objects cannot be locked one by one"),
             ("s3:ListBucket", "S3 says forbidden where it should say missing"),
         ],
@@ -404,7 +406,7 @@ mod tests {
         assert_eq!(site.policy(Role::Audit), None);
         site.add(On::Keys, "k");
         site.via = vec!["s3.eu-west-1.amazonaws.com".into()];
-        let decrypt = &site.policy(Role::Reader).unwrap().statements[0];
+        let decrypt = &site.policy(Role::Reader).unwrap().statements[1];
         let via = json!({ "StringEquals": { "kms:ViaService": "s3.eu-west-1.amazonaws.com" } });
         assert_eq!((decrypt.sid, &decrypt.condition), ("DecryptDeliveries", &Some(via)));
         let audit = site.policy(Role::Audit).unwrap();

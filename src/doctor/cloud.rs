@@ -51,9 +51,11 @@ impl Doctor<'_> {
             Place::Dir(path) => return self.bucket_dir(path).await,
         };
         let at = &BucketAt { name: name.clone(), owner: trail.owner };
-        let reader = &self.probe(trail.region.as_ref(), trail.role.as_ref()).await;
-        let role = self.config.retention.as_ref().and_then(|retention| retention.role.as_ref()).or(trail.role.as_ref());
-        let keeper = &self.probe(trail.region.as_ref(), role).await;
+        let [reader, keeper, auditor] = &[
+            self.probe_as(Role::Reader, trail).await,
+            self.probe_as(Role::Retention, trail).await,
+            self.probe_as(Role::Audit, trail).await,
+        ];
         let nowhere = &format!("{}trailwarden-doctor/{}", first(&trail.prefixes()), self.env.token());
         let (_, key) = patient(reader.list("s3:ListBucket", at, &trail.prefixes())).await;
         let has_object = key.is_some();
@@ -63,7 +65,11 @@ impl Doctor<'_> {
 
         let region = trail.region.as_ref().map_or("", |region| region.as_str());
         let (bucket, objects) = (&[bucket_arn(name, region)], &deliveries(trail, name, region));
-        let by = |group: &Group| if group.role == Role::Retention { keeper } else { reader };
+        let by = |group: &Group| match group.role {
+            Role::Retention => keeper,
+            Role::Audit => auditor,
+            Role::Process | Role::Reader => reader,
+        };
         let needed = |on: [On; 2]| on.into_iter().filter(|on| !self.site.of(*on).is_empty()).flat_map(groups);
         let of_bucket = needed([On::Buckets, On::PromisedBuckets])
             .map(|group| self.group(group, bucket, async move |action| by(group).on_bucket(action, at).await));
@@ -108,18 +114,19 @@ impl Doctor<'_> {
         };
         let region = trail.region.as_ref().map_or("", |region| region.as_str());
         let Some(arn) = queue_arn(url, region) else { return Vec::new() };
-        let probe = &self.probe(trail.region.as_ref(), trail.role.as_ref()).await;
+        let (probe, auditor) = &(self.probe_as(Role::Reader, trail).await, self.probe_as(Role::Audit, trail).await);
         let (asked, attributes) = patient(probe.queue("sqs:GetQueueAttributes", url)).await;
         let seen = queue::Attributes::new(attributes);
         let may_receive = seen.may_receive();
         let tries = groups(On::Queues).map(|group| {
             self.group(group, std::slice::from_ref(&arn), async move |action| {
+                let probe = if group.role == Role::Audit { auditor } else { probe };
                 probe.on_queue(action, url, may_receive).await
             })
         });
         let mut lines: Vec<Line> = join_all(tries).await.into_iter().flatten().collect();
         if self.wants(Role::Reader) {
-            let announced = self.announced(trail, probe).await;
+            let announced = self.announced(trail, auditor).await;
             lines.extend(queue::judge(trail, &arn, &asked, &seen, announced.as_ref()));
             lines.extend(self.dead_letters(probe, url, &seen).await);
         }
@@ -264,7 +271,7 @@ impl Doctor<'_> {
 
     pub(super) async fn keys_of_kms(&self) -> Vec<Line> {
         let Some(trail) = self.config.trails.iter().find(|trail| trail.region.is_some()) else { return Vec::new() };
-        let probe = &self.probe(trail.region.as_ref(), trail.role.as_ref()).await;
+        let probe = &self.probe_as(Role::Audit, trail).await;
         let audits = groups(On::Keys).filter(|group| group.role == Role::Audit);
         let writes = groups(On::KeysToWrite);
         let tries = audits.chain(writes).flat_map(|group| {
@@ -282,7 +289,7 @@ impl Doctor<'_> {
         let Some(trail) = self.config.trails.iter().find(|trail| matches!(trail.bucket, Place::Aws(_))) else {
             return Vec::new();
         };
-        let probe = &self.probe(trail.region.as_ref(), trail.role.as_ref()).await;
+        let probe = &self.probe_as(Role::Audit, trail).await;
         let name = &patient(probe.trails("cloudtrail:DescribeTrails")).await.1;
         let tries = groups(On::AnyTrail).chain(groups(On::Trails)).map(|group| {
             self.group(group, self.site.of(group.on), async move |action| probe.on_trail(action, name.as_deref()).await)

@@ -192,3 +192,98 @@ pub fn judge_dead(arn: &str, asked: &Tried, seen: &Attributes, source: &Attribut
     };
     vec![depth, kept]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Answer;
+    use super::*;
+    use crate::config::Config;
+
+    const ARN: &str = "arn:aws:sqs:eu-central-1:111122223333:trail";
+    const DEAD: &str = "arn:aws:sqs:eu-central-1:111122223333:dead";
+    const GOOD: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"s3.amazonaws.com"},
+        "Action":"sqs:SendMessage","Resource":"arn:aws:sqs:eu-central-1:111122223333:trail","Condition":{
+        "ArnEquals":{"aws:SourceArn":"arn:aws:s3:::acme"},"StringEquals":{"aws:SourceAccount":"111122223333"}}}]}"#;
+
+    fn trail() -> Trail {
+        let text = "[[trail]]\nname = \"org\"\nbucket = \"acme\"\nregion = \"eu-central-1\"\nowner = \"111122223333\"\n\
+                    queue = \"https://sqs.eu-central-1.amazonaws.com/111122223333/trail\"\n";
+        Config::from_text(text, "test").unwrap().trails.remove(0)
+    }
+
+    fn attributes(changed: &[(&str, &str)]) -> Attributes {
+        let redrive = format!(r#"{{"deadLetterTargetArn":"{DEAD}","maxReceiveCount":"10"}}"#);
+        let usual = [
+            ("ApproximateNumberOfMessages", "0"),
+            ("ApproximateNumberOfMessagesNotVisible", "0"),
+            ("VisibilityTimeout", "30"),
+            ("MessageRetentionPeriod", "1209600"),
+            ("RedrivePolicy", redrive.as_str()),
+            ("Policy", GOOD),
+        ];
+        let all = usual.iter().chain(changed).filter(|(name, _)| !changed.contains(&(*name, "")));
+        Attributes(all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+    }
+
+    fn direct() -> Announced {
+        Announced { queues: vec![ARN.into()], ..Announced::default() }
+    }
+
+    /// What is not in order, by name.
+    fn wrong(seen: &Attributes, announced: Option<&Announced>) -> Vec<(String, Answer)> {
+        let lines = judge(&trail(), ARN, &Tried::Allowed, seen, announced);
+        lines.into_iter().filter(|line| line.answer != Answer::Ok).map(|line| (line.name, line.answer)).collect()
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_queue_is_told_by_its_own_line() {
+        assert_eq!(wrong(&attributes(&[]), Some(&direct())), []);
+        let low = format!(r#"{{"deadLetterTargetArn":"{DEAD}","maxReceiveCount":1}}"#);
+        let open = GOOD
+            .replace(r#""ArnEquals":{"aws:SourceArn":"arn:aws:s3:::acme"},"#, "")
+            .replace("111122223333\"}", "999999999999\"}");
+        for (changed, name) in [
+            (("MessageRetentionPeriod", "345599"), "message retention"),
+            (("RedrivePolicy", ""), "redrive"),
+            (("RedrivePolicy", low.as_str()), "redrive"),
+            (("Policy", ""), "queue policy"),
+        ] {
+            let found = wrong(&attributes(&[changed]), Some(&direct()));
+            assert_eq!(found, [(name.to_owned(), Answer::Bad)], "{changed:?}");
+        }
+        let found = wrong(&attributes(&[("Policy", open.as_str())]), Some(&direct()));
+        assert!(!found.is_empty() && found.iter().all(|(name, _)| name == "queue policy"), "{found:?}");
+        let unread = wrong(&attributes(&[("MessageRetentionPeriod", "soon")]), Some(&direct()));
+        assert_eq!(unread, [("message retention".to_owned(), Answer::Unchecked)]);
+    }
+
+    #[test]
+    fn who_sends_is_only_judged_where_it_is_known() {
+        let unknown = wrong(&attributes(&[("Policy", "")]), None);
+        assert_eq!(unknown, ["announcement", "queue policy"].map(|name| (name.to_owned(), Answer::Unchecked)));
+        let nowhere = wrong(&attributes(&[]), Some(&Announced::default()));
+        assert_eq!(nowhere[0], ("announcement".to_owned(), Answer::Bad));
+        let bridge = Announced { bridge: true, ..Announced::default() };
+        assert!(
+            wrong(&attributes(&[("Policy", "")]), Some(&bridge)).iter().all(|(_, answer)| *answer == Answer::Unchecked)
+        );
+    }
+
+    #[test]
+    fn a_receive_is_only_made_where_it_counts_for_nothing() {
+        assert!(attributes(&[]).may_receive());
+        assert!(!attributes(&[("ApproximateNumberOfMessages", "1")]).may_receive());
+        assert!(attributes(&[("ApproximateNumberOfMessages", "1"), ("RedrivePolicy", "")]).may_receive());
+        assert!(!Attributes(BTreeMap::new()).may_receive(), "nothing is known of it");
+    }
+
+    #[test]
+    fn dead_letters_and_the_time_that_they_have_are_told() {
+        let source = attributes(&[]);
+        let answers =
+            |seen: &Attributes| judge_dead(DEAD, &Tried::Allowed, seen, &source).into_iter().map(|line| line.answer);
+        assert!(answers(&attributes(&[])).eq([Answer::Ok, Answer::Ok]));
+        assert!(answers(&attributes(&[("ApproximateNumberOfMessages", "2")])).eq([Answer::Bad, Answer::Ok]));
+        assert!(answers(&attributes(&[("MessageRetentionPeriod", "86400")])).eq([Answer::Ok, Answer::Bad]));
+    }
+}

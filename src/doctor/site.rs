@@ -2,7 +2,7 @@
 
 use super::Ask;
 use crate::config::{Channel, Config, KeysFrom, MembersFrom, Place, Role, Trail};
-use crate::core::grant::{On, Site, partition};
+use crate::core::grant::{self, On, Site, partition};
 
 /// Nothing is asked of AWS for it.
 pub fn of(config: &Config, ask: &Ask) -> Site {
@@ -92,6 +92,16 @@ pub fn queue_url(beside: &str, arn: &str) -> Option<String> {
     let [_, _, "sqs", _, account, name] = parts[..] else { return None };
     let root = beside.trim_end_matches('/').rsplitn(3, '/').nth(2)?;
     Some(format!("{root}/{account}/{name}"))
+}
+
+/// The IAM role in which the permissions of `role` are used for a trail.
+pub fn assumed<'c>(config: &'c Config, trail: &'c Trail, role: grant::Role) -> Option<&'c Role> {
+    let retention = config.retention.as_ref().and_then(|retention| retention.role.as_ref());
+    match role {
+        grant::Role::Process => None,
+        grant::Role::Retention => retention.or(trail.role.as_ref()),
+        grant::Role::Reader | grant::Role::Audit => trail.role.as_ref(),
+    }
 }
 
 /// Roles to assume, each once.

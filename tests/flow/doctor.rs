@@ -6,9 +6,11 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use aws_sdk_s3::error::ProvideErrorMetadata as _;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{
-    CreateBucketConfiguration, Event, NotificationConfiguration, QueueConfiguration, ServerSideEncryption,
+    BucketVersioningStatus, CreateBucketConfiguration, Event, NotificationConfiguration, QueueConfiguration,
+    ServerSideEncryption,
 };
 use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
 use futures_util::StreamExt as _;
@@ -118,6 +120,28 @@ impl Ground {
         ground.configure("plain.toml", &org, "");
         ground.configure("role.toml", &org, &format!("role = \"arn:aws:iam::{ACCOUNT}:role/trailwarden\"\n"));
         Some(ground)
+    }
+
+    /// Whatever was tried, and however often: nothing is there, gone or configured that was not.
+    async fn is_untouched(&self) {
+        let s3 = self.emulator.s3().await;
+        for (bucket, held) in [("evidence", 1), ("ledgers", 0)] {
+            let versions = s3.list_object_versions().bucket(bucket).send().await.expect("versions");
+            assert_eq!((versions.versions().len(), versions.delete_markers().len()), (held, 0), "{bucket}");
+        }
+        let rules = s3.get_bucket_lifecycle_configuration().bucket("evidence").send().await;
+        let code = rules.err().and_then(|error| error.into_service_error().code().map(str::to_owned));
+        assert_eq!(code.as_deref(), Some("NoSuchLifecycleConfiguration"));
+        let lock = s3.get_object_lock_configuration().bucket("evidence").send().await.expect("a lock");
+        assert!(lock.object_lock_configuration.is_some_and(|lock| lock.rule.is_none()));
+        let versioning = s3.get_bucket_versioning().bucket("evidence").send().await.expect("versioning");
+        assert_eq!(versioning.status, Some(BucketVersioningStatus::Enabled));
+        let sqs = self.emulator.sqs().await;
+        let dead = self.queue.replace("trail", "dead");
+        for url in [&self.queue, &dead] {
+            let taken = sqs.receive_message().queue_url(url).send().await.expect("an answer");
+            assert!(taken.messages().is_empty(), "{url}");
+        }
     }
 
     fn configure(&self, name: &str, org: &str, role: &str) {
@@ -249,6 +273,7 @@ async fn each_permission_taken_away_is_named_and_nothing_else() {
             judge(action, report, healthy);
         })
         .await;
+    ground.is_untouched().await;
 }
 
 fn judge(action: &str, (code, lines): (Option<i32>, Vec<Value>), healthy: &[Value]) {
