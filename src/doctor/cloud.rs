@@ -346,3 +346,52 @@ async fn regions_under(bucket: &impl Bucket, prefixes: &[String]) -> BTreeSet<Re
     }
     regions
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Ask, site};
+    use super::*;
+    use crate::aws::probe::Watch;
+    use crate::config::Config;
+    use crate::env::Env;
+
+    const KEY: &str = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+
+    fn denied(action: Option<&str>) -> Tried {
+        Tried::Denied { action: action.map(str::to_owned), text: "no".into() }
+    }
+
+    #[test]
+    fn a_denial_is_blamed_on_the_action_that_aws_names() {
+        let text = "[[trail]]\nname = \"org\"\nbucket = \"acme\"\nregion = \"eu-central-1\"\n\
+                    queue = \"https://sqs.eu-central-1.amazonaws.com/111122223333/trail\"\n";
+        let config = Config::from_text(text, "test").unwrap();
+        let (env, ask) = (Env::system(), Ask::default());
+        let doctor =
+            Doctor { config: &config, env: env.clone(), ask: &ask, site: site(&config, &ask), watch: Watch::new(&env) };
+        let group = groups(On::Deliveries).next().unwrap();
+        let line = |tried| doctor.permission(group, "s3:GetObject", "nothing is read", &["*".to_owned()], tried);
+        assert_eq!(line(Tried::Allowed).answer, Answer::Ok);
+        assert_eq!(line(Tried::Unknown("late".into())).answer, Answer::Unchecked);
+        for action in [None, Some("s3:GetObject")] {
+            let line = line(denied(action));
+            assert_eq!((line.answer, line.without.as_deref()), (Answer::Bad, Some("nothing is read")));
+            assert!(line.statement.is_some() && line.remedy.is_none());
+        }
+        let explicit = Tried::Denied { action: None, text: "with an explicit deny in a resource-based policy".into() };
+        assert!(line(explicit).remedy.is_some_and(|remedy| remedy.contains("take the denial away")));
+        let other = line(denied(Some("kms:Decrypt")));
+        assert_eq!((other.answer, &other.statement), (Answer::Unchecked, &None));
+
+        let plain = Sample { key: "k".into(), ..Sample::default() };
+        let encrypted = Sample { kms: Some(KEY.into()), ..plain.clone() };
+        let answers = |read: &Tried, sample: &Sample, has_object| -> Vec<(String, Answer)> {
+            let lines = doctor.decryption(read, sample, has_object);
+            lines.into_iter().map(|line| (line.on, line.answer)).collect()
+        };
+        assert_eq!(answers(&Tried::Allowed, &plain, true), []);
+        assert_eq!(answers(&denied(None), &plain, true), []);
+        assert_eq!(answers(&Tried::Allowed, &encrypted, true), [(KEY.to_owned(), Answer::Ok)]);
+        assert_eq!(answers(&denied(Some("kms:Decrypt")), &plain, true), [("*".to_owned(), Answer::Bad)]);
+    }
+}

@@ -4,7 +4,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Doctor, Line};
-use crate::config::units::show_size;
 use crate::config::{KeysFrom, Trail};
 use crate::core::grant::Role;
 
@@ -103,12 +102,12 @@ fn disk(path: &Path) -> Line {
     match rustix::fs::statvfs(folder) {
         Ok(room) => {
             let (free, wanted) = (room.f_bavail.saturating_mul(room.f_frsize), LEAST_ROOM.max(held));
-            let seen = format!("{} are free", show_size(free));
+            let seen = format!("{} MiB are free", free >> 20);
             if free >= wanted {
                 line.ok(seen)
             } else {
                 line.bad(seen, "a full disk stops the warden")
-                    .remedy(format!("{} and more should be free", show_size(wanted)))
+                    .remedy(format!("{} MiB and more should be free", wanted >> 20))
             }
         }
         Err(error) => line.unchecked(io::Error::from(error).kind().to_string()),
