@@ -85,7 +85,11 @@ impl Doctor<'_> {
     /// Whether what lies in the bucket can be decrypted, by the object that was read.
     fn decryption(&self, read: &Tried, sample: &Sample, has_object: bool) -> Vec<Line> {
         let named = self.site.of(On::Keys);
-        let keys: Vec<String> = sample.kms.iter().filter(|_| named.is_empty()).chain(named).cloned().collect();
+        let told = match read {
+            Tried::Denied { text, .. } => key_in(text),
+            _ => sample.kms.clone(),
+        };
+        let keys: Vec<String> = told.filter(|_| named.is_empty()).into_iter().chain(named.iter().cloned()).collect();
         let mut lines = Vec::new();
         for group in groups(On::Keys).filter(|group| group.role == Role::Reader) {
             for (action, without) in group.actions {
@@ -326,6 +330,12 @@ impl Doctor<'_> {
     }
 }
 
+/// The key that a denial names: "… on resource: arn:aws:kms:… because …".
+fn key_in(text: &str) -> Option<String> {
+    let words = text.split(|c: char| c.is_whitespace() || matches!(c, '"' | ',' | '(' | ')'));
+    words.into_iter().find(|word| word.starts_with("arn:") && word.contains(":kms:")).map(str::to_owned)
+}
+
 fn first(prefixes: &[String]) -> &str {
     prefixes.first().map_or("", String::as_str)
 }
@@ -393,5 +403,11 @@ mod tests {
         assert_eq!(answers(&denied(None), &plain, true), []);
         assert_eq!(answers(&Tried::Allowed, &encrypted, true), [(KEY.to_owned(), Answer::Ok)]);
         assert_eq!(answers(&denied(Some("kms:Decrypt")), &plain, true), [("*".to_owned(), Answer::Bad)]);
+        let text = format!("not authorized to perform: kms:Decrypt on resource: {KEY} because");
+        let named = Tried::Denied { action: Some("kms:Decrypt".into()), text };
+        assert_eq!(answers(&named, &plain, true), [(KEY.to_owned(), Answer::Bad)]);
+        let statement = doctor.decryption(&named, &plain, true).remove(0).statement.unwrap();
+        let via = ["s3", "sqs"].map(|service| format!("{service}.eu-central-1.amazonaws.com"));
+        assert_eq!(statement.condition.unwrap()["StringEquals"]["kms:ViaService"], serde_json::json!(via));
     }
 }

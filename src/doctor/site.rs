@@ -119,7 +119,7 @@ pub fn roles(config: &Config) -> Vec<&Role> {
     roles
 }
 
-/// The services through which a key is used, in the key's region.
+/// The services through which keys are used, in the regions of the keys that are named, else of the trails.
 fn via(config: &Config, keys: &[String]) -> Vec<String> {
     let mut services = Vec::new();
     let on_aws = |place: &Place| matches!(place, Place::Aws(_));
@@ -133,7 +133,11 @@ fn via(config: &Config, keys: &[String]) -> Vec<String> {
         services.push("sns");
     }
     let mut via = Vec::new();
-    for region in keys.iter().filter_map(|key| key.split(':').nth(3)) {
+    let regions: Vec<&str> = match keys {
+        [] => config.trails.iter().map(region).filter(|region| !region.is_empty()).collect(),
+        keys => keys.iter().filter_map(|key| key.split(':').nth(3)).collect(),
+    };
+    for region in regions {
         let suffix = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
         via.extend(services.iter().map(|service| format!("{service}.{region}.{suffix}")));
     }
