@@ -64,6 +64,8 @@ pub enum Verb {
     Demo(cmd::demo::Args),
     /// Is the configuration good, and what does it mean (no network)
     CheckConfig(cmd::check_config::Args),
+    /// Is the world good: permissions, queue, keys, clock, disk; and which IAM policies the warden needs
+    Doctor(cmd::doctor::Args),
     /// What the warden knows; works while it runs
     Status(cmd::status::Args),
     /// Which hours of which account and region are proven, and which are missing
@@ -121,6 +123,7 @@ pub async fn run(cli: Cli) -> u8 {
         Verb::Run(args) => cmd::run::run(&context, args).await,
         Verb::Demo(args) => cmd::demo::run(&context, args).await,
         Verb::CheckConfig(args) => cmd::check_config::run(&context, &args),
+        Verb::Doctor(args) => cmd::doctor::run(&context, args).await,
         Verb::Status(args) => cmd::status::run(&context, &args).await,
         Verb::Coverage(args) => cmd::coverage::run(&context, args).await,
         Verb::Verify(args) => cmd::verify::run(&context, args).await,

@@ -24,7 +24,7 @@
 //! 10  cmd                                             one file per verb, glue only
 //!  9  daemon                                          starts and supervises the loops
 //!  8  wiring · http                                   configuration to running parts; metrics and health
-//!  7  ingest · verify · alert · retain · posture · backfill · snapshot · world
+//!  7  ingest · verify · alert · retain · posture · backfill · snapshot · doctor · world
 //!                                                     the flows, and the made-up organization they are tried on
 //!  6  delivery                                        the one step that every flow settles a notice with
 //!  5  trail                                           one configured trail: its seams, rules and limits
@@ -65,6 +65,7 @@ pub mod config;
 pub mod core;
 pub mod daemon;
 pub mod delivery;
+pub mod doctor;
 pub mod env;
 pub mod error;
 pub mod health;

@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 use tokio::sync::Notify;
 
 use crate::alert::Alerts;
-use crate::aws::{Aws, Options};
+use crate::aws::Aws;
 use crate::config::{self, Channel, Config, KeysFrom, MembersFrom, Place};
 use crate::core::admit::{Layout, Rules};
 use crate::core::change::{Name, Ours};
@@ -228,13 +228,7 @@ fn rules(config: &Config, trail: &config::Trail) -> Result<Rules> {
 }
 
 pub async fn connect(region: Option<&Region>, role: Option<&config::Role>) -> Aws {
-    Aws::connect(&Options {
-        region: region.map(ToString::to_string),
-        role: role.map(|role| role.arn.clone()),
-        external_id: role.and_then(|role| role.external_id.clone()),
-        session: "trailwarden".into(),
-    })
-    .await
+    Aws::session(region, role).await
 }
 
 /// AWS, reached for only when something is there: a warden on directories touches no network.

@@ -6,6 +6,7 @@
 pub mod class;
 mod cloudtrail;
 mod organizations;
+pub mod probe;
 mod s3;
 mod sns;
 mod sqs;
@@ -31,7 +32,8 @@ pub use self::sns::Topic;
 pub use self::sqs::SqsQueue;
 pub use self::trails::CloudTrails;
 pub use self::vault::S3Vault;
-use crate::core::id::AccountId;
+use crate::config::Role;
+use crate::core::id::{AccountId, Region};
 
 /// Attempts inside one call, the first included (the SDK's standard mode).
 const ATTEMPTS: u32 = 3;
@@ -66,6 +68,17 @@ pub struct Aws {
 }
 
 impl Aws {
+    /// As the process, or in a role, under the program's own session name.
+    pub async fn session(region: Option<&Region>, role: Option<&Role>) -> Self {
+        Self::connect(&Options {
+            region: region.map(ToString::to_string),
+            role: role.map(|role| role.arn.clone()),
+            external_id: role.and_then(|role| role.external_id.clone()),
+            session: "trailwarden".into(),
+        })
+        .await
+    }
+
     pub async fn connect(options: &Options) -> Self {
         Self::connect_from(aws_config::defaults(behavior()), options).await
     }

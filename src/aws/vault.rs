@@ -29,7 +29,7 @@ use crate::error::{Error, Result};
 use crate::seam::{Locked, Mark, Vault, Version};
 
 /// How S3 says that a part is not configured (S3 API reference, each operation's errors).
-const ABSENT: &[&str] = &[
+pub(super) const ABSENT: &[&str] = &[
     "NoSuchBucketPolicy",
     "NoSuchPublicAccessBlockConfiguration",
     "OwnershipControlsNotFoundError",
@@ -80,7 +80,7 @@ impl Intercept for Caught {
 
 /// Sends these bytes as the request's body: rules of others are put back as they were read, not as an SDK would write them.
 #[derive(Debug)]
-struct Verbatim(String);
+pub(super) struct Verbatim(pub(super) String);
 
 impl Intercept for Verbatim {
     fn name(&self) -> &'static str {

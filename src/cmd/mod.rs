@@ -5,6 +5,7 @@ pub mod channel;
 pub mod check_config;
 pub mod coverage;
 pub mod demo;
+pub mod doctor;
 pub mod findings;
 pub mod keys;
 pub mod ledger;

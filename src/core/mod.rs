@@ -7,6 +7,7 @@ pub mod coverage;
 pub mod depth;
 pub mod digest;
 pub mod finding;
+pub mod grant;
 pub mod gzip;
 pub mod id;
 pub mod journal;

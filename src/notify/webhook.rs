@@ -48,6 +48,17 @@ impl Webhook {
         Ok(Self { client, url, key, env })
     }
 
+    /// Whether the host can be reached and speaks HTTP, without touching the address itself.
+    pub async fn reach(&self) -> Result<()> {
+        let mut root = self.url.clone();
+        root.set_path("/");
+        root.set_query(None);
+        root.set_fragment(None);
+        let _ = root.set_username("");
+        let _ = root.set_password(None);
+        self.client.head(root).send().await.map(drop).map_err(|error| unreached(&error))
+    }
+
     fn headers(&self, key: &str, body: &[u8]) -> Result<HeaderMap> {
         let timestamp = self.env.now().as_second().to_string();
         let mut headers = HeaderMap::new();

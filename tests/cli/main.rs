@@ -6,5 +6,6 @@ mod common;
 mod config;
 mod coverage;
 mod demo;
+mod doctor;
 mod ledger;
 mod verbs;

@@ -13,10 +13,11 @@ use trailwarden::world::{Scale, World};
 use crate::common::stub::{Answer, Stub};
 use crate::common::warden::{command, json as read_json, run, stderr, stdout, verb};
 
-const VERBS: [&str; 15] = [
+const VERBS: [&str; 16] = [
     "run",
     "demo",
     "check-config",
+    "doctor",
     "status",
     "coverage",
     "verify",

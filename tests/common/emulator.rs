@@ -55,6 +55,26 @@ const MINISTACK: Kind = Kind {
     },
 };
 
+/// As `MINISTACK`, and it refuses what no IAM policy allows.
+const GUARDED: Kind = Kind {
+    env: |port| {
+        let mut env = (MINISTACK.env)(port);
+        env.push(("AUTH", "true".to_owned()));
+        env
+    },
+    ..MINISTACK
+};
+
+/// No emulator: what judges IAM policies, and an AWS SDK that comes with it.
+const LINTER: Kind = Kind {
+    name: "linter",
+    // Its entry point asks for `pkg_resources`, which later ones do not have.
+    packages: &["parliament==1.6.4", "setuptools<81"],
+    program: "parliament",
+    args: |_| Vec::new(),
+    env: |_| Vec::new(),
+};
+
 const MOTO: Kind = Kind {
     name: "moto",
     packages: &["moto[server]==5.2.5"],
@@ -74,6 +94,11 @@ impl Emulator {
     /// An emulator of one's own. Take `shared` unless the test disturbs others.
     pub fn start() -> Option<Self> {
         start(&MINISTACK)
+    }
+
+    /// An emulator of one's own that enforces IAM. The credentials of the tests are its root.
+    pub fn guarded() -> Option<Self> {
+        start(&GUARDED)
     }
 
     /// The one ministack of this test process. Tests share it, so each makes names of its own.
@@ -154,8 +179,17 @@ fn start(kind: &Kind) -> Option<Emulator> {
         // Another process may take the port between the look and the start.
         (0..3).map(|_| launch(kind, &venv)).find(Result::is_ok).unwrap_or_else(|| launch(kind, &venv))
     });
+    or_skip(kind, started)
+}
+
+/// The programs of the linter's virtual environment: `parliament`, and a `python` that has boto3.
+pub fn linter() -> Option<PathBuf> {
+    or_skip(&LINTER, install(&LINTER).map(|venv| venv.join("bin")))
+}
+
+fn or_skip<T>(kind: &Kind, started: Result<T, String>) -> Option<T> {
     match started {
-        Ok(emulator) => Some(emulator),
+        Ok(started) => Some(started),
         Err(reason) if std::env::var_os("TRAILWARDEN_REQUIRE_EMULATOR").is_some_and(|value| value == "1") => {
             panic!("{} is required and did not start: {reason}", kind.program)
         }

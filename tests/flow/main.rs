@@ -6,6 +6,7 @@ mod common;
 mod bad_input;
 mod coverage;
 mod directories;
+mod doctor;
 mod emulated;
 mod folded;
 mod health;

@@ -1,0 +1,413 @@
+//! What is on AWS, each part as the identity that uses it.
+
+use std::collections::BTreeSet;
+
+use futures_util::future::join_all;
+
+use super::site::{bucket_arn, deliveries, queue_arn, queue_url, roles};
+use super::{Answer, Doctor, Line, patient, queue};
+use crate::aws::Aws;
+use crate::aws::probe::{Announced, BucketAt, Probe, Sample, Tried};
+use crate::config::{Channel, KeysFrom, MembersFrom, Place, Trail};
+use crate::core::grant::{GROUPS, Group, On, Role};
+use crate::core::id::Region;
+use crate::local::members::MembersFile;
+use crate::notify::webhook::Webhook;
+use crate::seam::{Bucket, Members as _};
+
+/// The groups of a kind of resource.
+fn groups(on: On) -> impl Iterator<Item = &'static Group> {
+    GROUPS.iter().filter(move |group| group.on == on)
+}
+
+impl Doctor<'_> {
+    /// The credentials of the process, and the roles that it assumes.
+    pub(super) async fn identities(&self) -> Vec<Line> {
+        if self.site.resources.is_empty() {
+            return vec![Line::new(Role::Process, "credentials", "AWS").not_applicable("nothing is on AWS")];
+        }
+        let region = self.config.trails.iter().find_map(|trail| trail.region.as_ref());
+        let own = self.probe(region, None).await;
+        let line = Line::new(Role::Process, "credentials", "the process");
+        let own = match patient(async { (own.credentials().await, ()) }).await.0 {
+            Tried::Allowed => line.ok("found"),
+            Tried::Denied { text, .. } | Tried::Unknown(text) => line
+                .bad(text, "nothing on AWS can be reached")
+                .remedy("give the process credentials as any AWS tool takes them: an instance role, AWS_PROFILE, AWS_ACCESS_KEY_ID"),
+        };
+        let assumed = groups(On::Roles).flat_map(|group| roles(self.config).into_iter().map(move |role| (group, role)));
+        let assumed = assumed.map(|(group, role)| async move {
+            let probe = self.probe(region, Some(role)).await;
+            self.group(group, std::slice::from_ref(&role.arn), async |_| probe.credentials().await).await
+        });
+        let mut lines = vec![own];
+        lines.extend(join_all(assumed).await.into_iter().flatten());
+        lines
+    }
+
+    pub(super) async fn bucket(&self, trail: &Trail) -> Vec<Line> {
+        let name = match &trail.bucket {
+            Place::Aws(name) => name,
+            Place::Dir(path) => return self.bucket_dir(path).await,
+        };
+        let at = &BucketAt { name: name.clone(), owner: trail.owner };
+        let [reader, keeper, auditor] = &[
+            self.probe_as(Role::Reader, trail).await,
+            self.probe_as(Role::Retention, trail).await,
+            self.probe_as(Role::Audit, trail).await,
+        ];
+        let nowhere = &format!("{}trailwarden-doctor/{}", first(&trail.prefixes()), self.env.token());
+        let (_, key) = patient(reader.list("s3:ListBucket", at, &trail.prefixes())).await;
+        let has_object = key.is_some();
+        let sample = Sample { key: key.unwrap_or_else(|| nowhere.clone()), ..Sample::default() };
+        let (read, found) = patient(reader.read("s3:GetObject", at, &sample)).await;
+        let sample = &found.unwrap_or(sample);
+
+        let region = trail.region.as_ref().map_or("", |region| region.as_str());
+        let (bucket, objects) = (&[bucket_arn(name, region)], &deliveries(trail, name, region));
+        let by = |group: &Group| match group.role {
+            Role::Retention => keeper,
+            Role::Audit => auditor,
+            Role::Process | Role::Reader => reader,
+        };
+        let needed = |on: [On; 2]| on.into_iter().filter(|on| !self.site.of(*on).is_empty()).flat_map(groups);
+        let of_bucket = needed([On::Buckets, On::PromisedBuckets])
+            .map(|group| self.group(group, bucket, async move |action| by(group).on_bucket(action, at).await));
+        let of_objects = needed([On::Deliveries, On::PromisedDeliveries]).map(|group| {
+            self.group(group, objects, async move |action| by(group).on_object(action, at, sample, nowhere).await)
+        });
+        let (of_bucket, of_objects) = tokio::join!(join_all(of_bucket), join_all(of_objects));
+        let mut lines = [of_bucket, of_objects].concat().concat();
+        lines.extend(self.decryption(&read, sample, has_object));
+        lines
+    }
+
+    /// Whether what lies in the bucket can be decrypted, by the object that was read.
+    fn decryption(&self, read: &Tried, sample: &Sample, has_object: bool) -> Vec<Line> {
+        let named = self.site.of(On::Keys);
+        let told = match read {
+            Tried::Denied { text, .. } => key_in(text),
+            _ => sample.kms.clone(),
+        };
+        let keys: Vec<String> = told.filter(|_| named.is_empty()).into_iter().chain(named.iter().cloned()).collect();
+        let mut lines = Vec::new();
+        for group in groups(On::Keys).filter(|group| group.role == Role::Reader) {
+            for (action, without) in group.actions {
+                let denied = matches!(read, Tried::Denied { action: Some(denied), .. } if denied == action);
+                if keys.is_empty() && !denied {
+                    continue;
+                }
+                let keys = if keys.is_empty() { vec!["*".to_owned()] } else { keys.clone() };
+                let line = self.permission(group, action, without, &keys, read.clone());
+                lines.push(match line.answer {
+                    Answer::Ok if !has_object => line.unchecked("there is no object to decrypt"),
+                    Answer::Ok if sample.kms.is_none() => {
+                        line.not_applicable("the object that was read is not encrypted with a KMS key")
+                    }
+                    _ => line,
+                });
+            }
+        }
+        lines
+    }
+
+    pub(super) async fn queue(&self, trail: &Trail) -> Vec<Line> {
+        let url = match &trail.queue {
+            Place::Aws(url) => url,
+            Place::Dir(path) => return self.spool_dir(path).await,
+        };
+        let region = trail.region.as_ref().map_or("", |region| region.as_str());
+        let Some(arn) = queue_arn(url, region) else { return Vec::new() };
+        let (probe, auditor) = &(self.probe_as(Role::Reader, trail).await, self.probe_as(Role::Audit, trail).await);
+        let (asked, attributes) = patient(probe.queue("sqs:GetQueueAttributes", url)).await;
+        let seen = queue::Attributes::new(attributes);
+        let may_receive = seen.may_receive();
+        let tries = groups(On::Queues).map(|group| {
+            self.group(group, std::slice::from_ref(&arn), async move |action| {
+                let probe = if group.role == Role::Audit { auditor } else { probe };
+                probe.on_queue(action, url, may_receive).await
+            })
+        });
+        let mut lines: Vec<Line> = join_all(tries).await.into_iter().flatten().collect();
+        if self.wants(Role::Reader) {
+            let announced = self.announced(trail, auditor).await;
+            lines.extend(queue::judge(trail, &arn, &asked, &seen, announced.as_ref()));
+            lines.extend(self.dead_letters(probe, url, &seen).await);
+        }
+        lines
+    }
+
+    /// The bucket's notification configuration, if it may be read: what sends to the queue.
+    async fn announced(&self, trail: &Trail, probe: &Probe) -> Option<Announced> {
+        let Place::Aws(name) = &trail.bucket else { return None };
+        let at = BucketAt { name: name.clone(), owner: trail.owner };
+        patient(probe.notifications(&at)).await.1
+    }
+
+    async fn dead_letters(&self, probe: &Probe, url: &str, seen: &queue::Attributes) -> Vec<Line> {
+        let Some(arn) = seen.dead_letters() else { return Vec::new() };
+        let Some(url) = queue_url(url, &arn) else { return Vec::new() };
+        let (tried, attributes) = patient(probe.queue("sqs:GetQueueAttributes", &url)).await;
+        let mut lines = Vec::new();
+        for group in groups(On::DeadLetters) {
+            for (action, without) in group.actions {
+                let line = self.permission(group, action, without, std::slice::from_ref(&arn), tried.clone());
+                // A policy has it only where the queue was named.
+                let is_named = self.site.of(On::DeadLetters).contains(&arn);
+                lines.push(if line.answer == Answer::Bad && !is_named {
+                    Line { answer: Answer::Unchecked, ..line }
+                        .remedy(format!("--dead-letters {arn} prints a policy that has it"))
+                } else {
+                    line
+                });
+            }
+        }
+        lines.extend(queue::judge_dead(&arn, &tried, &queue::Attributes::new(attributes), seen));
+        lines
+    }
+
+    /// Whether there are keys to check signatures with, in every region that digests come from.
+    pub(super) async fn public_keys(&self, trail: &Trail) -> Vec<Line> {
+        let Some(home) = &trail.region else { return self.saved_keys(trail).await };
+        if trail.keys != KeysFrom::CloudTrail {
+            return self.saved_keys(trail).await;
+        }
+        let probe = &self.probe(Some(home), trail.role.as_ref()).await;
+        let mut lines = Vec::new();
+        for group in groups(On::PublicKeys) {
+            let attempt = async |action| probe.public_keys(action, home).await.0;
+            lines.extend(self.group(group, &["*".to_owned()], attempt).await);
+        }
+        if !self.wants(Role::Reader) {
+            return lines;
+        }
+        let regions = self.digest_regions(trail, home).await;
+        let asked = regions.iter().map(|region| async move {
+            let line = Line::new(Role::Reader, "signing keys", &format!("{} {region}", trail.name));
+            match patient(probe.public_keys("cloudtrail:ListPublicKeys", region)).await {
+                (Tried::Allowed, Some(0) | None) => {
+                    line.bad("the region has no key now", "its digests cannot be proven")
+                }
+                (Tried::Allowed, Some(count)) => line.ok(format!("{count} keys")),
+                (Tried::Denied { text, .. } | Tried::Unknown(text), _) => line.unchecked(text),
+            }
+        });
+        lines.extend(join_all(asked).await);
+        lines
+    }
+
+    /// The regions of the first account that has digests; the trail's own if there is none.
+    async fn digest_regions(&self, trail: &Trail, home: &Region) -> BTreeSet<Region> {
+        let mut regions = BTreeSet::from([home.clone()]);
+        if let Place::Aws(name) = &trail.bucket {
+            let aws = Aws::session(trail.region.as_ref(), trail.role.as_ref()).await;
+            let bucket = aws.bucket(name.clone(), trail.owner);
+            let found = async { (Tried::Allowed, regions_under(&bucket, &trail.prefixes()).await) };
+            regions.extend(patient(found).await.1);
+        }
+        regions
+    }
+
+    pub(super) async fn members(&self) -> Vec<Line> {
+        let organization = &self.config.organization;
+        if let MembersFrom::File(path) = &organization.members {
+            let line = Line::new(Role::Reader, "members", &path.display().to_string());
+            return vec![match MembersFile::new(path.clone()).all().await {
+                Ok(members) => line.ok(format!("{} accounts", members.len())),
+                Err(error) => line.bad(error.to_string(), "who is a member is not known: deliveries wait"),
+            }];
+        }
+        if !self.wants(Role::Reader) {
+            return Vec::new();
+        }
+        let region = self.config.trails.iter().find_map(|trail| trail.region.as_ref());
+        let probe = &self.probe(region, organization.role.as_ref()).await;
+        let (described, root, account) = tokio::join!(
+            patient(probe.organization("organizations:DescribeOrganization")),
+            patient(probe.root("organizations:ListRoots")),
+            patient(probe.account("organizations:ListAccounts"))
+        );
+        let (described, id) = described;
+        let (described, root, account) = (&described, &root, &account);
+        let mut lines = Vec::new();
+        for group in groups(On::Organization) {
+            let attempt = async move |action| match action {
+                "organizations:DescribeOrganization" => described.clone(),
+                "organizations:ListRoots" => root.0.clone(),
+                "organizations:ListAccounts" => account.0.clone(),
+                action => probe.on_tree(action, root.1.as_deref(), account.1.as_deref()).await,
+            };
+            lines.extend(self.group(group, &["*".to_owned()], attempt).await);
+        }
+        lines.push(self.identity(described, id));
+        lines
+    }
+
+    fn identity(&self, described: &Tried, id: Option<String>) -> Line {
+        let wanted = self.config.organization.id.as_ref().map(ToString::to_string);
+        let line = Line::new(Role::Reader, "organization", wanted.as_deref().unwrap_or("any"));
+        match (described, id, wanted) {
+            (_, Some(id), Some(wanted)) if id != wanted => line
+                .bad(format!("the credentials are of {id}"), "members are not read, so that nothing can be admitted")
+                .remedy("set [organization] id, or role to one of a role in that organization"),
+            (_, Some(id), _) => line.ok(id),
+            (Tried::Denied { text, .. } | Tried::Unknown(text), ..) => line.unchecked(text.clone()),
+            (Tried::Allowed, None, _) => line.unchecked("the answer names no organization"),
+        }
+    }
+
+    pub(super) async fn copies(&self) -> Vec<Line> {
+        let Some(snapshot) = &self.config.snapshot else { return Vec::new() };
+        let name = match &snapshot.to {
+            Place::Aws(name) => name,
+            Place::Dir(path) => return self.copies_dir(path).await,
+        };
+        let probe = &self.probe(snapshot.region.as_ref(), None).await;
+        let at = &BucketAt { name: name.clone(), owner: None };
+        let nowhere = &format!("{}trailwarden-doctor-{}", snapshot.prefix, self.env.token());
+        let tries = groups(On::Copies).map(|group| {
+            self.group(group, self.site.of(On::Copies), async move |action| {
+                probe.on_object(action, at, &Sample::default(), nowhere).await
+            })
+        });
+        join_all(tries).await.into_iter().flatten().collect()
+    }
+
+    pub(super) async fn keys_of_kms(&self) -> Vec<Line> {
+        let Some(trail) = self.config.trails.iter().find(|trail| trail.region.is_some()) else { return Vec::new() };
+        let probe = &self.probe_as(Role::Audit, trail).await;
+        let audits = groups(On::Keys).filter(|group| group.role == Role::Audit);
+        let writes = groups(On::KeysToWrite);
+        let tries = audits.chain(writes).flat_map(|group| {
+            self.site.of(group.on).iter().map(move |key| {
+                self.group(group, std::slice::from_ref(key), async move |action| probe.on_key(action, key).await)
+            })
+        });
+        join_all(tries).await.into_iter().flatten().collect()
+    }
+
+    pub(super) async fn trails(&self) -> Vec<Line> {
+        if !self.wants(Role::Audit) || self.site.of(On::Trails).is_empty() {
+            return Vec::new();
+        }
+        let Some(trail) = self.config.trails.iter().find(|trail| matches!(trail.bucket, Place::Aws(_))) else {
+            return Vec::new();
+        };
+        let probe = &self.probe_as(Role::Audit, trail).await;
+        let name = &patient(probe.trails("cloudtrail:DescribeTrails")).await.1;
+        let tries = groups(On::AnyTrail).chain(groups(On::Trails)).map(|group| {
+            self.group(group, self.site.of(group.on), async move |action| probe.on_trail(action, name.as_deref()).await)
+        });
+        join_all(tries).await.into_iter().flatten().collect()
+    }
+
+    pub(super) async fn channel(&self, name: &str, channel: &Channel) -> Vec<Line> {
+        let line = Line::new(Role::Reader, "channel", &format!("{name} ({})", channel.kind()));
+        match channel {
+            Channel::Stdout(_) => vec![line.ok("written to stdout")],
+            Channel::Webhook { url, secret, timeout } => {
+                let reached = match Webhook::new(url, secret.as_ref(), *timeout, self.env.clone()) {
+                    Ok(webhook) => webhook.reach().await,
+                    Err(error) => Err(error),
+                };
+                vec![match reached {
+                    Ok(()) => line.ok("its host answers; `channel test` sends something"),
+                    Err(error) => line
+                        .bad(error.to_string(), "no alert reaches the channel")
+                        .remedy(format!("trailwarden channel test {name}")),
+                }]
+            }
+            Channel::Sns { topic, region, role } => {
+                let probe = &self.probe(Some(region), role.as_ref()).await;
+                let tries = groups(On::Topics).map(|group| {
+                    self.group(group, std::slice::from_ref(topic), async move |action| {
+                        probe.on_topic(action, topic).await
+                    })
+                });
+                join_all(tries).await.into_iter().flatten().collect()
+            }
+        }
+    }
+}
+
+/// The key that a denial names: "… on resource: arn:aws:kms:… because …".
+fn key_in(text: &str) -> Option<String> {
+    let words = text.split(|c: char| c.is_whitespace() || matches!(c, '"' | ',' | '(' | ')'));
+    words.into_iter().find(|word| word.starts_with("arn:") && word.contains(":kms:")).map(str::to_owned)
+}
+
+fn first(prefixes: &[String]) -> &str {
+    prefixes.first().map_or("", String::as_str)
+}
+
+/// What lies as `PREFIX[o-…/]ACCOUNT/CloudTrail-Digest/REGION/`.
+async fn regions_under(bucket: &impl Bucket, prefixes: &[String]) -> BTreeSet<Region> {
+    let mut regions = BTreeSet::new();
+    for prefix in prefixes {
+        let mut level = bucket.folders(prefix).await.unwrap_or_default();
+        if let Some(organization) = level.iter().find(|folder| folder[prefix.len()..].starts_with("o-")) {
+            level = bucket.folders(organization).await.unwrap_or_default();
+        }
+        let Some(account) = level.first() else { continue };
+        let digests = format!("{account}CloudTrail-Digest/");
+        let found = bucket.folders(&digests).await.unwrap_or_default();
+        let names = found.iter().filter_map(|folder| folder.strip_prefix(&digests));
+        regions.extend(names.filter_map(|name| Region::parse(name.trim_end_matches('/')).ok()));
+    }
+    regions
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Ask, site};
+    use super::*;
+    use crate::aws::probe::Watch;
+    use crate::config::Config;
+    use crate::env::Env;
+
+    const KEY: &str = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+
+    fn denied(action: Option<&str>) -> Tried {
+        Tried::Denied { action: action.map(str::to_owned), text: "no".into() }
+    }
+
+    #[test]
+    fn a_denial_is_blamed_on_the_action_that_aws_names() {
+        let text = "[[trail]]\nname = \"org\"\nbucket = \"acme\"\nregion = \"eu-central-1\"\n\
+                    queue = \"https://sqs.eu-central-1.amazonaws.com/111122223333/trail\"\n";
+        let config = Config::from_text(text, "test").unwrap();
+        let (env, ask) = (Env::system(), Ask::default());
+        let doctor =
+            Doctor { config: &config, env: env.clone(), ask: &ask, site: site(&config, &ask), watch: Watch::new(&env) };
+        let group = groups(On::Deliveries).next().unwrap();
+        let line = |tried| doctor.permission(group, "s3:GetObject", "nothing is read", &["*".to_owned()], tried);
+        assert_eq!(line(Tried::Allowed).answer, Answer::Ok);
+        assert_eq!(line(Tried::Unknown("late".into())).answer, Answer::Unchecked);
+        for action in [None, Some("s3:GetObject")] {
+            let line = line(denied(action));
+            assert_eq!((line.answer, line.without.as_deref()), (Answer::Bad, Some("nothing is read")));
+            assert!(line.statement.is_some() && line.remedy.is_none());
+        }
+        let explicit = Tried::Denied { action: None, text: "with an explicit deny in a resource-based policy".into() };
+        assert!(line(explicit).remedy.is_some_and(|remedy| remedy.contains("take the denial away")));
+        let other = line(denied(Some("kms:Decrypt")));
+        assert_eq!((other.answer, &other.statement), (Answer::Unchecked, &None));
+
+        let plain = Sample { key: "k".into(), ..Sample::default() };
+        let encrypted = Sample { kms: Some(KEY.into()), ..plain.clone() };
+        let answers = |read: &Tried, sample: &Sample, has_object| -> Vec<(String, Answer)> {
+            let lines = doctor.decryption(read, sample, has_object);
+            lines.into_iter().map(|line| (line.on, line.answer)).collect()
+        };
+        assert_eq!(answers(&Tried::Allowed, &plain, true), []);
+        assert_eq!(answers(&denied(None), &plain, true), []);
+        assert_eq!(answers(&Tried::Allowed, &encrypted, true), [(KEY.to_owned(), Answer::Ok)]);
+        assert_eq!(answers(&denied(Some("kms:Decrypt")), &plain, true), [("*".to_owned(), Answer::Bad)]);
+        let text = format!("not authorized to perform: kms:Decrypt on resource: {KEY} because");
+        let named = Tried::Denied { action: Some("kms:Decrypt".into()), text };
+        assert_eq!(answers(&named, &plain, true), [(KEY.to_owned(), Answer::Bad)]);
+        let statement = doctor.decryption(&named, &plain, true).remove(0).statement.unwrap();
+        let via = ["s3", "sqs"].map(|service| format!("{service}.eu-central-1.amazonaws.com"));
+        assert_eq!(statement.condition.unwrap()["StringEquals"]["kms:ViaService"], serde_json::json!(via));
+    }
+}
