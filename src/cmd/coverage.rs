@@ -110,7 +110,7 @@ fn tell(
     mut sink: Box<dyn Sink>,
     out: &mut dyn Write,
 ) -> rusqlite::Result<io::Result<Answer>> {
-    let matrix = Matrix::prepare(conn, question)?;
+    let mut matrix = Matrix::prepare(conn, question)?;
     let mut total = Tally::default();
     let mut told = sink.begin(&matrix, out);
     for account in matrix.accounts() {
@@ -120,6 +120,9 @@ fn tell(
         if told.is_err() {
             break;
         }
+    }
+    if total.expected == 0 && total.late == 0 {
+        matrix.unknown.push("nothing is expected of what was asked for".into());
     }
     let told = told.and_then(|()| sink.end(&matrix, &total, out)).and_then(|()| out.flush());
     Ok(told.map(|()| matrix.answer(&total)))

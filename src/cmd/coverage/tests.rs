@@ -147,6 +147,8 @@ async fn what_is_complete_is_told_from_what_cannot_be_told() {
     for change in [
         (|question: &mut Question| question.from = Some(at("2026-02-20T00:00:00Z"))) as fn(&mut Question),
         |question| question.trail = Some("another".into()),
+        |question| question.ou = Some("Prdo".into()),
+        |question| question.region = Some(Region::parse("eu-west-9").expect("a region")),
     ] {
         let (answer, text) = told(3, &[], change, false).await;
         assert!(answer == Answer::Unknown && text.contains("unknown   "), "{text}");
