@@ -258,7 +258,7 @@ impl Step {
     /// A digest that arrives ends the wait for it.
     fn settle_overdue(&self, tx: &Tx<'_>, chain: &Chain, signed: bool) -> rusqlite::Result<()> {
         let subject = chain.subject();
-        if !findings::is_open(tx.conn, Kind::DigestOverdue, &subject)? {
+        if !findings::is_open(tx, Kind::DigestOverdue, &subject)? {
             return Ok(());
         }
         let Some(head) = chain.head.max(signed.then_some(self.key.end)) else { return Ok(()) };
@@ -301,7 +301,7 @@ pub fn settle_joint(
         }
         Ok(())
     };
-    let told_gap = findings::is_open(tx.conn, Kind::DigestMissing, &subject)?;
+    let told_gap = findings::is_open(tx, Kind::DigestMissing, &subject)?;
     match &joint {
         // What lies between the two may be on its way yet.
         Joint::Broken { suspect, .. } if *suspect == link.key && !last_word => {}

@@ -236,7 +236,7 @@ impl Deliveries {
         self.step(move |tx| {
             objects::set_removed(tx, source, &key, version.as_deref())?;
             // The same removal is announced more than once; a second look at it is no second removal.
-            if findings::is_open(tx.conn, finding.kind, &finding.subject)? {
+            if findings::is_open(tx, finding.kind, &finding.subject)? {
                 return Ok((false, vec![]));
             }
             findings::resolve(tx, Kind::ObjectMissing, &finding.subject)?;
@@ -344,7 +344,7 @@ impl Deliveries {
                 .region(evidence.region());
         self.step(move |tx| {
             answered(tx, &row)?;
-            if findings::is_open(tx.conn, Kind::EvidenceRemoved, &finding.subject)? || !objects::insert(tx, &row)? {
+            if findings::is_open(tx, Kind::EvidenceRemoved, &finding.subject)? || !objects::insert(tx, &row)? {
                 return Ok((false, vec![]));
             }
             raise(tx, std::slice::from_ref(&finding))

@@ -269,6 +269,7 @@ fn whoever_makes_the_seals_anew_is_told_by_the_journal() {
         rings: &false.into(),
         counts: &Default::default(),
         seals: &Default::default(),
+        open: &Default::default(),
     })
     .expect("another past");
     hand.execute_batch("UPDATE chains SET head = (SELECT max(end) FROM digests)").expect("an edit");

@@ -134,7 +134,7 @@ pub fn put(tx: &Tx<'_>, digest: &NewDigest) -> Result<()> {
     };
     let row = (digest.chain, digest.end.as_second());
     let stood = journal::standing(tx.conn, row)?;
-    let proved = proven::of(tx.conn, row.0, row.1)?;
+    let proved = if stood.is_some() { proven::of(tx.conn, row.0, row.1)? } else { None };
     tx.conn
         .prepare_cached(
             "INSERT INTO links

@@ -70,6 +70,7 @@ pub fn raise(tx: &Tx<'_>, finding: &Finding) -> Result<bool> {
 /// As [`raise`], for so many occurrences at once.
 pub fn raise_times(tx: &Tx<'_>, finding: &Finding, times: u64) -> Result<bool> {
     let id = finding.fingerprint();
+    tx.open.borrow_mut().insert(finding.kind, true);
     let before: Option<(String, String)> = tx
         .conn
         .prepare_cached("SELECT state, severity FROM findings WHERE id = ?1")?
@@ -126,11 +127,27 @@ pub fn hold(tx: &Tx<'_>, finding: &Finding) -> Result<bool> {
 
 /// Closes a finding whose cause is gone; nothing happens when it is not open.
 pub fn resolve(tx: &Tx<'_>, kind: Kind, subject: &str) -> Result<bool> {
-    resolve_id(tx, Fingerprint::of(kind, subject).as_str())
+    Ok(any_open(tx, kind)? && resolve_id(tx, Fingerprint::of(kind, subject).as_str())?)
+}
+
+/// Whether anything of a kind is open: with every object it is asked whether something is over, and nearly never is.
+fn any_open(tx: &Tx<'_>, kind: Kind) -> Result<bool> {
+    if let Some(open) = tx.open.borrow().get(&kind) {
+        return Ok(*open);
+    }
+    let open = tx
+        .conn
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM findings WHERE kind = ?1 AND state <> 'resolved')")?
+        .query_row([kind.name()], |row| row.get(0))?;
+    tx.open.borrow_mut().insert(kind, open);
+    Ok(open)
 }
 
 /// Closes what is open about an object, where one finding may stand for many: the object that it names is the proof.
 pub fn resolve_of_object(tx: &Tx<'_>, kind: Kind, object: &str) -> Result<()> {
+    if !any_open(tx, kind)? {
+        return Ok(());
+    }
     let ids: Vec<String> = tx
         .conn
         .prepare_cached("SELECT id FROM findings WHERE kind = ?1 AND object = ?2 AND state <> 'resolved'")?
@@ -205,8 +222,12 @@ pub fn carry(tx: &Tx<'_>, known: &Held) -> Result<bool> {
     Ok(here)
 }
 
-pub fn is_open(conn: &Connection, kind: Kind, subject: &str) -> Result<bool> {
-    conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM findings WHERE id = ?1 AND state <> 'resolved')")?
+pub fn is_open(tx: &Tx<'_>, kind: Kind, subject: &str) -> Result<bool> {
+    if !any_open(tx, kind)? {
+        return Ok(false);
+    }
+    tx.conn
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM findings WHERE id = ?1 AND state <> 'resolved')")?
         .query_row([Fingerprint::of(kind, subject).as_str()], |row| row.get(0))
 }
 

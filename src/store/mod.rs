@@ -33,6 +33,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot};
 
+use crate::core::finding::Kind;
 use crate::core::journal::What;
 use crate::core::route::Route;
 use crate::env::Env;
@@ -67,6 +68,8 @@ pub struct Tx<'a> {
     /// What is to be added to the totals, once for the whole transaction.
     pub counts: &'a RefCell<Vec<(String, i64)>>,
     pub(crate) seals: &'a Seals,
+    /// Kinds of findings of which it is known whether any is open.
+    pub(crate) open: &'a RefCell<BTreeMap<Kind, bool>>,
 }
 
 impl Tx<'_> {
@@ -332,9 +335,9 @@ fn commit((conn, seals): &(Connection, Seals), batch: Vec<Step>, now: Timestamp,
         }
         return false;
     }
-    let (rings, counts) = (Cell::new(false), RefCell::default());
+    let (rings, counts, open) = (Cell::new(false), RefCell::default(), RefCell::default());
     seals.back_to(Changes::default());
-    let tx = Tx { conn, now, routes, rings: &rings, counts: &counts, seals };
+    let tx = Tx { conn, now, routes, rings: &rings, counts: &counts, seals, open: &open };
     let mut failure = None;
     let mut replies: Vec<Reply> = Vec::with_capacity(batch.len());
     for step in batch {
@@ -423,7 +426,15 @@ fn migrate(conn: &Connection, now: Timestamp) -> Result<()> {
         return Err(newer(from));
     }
     let migrated = renew(
-        &Tx { conn, now, routes: &[], rings: &Cell::new(false), counts: &RefCell::default(), seals: &Seals::default() },
+        &Tx {
+            conn,
+            now,
+            routes: &[],
+            rings: &Cell::new(false),
+            counts: &RefCell::default(),
+            seals: &Seals::default(),
+            open: &RefCell::default(),
+        },
         from,
     )
     .and_then(|()| conn.execute_batch("COMMIT"));

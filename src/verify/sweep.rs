@@ -167,7 +167,7 @@ impl Sweep {
             let key = log.key.clone();
             self.commit(move |tx| {
                 objects::told_awaited(tx, source, &key)?;
-                if findings::is_open(tx.conn, Kind::EvidenceRemoved, &finding.subject)? {
+                if findings::is_open(tx, Kind::EvidenceRemoved, &finding.subject)? {
                     return Ok(vec![]);
                 }
                 Ok(if findings::hold(tx, &finding)? { vec![finding.kind] } else { vec![] })
