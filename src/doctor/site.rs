@@ -75,7 +75,7 @@ fn region(trail: &Trail) -> &str {
     trail.region.as_ref().map_or("", |region| region.as_str())
 }
 
-/// Whoever may be asked for trails may be asked of those that were not there yet when the policy was written.
+/// Which trails deliver, and which will, is not known when the policy is written.
 pub fn any_trail(region: &str) -> String {
     format!("arn:{}:cloudtrail:*:*:trail/*", partition(region))
 }

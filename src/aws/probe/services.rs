@@ -61,8 +61,8 @@ impl Probe {
         }
     }
 
-    /// A permission on a queue that only its name is known of. SQS says of a queue that is not there what it says of one that is
-    /// somebody else's affair, so that shows nothing.
+    /// A permission on a queue of which only the name is known. SQS says the same of a queue that is not there and of one that
+    /// may not be seen, so that shows nothing.
     pub async fn on_queue_named(&self, action: &'static str, arn: &str) -> Tried {
         let parts: Vec<&str> = arn.split(':').collect();
         match (action, &parts[..]) {
