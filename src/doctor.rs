@@ -81,6 +81,8 @@ pub struct Ask {
     pub keys: Vec<String>,
     /// ARNs of dead-letter queues.
     pub dead_letters: Vec<String>,
+    /// ARNs of topics between a bucket and its queue.
+    pub topics: Vec<String>,
 }
 
 struct Doctor<'a> {
@@ -99,10 +101,14 @@ pub async fn examine(config: &Config, env: &Env, ask: &Ask) -> Report {
         Box::pin(doctor.members()),
         Box::pin(doctor.copies()),
         Box::pin(doctor.keys_of_kms()),
-        Box::pin(doctor.trails()),
     ];
-    parts.extend(config.trails.iter().flat_map(|trail| -> [LocalBoxFuture<'_, Vec<Line>>; 3] {
-        [Box::pin(doctor.bucket(trail)), Box::pin(doctor.queue(trail)), Box::pin(doctor.public_keys(trail))]
+    parts.extend(config.trails.iter().flat_map(|trail| -> [LocalBoxFuture<'_, Vec<Line>>; 4] {
+        [
+            Box::pin(doctor.bucket(trail)),
+            Box::pin(doctor.queue(trail)),
+            Box::pin(doctor.public_keys(trail)),
+            Box::pin(doctor.trails(trail)),
+        ]
     }));
     parts.extend(
         config

@@ -263,7 +263,7 @@ pub async fn retain(config: &Config, trail: &config::Trail, works: &Works) -> Re
     Ok(Some(Retain {
         store: works.store.clone(),
         metrics: works.metrics.clone(),
-        vault: vault(trail, wanted.role.as_ref(), works).await?,
+        vault: vault(trail, config.keeper(trail), works).await?,
         trail: trail.name.clone(),
         source: open.id,
         bucket: real_name(trail).unwrap_or_else(|| trail.bucket.to_string()),
@@ -274,13 +274,10 @@ pub async fn retain(config: &Config, trail: &config::Trail, works: &Works) -> Re
     }))
 }
 
-/// What protects a trail's bucket, as a role of its own or the trail's.
+/// What protects a trail's bucket, as somebody sees it.
 async fn vault(trail: &config::Trail, role: Option<&config::Role>, works: &Works) -> Result<DynVault> {
     Ok(match &trail.bucket {
-        Place::Aws(name) => {
-            let role = role.or(trail.role.as_ref());
-            Arc::new(connect(trail.region.as_ref(), role).await.vault(name.clone(), trail.owner))
-        }
+        Place::Aws(name) => Arc::new(connect(trail.region.as_ref(), role).await.vault(name.clone(), trail.owner)),
         Place::Dir(path) => Arc::new(LocalVault::open(path, works.env.clone())?),
     })
 }
@@ -294,8 +291,8 @@ pub async fn posture(config: &Config, trail: &config::Trail, works: &Works) -> R
     Ok(Posture {
         store: works.store.clone(),
         metrics: works.metrics.clone(),
-        vault: vault(trail, wanted.role.as_ref(), works).await?,
-        trails: trails(trail, &wanted).await,
+        vault: vault(trail, config.auditor(trail), works).await?,
+        trails: trails(config, trail).await,
         watched: watched.clone(),
         region: trail.region.clone(),
         prefixes: if trail.layout.is_some() { trail.prefixes() } else { Vec::new() },
@@ -308,13 +305,12 @@ pub async fn posture(config: &Config, trail: &config::Trail, works: &Works) -> R
     })
 }
 
-/// What CloudTrail says of the trails. A role of the management account is the one that sees all of them.
-async fn trails(trail: &config::Trail, wanted: &config::Posture) -> DynTrails {
+/// What CloudTrail says of the trails.
+async fn trails(config: &Config, trail: &config::Trail) -> DynTrails {
     match &trail.bucket {
         Place::Aws(_) => {
-            let role = trail.audit_role.as_ref().or(wanted.role.as_ref()).or(trail.role.as_ref());
-            let topics = connect(trail.region.as_ref(), wanted.role.as_ref().or(trail.role.as_ref())).await;
-            Arc::new(connect(trail.region.as_ref(), role).await.trails(&topics))
+            let topics = connect(trail.region.as_ref(), config.auditor(trail)).await;
+            Arc::new(connect(trail.region.as_ref(), config.trail_auditor(trail)).await.trails(&topics))
         }
         Place::Dir(path) => Arc::new(TrailsFile::new(path)),
     }

@@ -10,6 +10,7 @@ use trailwarden::cli::Cli;
 use trailwarden::cmd::{Exit, Failure};
 use trailwarden::config::Config;
 use trailwarden::core::finding::Kind;
+use trailwarden::core::grant::{GROUPS, Role};
 use trailwarden::error::Error;
 use trailwarden::metrics::{KindLabel, Metrics, Outcome, Sending};
 
@@ -117,6 +118,17 @@ fn every_key_of_the_configuration_is_explained() {
         assert!(told, "docs/configuration.md does not explain `{key}`");
     }
     assert!(seen > 50, "only {seen} keys were seen in config/reference.toml");
+}
+
+#[test]
+fn what_an_audit_reads_is_what_the_doctor_tries_for_it() {
+    let text = read("docs/posture.md");
+    let table = text.split("\n\n").find(|part| part.starts_with("| what is read |")).expect("a table");
+    let told: BTreeSet<&str> = table.split('`').skip(1).step_by(2).collect();
+    let audit = GROUPS.iter().filter(|group| group.role == Role::Audit).flat_map(|group| group.actions);
+    // The queue is looked at by whoever reads it.
+    let of_queue = ["sqs:GetQueueAttributes", "sqs:GetQueueUrl"];
+    assert_eq!(told, audit.map(|(action, _)| *action).chain(of_queue).collect());
 }
 
 #[test]

@@ -52,6 +52,14 @@ pub struct Sample {
     pub kms: Option<String>,
 }
 
+/// A trail that delivers to a bucket.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Delivers {
+    pub arn: String,
+    /// That CloudTrail tells of deliveries.
+    pub topic: Option<String>,
+}
+
 /// Where a bucket sends its notifications.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Announced {
@@ -177,6 +185,14 @@ fn is_denied(code: &str) -> bool {
 fn denied_action(text: &str) -> Option<String> {
     let named = text.split_once("not authorized to perform: ")?.1.split_whitespace().next()?;
     named.contains(':').then(|| named.trim_end_matches([',', '.']).to_owned())
+}
+
+/// What was made to be refused and was not has done something, and shows nothing of AWS.
+fn must_fail<T>((tried, answer): (Tried, Option<T>)) -> Tried {
+    match answer {
+        Some(_) => Tried::Unknown("what should have been refused was taken: this is not how AWS answers".into()),
+        None => tried,
+    }
 }
 
 /// A question that nothing here knows how to ask.

@@ -19,7 +19,7 @@ use crate::seam::Trails;
 /// More pages of subscribers than a topic that feeds a queue has.
 const MOST_PAGES: usize = 1_000;
 
-/// `config` asks CloudTrail; topics are asked as whoever reads the queue.
+/// `config` asks CloudTrail; topics are asked as whoever looks at the bucket.
 #[derive(Debug)]
 pub struct CloudTrails {
     config: SdkConfig,

@@ -24,6 +24,9 @@ pub struct Args {
     /// The dead-letter queue of a trail's queue
     #[arg(long, value_name = "ARN", value_parser = arn_of("sqs"))]
     dead_letters: Vec<String>,
+    /// A topic between a trail's bucket and its queue
+    #[arg(long = "topic", value_name = "ARN", value_parser = arn_of("sns"))]
+    topics: Vec<String>,
     /// One JSON document
     #[arg(long)]
     json: bool,
@@ -37,7 +40,7 @@ enum Role {
     Reader,
     /// Keeps [retention]
     Retention,
-    /// Looks at what guards the archive
+    /// Keeps [posture]: looks at what guards the archive, and at trails
     Audit,
 }
 
@@ -72,7 +75,7 @@ fn arn_of(service: &'static str) -> impl Fn(&str) -> Result<String, String> + Cl
 pub async fn run(context: &Context, args: Args) -> Outcome {
     let config = context.load()?;
     let role = args.role.map(Into::into);
-    let ask = Ask { role, keys: args.keys, dead_letters: args.dead_letters };
+    let ask = Ask { role, keys: args.keys, dead_letters: args.dead_letters, topics: args.topics };
     if let Some(role) = args.policy {
         return policies(&config, &ask, role.map(Into::into));
     }

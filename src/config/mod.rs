@@ -364,6 +364,21 @@ impl Config {
         };
         read::config(text, origin, &places)
     }
+
+    /// Who reads and changes what a trail's bucket keeps.
+    pub fn keeper<'c>(&'c self, trail: &'c Trail) -> Option<&'c Role> {
+        self.retention.as_ref().and_then(|retention| retention.role.as_ref()).or(trail.role.as_ref())
+    }
+
+    /// Who reads what guards a trail's bucket and its key, and who listens to the topics between it and the queue.
+    pub fn auditor<'c>(&'c self, trail: &'c Trail) -> Option<&'c Role> {
+        self.posture.as_ref().and_then(|posture| posture.role.as_ref()).or(trail.role.as_ref())
+    }
+
+    /// Who asks CloudTrail about the trails themselves. A role of the management account is the one that sees all of them.
+    pub fn trail_auditor<'c>(&'c self, trail: &'c Trail) -> Option<&'c Role> {
+        trail.audit_role.as_ref().or(self.auditor(trail))
+    }
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ pub enum Role {
     Reader,
     /// Keeps `[retention]`.
     Retention,
-    /// Looks at what guards the archive, and at the trails that fill it.
+    /// Keeps `[posture]`: looks at what guards the archive, and at the trails that fill it.
     Audit,
 }
 
@@ -45,6 +45,8 @@ pub enum On {
     /// The same, where something is promised of them.
     PromisedBuckets,
     PromisedDeliveries,
+    /// Buckets whose posture is looked at.
+    AuditedBuckets,
     Queues,
     DeadLetters,
     /// `*`, where CloudTrail is asked for keys.
@@ -58,7 +60,11 @@ pub enum On {
     Keys,
     /// The same, where something encrypted is written.
     KeysToWrite,
-    /// `*`, where a bucket is on AWS: trails are asked for by nothing.
+    /// The same, where posture is looked at.
+    AuditedKeys,
+    /// Topics between a bucket and its queue, where posture is looked at.
+    Announcers,
+    /// `*`, where posture is looked at: trails are asked for by nothing.
     AnyTrail,
     /// Trails of any name, in the account that they belong to.
     Trails,
@@ -92,6 +98,12 @@ pub const GROUPS: &[Group] = &[
     },
     Group {
         role: Role::Reader,
+        sid: "SeeAnnouncements",
+        on: On::Buckets,
+        actions: &[("s3:GetBucketNotification", "the doctor does not see whether the bucket announces deliveries")],
+    },
+    Group {
+        role: Role::Reader,
         sid: "ReadDeliveries",
         on: On::Deliveries,
         actions: &[
@@ -119,14 +131,20 @@ pub const GROUPS: &[Group] = &[
                 "sqs:ChangeMessageVisibility",
                 "messages come back while they are worked on, and failed ones at the wrong time",
             ),
-            ("sqs:GetQueueAttributes", "the backlog is not known, and `run --drain` does not know when it is done"),
+            (
+                "sqs:GetQueueAttributes",
+                "the backlog is not known, `run --drain` does not know when it is done, and who may send is not audited",
+            ),
         ],
     },
     Group {
         role: Role::Reader,
         sid: "WatchDeadLetters",
         on: On::DeadLetters,
-        actions: &[("sqs:GetQueueAttributes", "the doctor does not see what was given up")],
+        actions: &[
+            ("sqs:GetQueueAttributes", "the doctor does not see what was given up"),
+            ("sqs:GetQueueUrl", "an audit does not see that the dead-letter queue is gone"),
+        ],
     },
     Group {
         role: Role::Reader,
@@ -229,7 +247,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         role: Role::Audit,
         sid: "AuditBuckets",
-        on: On::Buckets,
+        on: On::AuditedBuckets,
         actions: &[
             ("s3:GetBucketPolicy", "who may write, delete or unlock is not known"),
             ("s3:GetBucketPolicyStatus", "what S3 itself calls public is not known"),
@@ -239,7 +257,6 @@ pub const GROUPS: &[Group] = &[
             ("s3:GetBucketVersioning", "whether deleted objects are kept is not known"),
             ("s3:GetEncryptionConfiguration", "how the bucket encrypts is not known"),
             ("s3:GetBucketObjectLockConfiguration", "whether objects are locked is not known"),
-            ("s3:GetLifecycleConfiguration", "when objects expire is not known"),
             ("s3:GetReplicationConfiguration", "where else the archive is copied is not known"),
             ("s3:GetBucketLogging", "whether access logs come back into the bucket is not known"),
             ("s3:GetBucketNotification", "whether deliveries are announced is not known"),
@@ -247,18 +264,18 @@ pub const GROUPS: &[Group] = &[
     },
     Group {
         role: Role::Audit,
-        sid: "AuditQueues",
-        on: On::Queues,
-        actions: &[("sqs:GetQueueAttributes", "who may send, receive or purge is not known")],
-    },
-    Group {
-        role: Role::Audit,
         sid: "AuditKeys",
-        on: On::Keys,
+        on: On::AuditedKeys,
         actions: &[
             ("kms:DescribeKey", "that a key is disabled or about to be deleted is not seen"),
             ("kms:GetKeyPolicy", "who may use, disable or delete the key is not known"),
         ],
+    },
+    Group {
+        role: Role::Audit,
+        sid: "AuditTopics",
+        on: On::Announcers,
+        actions: &[("sns:ListSubscriptionsByTopic", "whether the topic leads to the queue is not known")],
     },
     Group {
         role: Role::Audit,
@@ -271,7 +288,6 @@ pub const GROUPS: &[Group] = &[
         sid: "AuditTrails",
         on: On::Trails,
         actions: &[
-            ("cloudtrail:GetTrail", "that a trail lost its validation, key or regions is not seen"),
             (
                 "cloudtrail:GetTrailStatus",
                 "that a trail was stopped or cannot deliver is not seen until logs are missing",
@@ -409,6 +425,8 @@ mod tests {
         let decrypt = &site.policy(Role::Reader).unwrap().statements[1];
         let via = json!({ "StringEquals": { "kms:ViaService": "s3.eu-west-1.amazonaws.com" } });
         assert_eq!((decrypt.sid, &decrypt.condition), ("DecryptDeliveries", &Some(via)));
+        assert_eq!(site.policy(Role::Audit), None);
+        site.add(On::AuditedKeys, "k");
         let audit = site.policy(Role::Audit).unwrap();
         assert_eq!(audit.statements[0].condition, None, "whoever describes a key asks KMS itself");
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
 
-use super::site::{bucket_arn, deliveries, queue_arn, queue_url, roles};
+use super::site::{any_trail, bucket_arn, deliveries, queue_arn, queue_url, roles};
 use super::{Answer, Doctor, Line, patient, queue};
 use crate::aws::Aws;
 use crate::aws::probe::{Announced, BucketAt, Probe, Sample, Tried};
@@ -70,10 +70,13 @@ impl Doctor<'_> {
             Role::Audit => auditor,
             Role::Process | Role::Reader => reader,
         };
-        let needed = |on: [On; 2]| on.into_iter().filter(|on| !self.site.of(*on).is_empty()).flat_map(groups);
-        let of_bucket = needed([On::Buckets, On::PromisedBuckets])
+        let needed = |on: &[On]| {
+            on.iter().copied().filter(|on| !self.site.of(*on).is_empty()).flat_map(groups).collect::<Vec<_>>()
+        };
+        let of_bucket = needed(&[On::Buckets, On::PromisedBuckets, On::AuditedBuckets])
+            .into_iter()
             .map(|group| self.group(group, bucket, async move |action| by(group).on_bucket(action, at).await));
-        let of_objects = needed([On::Deliveries, On::PromisedDeliveries]).map(|group| {
+        let of_objects = needed(&[On::Deliveries, On::PromisedDeliveries]).into_iter().map(|group| {
             self.group(group, objects, async move |action| by(group).on_object(action, at, sample, nowhere).await)
         });
         let (of_bucket, of_objects) = tokio::join!(join_all(of_bucket), join_all(of_objects));
@@ -91,7 +94,7 @@ impl Doctor<'_> {
         };
         let keys: Vec<String> = told.filter(|_| named.is_empty()).into_iter().chain(named.iter().cloned()).collect();
         let mut lines = Vec::new();
-        for group in groups(On::Keys).filter(|group| group.role == Role::Reader) {
+        for group in groups(On::Keys) {
             for (action, without) in group.actions {
                 let denied = matches!(read, Tried::Denied { action: Some(denied), .. } if denied == action);
                 if keys.is_empty() && !denied {
@@ -118,19 +121,18 @@ impl Doctor<'_> {
         };
         let region = trail.region.as_ref().map_or("", |region| region.as_str());
         let Some(arn) = queue_arn(url, region) else { return Vec::new() };
-        let (probe, auditor) = &(self.probe_as(Role::Reader, trail).await, self.probe_as(Role::Audit, trail).await);
+        let probe = &self.probe_as(Role::Reader, trail).await;
         let (asked, attributes) = patient(probe.queue("sqs:GetQueueAttributes", url)).await;
         let seen = queue::Attributes::new(attributes);
         let may_receive = seen.may_receive();
         let tries = groups(On::Queues).map(|group| {
             self.group(group, std::slice::from_ref(&arn), async move |action| {
-                let probe = if group.role == Role::Audit { auditor } else { probe };
                 probe.on_queue(action, url, may_receive).await
             })
         });
         let mut lines: Vec<Line> = join_all(tries).await.into_iter().flatten().collect();
         if self.wants(Role::Reader) {
-            let announced = self.announced(trail, auditor).await;
+            let announced = self.announced(trail, probe).await;
             lines.extend(queue::judge(trail, &arn, &asked, &seen, announced.as_ref()));
             lines.extend(self.dead_letters(probe, url, &seen).await);
         }
@@ -147,23 +149,30 @@ impl Doctor<'_> {
     async fn dead_letters(&self, probe: &Probe, url: &str, seen: &queue::Attributes) -> Vec<Line> {
         let Some(arn) = seen.dead_letters() else { return Vec::new() };
         let Some(url) = queue_url(url, &arn) else { return Vec::new() };
-        let (tried, attributes) = patient(probe.queue("sqs:GetQueueAttributes", &url)).await;
+        let (tried, attributes) = &patient(probe.queue("sqs:GetQueueAttributes", &url)).await;
         let mut lines = Vec::new();
         for group in groups(On::DeadLetters) {
-            for (action, without) in group.actions {
-                let line = self.permission(group, action, without, std::slice::from_ref(&arn), tried.clone());
-                // A policy has it only where the queue was named.
-                let is_named = self.site.of(On::DeadLetters).contains(&arn);
-                lines.push(if line.answer == Answer::Bad && !is_named {
-                    Line { answer: Answer::Unchecked, ..line }
-                        .remedy(format!("--dead-letters {arn} prints a policy that has it"))
-                } else {
-                    line
-                });
-            }
+            let attempt = async |action| match action {
+                "sqs:GetQueueAttributes" => tried.clone(),
+                action => probe.on_queue_named(action, &arn).await,
+            };
+            lines.extend(self.group(group, std::slice::from_ref(&arn), attempt).await);
         }
-        lines.extend(queue::judge_dead(&arn, &tried, &queue::Attributes::new(attributes), seen));
+        let mut lines = self.unless_named(lines, On::DeadLetters, &arn, "--dead-letters");
+        lines.extend(queue::judge_dead(&arn, tried, &queue::Attributes::new(attributes.clone()), seen));
         lines
+    }
+
+    /// A policy has what is on something that the configuration does not name only where it was named beside it.
+    fn unless_named(&self, lines: Vec<Line>, on: On, arn: &String, flag: &str) -> Vec<Line> {
+        let is_named = self.site.of(on).contains(arn);
+        let lines = lines.into_iter().map(|line| match line.answer {
+            Answer::Bad if !is_named => {
+                Line { answer: Answer::Unchecked, ..line }.remedy(format!("{flag} {arn} prints a policy that has it"))
+            }
+            _ => line,
+        });
+        lines.collect()
     }
 
     /// Whether there are keys to check signatures with, in every region that digests come from.
@@ -276,9 +285,7 @@ impl Doctor<'_> {
     pub(super) async fn keys_of_kms(&self) -> Vec<Line> {
         let Some(trail) = self.config.trails.iter().find(|trail| trail.region.is_some()) else { return Vec::new() };
         let probe = &self.probe_as(Role::Audit, trail).await;
-        let audits = groups(On::Keys).filter(|group| group.role == Role::Audit);
-        let writes = groups(On::KeysToWrite);
-        let tries = audits.chain(writes).flat_map(|group| {
+        let tries = groups(On::AuditedKeys).chain(groups(On::KeysToWrite)).flat_map(|group| {
             self.site.of(group.on).iter().map(move |key| {
                 self.group(group, std::slice::from_ref(key), async move |action| probe.on_key(action, key).await)
             })
@@ -286,19 +293,39 @@ impl Doctor<'_> {
         join_all(tries).await.into_iter().flatten().collect()
     }
 
-    pub(super) async fn trails(&self) -> Vec<Line> {
-        if !self.wants(Role::Audit) || self.site.of(On::Trails).is_empty() {
+    /// The trails that deliver, and the topics between the bucket and the queue.
+    pub(super) async fn trails(&self, trail: &Trail) -> Vec<Line> {
+        let Place::Aws(bucket) = &trail.bucket else { return Vec::new() };
+        if !self.wants(Role::Audit) || self.config.posture.is_none() {
             return Vec::new();
         }
-        let Some(trail) = self.config.trails.iter().find(|trail| matches!(trail.bucket, Place::Aws(_))) else {
-            return Vec::new();
-        };
-        let probe = &self.probe_as(Role::Audit, trail).await;
-        let name = &patient(probe.trails("cloudtrail:DescribeTrails")).await.1;
-        let tries = groups(On::AnyTrail).chain(groups(On::Trails)).map(|group| {
-            self.group(group, self.site.of(group.on), async move |action| probe.on_trail(action, name.as_deref()).await)
-        });
-        join_all(tries).await.into_iter().flatten().collect()
+        let probe = &self.probe(trail.region.as_ref(), self.config.trail_auditor(trail)).await;
+        let auditor = &self.probe_as(Role::Audit, trail).await;
+        let (described, announced) =
+            tokio::join!(patient(probe.trails("cloudtrail:DescribeTrails", bucket)), self.announced(trail, auditor));
+        let (described, found) = &described;
+        let any = any_trail(trail.region.as_ref().map_or("", |region| region.as_str()));
+        let mut lines = Vec::new();
+        for (on, arn) in [(On::AnyTrail, "*".to_owned()), (On::Trails, any)] {
+            for group in groups(on) {
+                let attempt = async |action| match action {
+                    "cloudtrail:DescribeTrails" => described.clone(),
+                    action => probe.on_trail(action, found.as_ref().map(|found| found.arn.as_str())).await,
+                };
+                lines.extend(self.group(group, std::slice::from_ref(&arn), attempt).await);
+            }
+        }
+        let of_bucket = announced.into_iter().flat_map(|told| told.topics);
+        let of_trail = found.iter().filter_map(|found| found.topic.clone());
+        let topics: BTreeSet<String> = of_bucket.chain(of_trail).chain(self.ask.topics.iter().cloned()).collect();
+        for topic in &topics {
+            for group in groups(On::Announcers) {
+                let attempt = async |action| auditor.on_topic(action, topic).await;
+                let tried = self.group(group, std::slice::from_ref(topic), attempt).await;
+                lines.extend(self.unless_named(tried, On::Announcers, topic, "--topic"));
+            }
+        }
+        lines
     }
 
     pub(super) async fn channel(&self, name: &str, channel: &Channel) -> Vec<Line> {

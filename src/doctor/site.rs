@@ -8,7 +8,7 @@ use crate::core::grant::{self, On, Site, partition};
 pub fn of(config: &Config, ask: &Ask) -> Site {
     let mut site = Site::default();
     for trail in &config.trails {
-        add_trail(&mut site, trail, config.retention.is_some());
+        add_trail(&mut site, trail, config);
     }
     if config.organization.members == MembersFrom::Organizations {
         site.add(On::Organization, "*");
@@ -34,20 +34,29 @@ pub fn of(config: &Config, ask: &Ask) -> Site {
         if writes {
             site.add(On::KeysToWrite, key);
         }
+        if config.posture.is_some() {
+            site.add(On::AuditedKeys, key);
+        }
+    }
+    if config.posture.is_some() {
+        ask.topics.iter().for_each(|arn| site.add(On::Announcers, arn));
     }
     site.via = via(config, &ask.keys);
     site
 }
 
-fn add_trail(site: &mut Site, trail: &Trail, promised: bool) {
+fn add_trail(site: &mut Site, trail: &Trail, config: &Config) {
     if let Place::Aws(name) = &trail.bucket {
         let region = region(trail);
         let (bucket, objects) = (bucket_arn(name, region), deliveries(trail, name, region));
         site.add(On::Buckets, &bucket);
-        site.add(On::AnyTrail, "*");
-        site.add(On::Trails, format!("arn:{}:cloudtrail:*:*:trail/*", partition(region)));
         objects.iter().for_each(|arn| site.add(On::Deliveries, arn));
-        if promised {
+        if config.posture.is_some() {
+            site.add(On::AuditedBuckets, &bucket);
+            site.add(On::AnyTrail, "*");
+            site.add(On::Trails, any_trail(region));
+        }
+        if config.retention.is_some() {
             site.add(On::PromisedBuckets, &bucket);
             objects.iter().for_each(|arn| site.add(On::PromisedDeliveries, arn));
         }
@@ -64,6 +73,11 @@ fn add_trail(site: &mut Site, trail: &Trail, promised: bool) {
 
 fn region(trail: &Trail) -> &str {
     trail.region.as_ref().map_or("", |region| region.as_str())
+}
+
+/// Which trails deliver, and which will, is not known when the policy is written.
+pub fn any_trail(region: &str) -> String {
+    format!("arn:{}:cloudtrail:*:*:trail/*", partition(region))
 }
 
 pub fn bucket_arn(name: &str, region: &str) -> String {
@@ -96,11 +110,11 @@ pub fn queue_url(beside: &str, arn: &str) -> Option<String> {
 
 /// The IAM role in which the permissions of `role` are used for a trail.
 pub fn assumed<'c>(config: &'c Config, trail: &'c Trail, role: grant::Role) -> Option<&'c Role> {
-    let retention = config.retention.as_ref().and_then(|retention| retention.role.as_ref());
     match role {
         grant::Role::Process => None,
-        grant::Role::Retention => retention.or(trail.role.as_ref()),
-        grant::Role::Reader | grant::Role::Audit => trail.role.as_ref(),
+        grant::Role::Reader => trail.role.as_ref(),
+        grant::Role::Retention => config.keeper(trail),
+        grant::Role::Audit => config.auditor(trail),
     }
 }
 
@@ -110,10 +124,11 @@ pub fn roles(config: &Config) -> Vec<&Role> {
         Channel::Sns { role, .. } => role.as_ref(),
         _ => None,
     });
-    let trails = config.trails.iter().filter_map(|trail| trail.role.as_ref());
+    let trails = config.trails.iter().flat_map(|trail| [&trail.role, &trail.audit_role]).flatten();
     let retention = config.retention.as_ref().and_then(|retention| retention.role.as_ref());
-    let mut roles: Vec<&Role> =
-        trails.chain(config.organization.role.as_ref()).chain(retention).chain(channels).collect();
+    let posture = config.posture.as_ref().and_then(|posture| posture.role.as_ref());
+    let parts = [config.organization.role.as_ref(), retention, posture].into_iter().flatten();
+    let mut roles: Vec<&Role> = trails.chain(parts).chain(channels).collect();
     roles.sort_unstable_by_key(|role| &role.arn);
     roles.dedup_by_key(|role| &role.arn);
     roles
@@ -149,6 +164,30 @@ fn via(config: &Config, keys: &[String]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_is_named_for_less_goes_before_whoever_is_named_for_more() {
+        let trail = "[[trail]]\nname = \"org\"\nbucket = \"acme\"\nregion = \"eu-west-1\"\n\
+                     queue = \"https://sqs.eu-west-1.amazonaws.com/111122223333/trail\"\n";
+        let role = |key: &str, name: &str| format!("{key} = \"arn:aws:iam::111122223333:role/{name}\"\n");
+        let who = |text: &str| {
+            let config = Config::from_text(text, "test").unwrap();
+            let trail = &config.trails[0];
+            let asked = [config.keeper(trail), config.auditor(trail), config.trail_auditor(trail)];
+            let name = |role: &Role| role.arn.rsplit('/').next().unwrap().to_owned();
+            (asked.map(|role| role.map(name)), roles(&config).into_iter().map(name).collect::<Vec<_>>())
+        };
+        let some = |names: [&str; 3]| names.map(|name| Some(name.to_owned()));
+        let mut text = trail.to_owned();
+        assert_eq!(who(&text), ([const { None }; 3], Vec::new()));
+        text.push_str(&role("role", "read"));
+        assert_eq!(who(&text), (some(["read"; 3]), vec!["read".into()]));
+        let posture = format!("{text}[posture]\n{}", role("role", "look"));
+        assert_eq!(who(&posture), (some(["read", "look", "look"]), vec!["look".into(), "read".into()]));
+        let kept = format!("[retention]\nkeep = \"7y\"\n{}", role("role", "keep"));
+        let all = format!("{text}{}[posture]\n{}{kept}", role("audit_role", "ask"), role("role", "look"));
+        assert_eq!(who(&all), (some(["keep", "look", "ask"]), ["ask", "keep", "look", "read"].map(Into::into).into()));
+    }
 
     #[test]
     fn a_queue_is_known_by_its_address_wherever_it_is() {

@@ -10,7 +10,7 @@ use aws_sdk_s3::error::ProvideErrorMetadata as _;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{
     BucketVersioningStatus, CreateBucketConfiguration, Event, NotificationConfiguration, QueueConfiguration,
-    ServerSideEncryption,
+    ServerSideEncryption, TopicConfiguration,
 };
 use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
 use futures_util::StreamExt as _;
@@ -101,24 +101,39 @@ impl Ground {
         let made = made.attributes(QueueAttributeName::RedrivePolicy, redrive.to_string());
         let queue = made.send().await.expect("a queue").queue_url.expect("an address");
         let told = QueueConfiguration::builder().queue_arn(&arn).events(Event::S3ObjectCreated).build().expect("one");
-        let told = NotificationConfiguration::builder().queue_configurations(told).build();
+        let topic = |name: &str| format!("arn:aws:sns:{REGION}:{ACCOUNT}:{name}");
+        for name in ["alerts", "announced", "delivered"] {
+            sns.create_topic().name(name).send().await.expect("a topic");
+        }
+        let removed =
+            TopicConfiguration::builder().topic_arn(topic("announced")).events(Event::S3ObjectRemoved).build();
+        let told = NotificationConfiguration::builder().queue_configurations(told);
+        let told = told.topic_configurations(removed.expect("one")).build();
         let put = s3.put_bucket_notification_configuration().bucket("evidence").notification_configuration(told);
         put.send().await.expect("a notification");
         // S3 announces that it will announce.
         sqs.purge_queue().queue_url(&queue).send().await.expect("an empty queue");
-        sns.create_topic().name("alerts").send().await.expect("a topic");
+        let cloudtrail = aws_sdk_cloudtrail::Client::new(&emulator.sdk().await);
+        let made = cloudtrail.create_trail().name("org").s3_bucket_name("evidence").sns_topic_name(topic("delivered"));
+        made.send().await.expect("a trail");
         let organizations = emulator.organizations().await;
         let org = organizations.describe_organization().send().await.expect("an organization");
         let org = org.organization.and_then(|org| org.id).expect("an id");
-        let ground = Self {
+        let mut ground = Self {
             dir: tempfile::tempdir().expect("a directory"),
             emulator,
             python,
             named: ["--key".into(), key, "--dead-letters".into(), dead].into(),
             queue,
         };
-        ground.configure("plain.toml", &org, "");
-        ground.configure("role.toml", &org, &format!("role = \"arn:aws:iam::{ACCOUNT}:role/trailwarden\"\n"));
+        for name in ["announced", "delivered"] {
+            ground.named.extend(["--topic".into(), topic(name)]);
+        }
+        ground.configure("plain.toml", &org, [""; 3]);
+        let assumed = |key: &str, name: &str| format!("{key} = \"arn:aws:iam::{ACCOUNT}:role/{name}\"\n");
+        let [role, audit, trails] =
+            [assumed("role", "trailwarden"), assumed("role", "audit"), assumed("audit_role", "trails")];
+        ground.configure("role.toml", &org, [&role, &audit, &trails]);
         Some(ground)
     }
 
@@ -144,7 +159,7 @@ impl Ground {
         }
     }
 
-    fn configure(&self, name: &str, org: &str, role: &str) {
+    fn configure(&self, name: &str, org: &str, [role, audit, trails]: [&str; 3]) {
         let text = format!(
             r#"
 [organization]
@@ -157,9 +172,11 @@ owner = "{ACCOUNT}"
 region = "{REGION}"
 queue = "{queue}"
 layout = ["AWSLogs/{{account}}/"]
-{role}
+{role}{trails}
 [retention]
 keep = "1d"
+[posture]
+{audit}
 [channel.topic]
 kind = "sns"
 topic = "arn:aws:sns:{REGION}:{ACCOUNT}:alerts"
@@ -308,24 +325,39 @@ async fn a_role_that_may_not_be_assumed_is_named_once_for_all_that_it_is_for() {
     let Some(ground) = Ground::new().await else { return };
     let printed: BTreeMap<String, Value> = ground.policies("role.toml").into_iter().collect();
     let process = &printed["process"];
-    let assume = json!({ "Sid": "AssumeRoles", "Effect": "Allow", "Action": "sts:AssumeRole",
-                         "Resource": format!("arn:aws:iam::{ACCOUNT}:role/trailwarden") });
-    assert_eq!(process["Statement"], json!([assume]));
-    let rest: Vec<Value> = printed.iter().filter(|(name, _)| *name != "process").map(|(_, one)| one.clone()).collect();
+    let assume = |resource: Value| {
+        json!({ "Sid": "AssumeRoles", "Effect": "Allow", "Action": "sts:AssumeRole",
+                                           "Resource": resource })
+    };
+    let assumed = ["audit", "trails", "trailwarden"].map(|name| format!("arn:aws:iam::{ACCOUNT}:role/{name}"));
+    assert_eq!(process["Statement"], json!([assume(json!(assumed))]));
+    // Each has its own and nothing of the others, so that whoever asks as somebody else is refused.
+    let about_trails = |is: bool| {
+        let mut policy = printed["audit"].clone();
+        let statements = policy["Statement"].as_array_mut().expect("statements");
+        statements.retain(|one| one["Sid"].as_str().is_some_and(|sid| sid.ends_with("Trails")) == is);
+        assert!(!statements.is_empty());
+        policy
+    };
+    let roles = BTreeMap::from([
+        ("trailwarden".to_owned(), vec![printed["reader"].clone(), printed["retention"].clone()]),
+        ("audit".to_owned(), vec![about_trails(false)]),
+        ("trails".to_owned(), vec![about_trails(true)]),
+    ]);
     // Copies of the ledger are the process's own affair.
     let users = BTreeMap::from([
         ("may".to_owned(), vec![process.clone(), printed["reader"].clone()]),
         ("may-not".to_owned(), vec![printed["reader"].clone()]),
     ]);
-    let people = ground.people(&users, &BTreeMap::from([("trailwarden".to_owned(), rest)]));
+    let people = ground.people(&users, &roles);
     let (_, lines) = ground.report("role.toml", &people["may"]);
     assert_eq!(names(&lines, "bad"), BTreeSet::new(), "{lines:#?}");
     assert!(names(&lines, "ok").contains("sts:AssumeRole"), "{lines:#?}");
     assert_eq!(names(&lines, "unchecked"), BTreeSet::from(UNANSWERED), "{lines:#?}");
     let (code, lines) = ground.report("role.toml", &people["may-not"]);
     assert_eq!((code, names(&lines, "bad")), (Some(4), BTreeSet::from(["sts:AssumeRole"])), "{lines:#?}");
-    let line = lines.iter().find(|line| line["answer"] == "bad").expect("one");
-    assert_eq!(line["statement"], assume);
+    let bad = lines.iter().filter(|line| line["answer"] == "bad").map(|line| line["statement"].clone());
+    assert_eq!(bad.collect::<Vec<_>>(), assumed.map(|role| assume(json!(role))));
     assert!(names(&lines, "unchecked").contains("s3:GetObject"), "{lines:#?}");
 }
 
@@ -370,7 +402,7 @@ const ACCEPTED: [&str; 1] = [
     "RESOURCE_POLICY_PRIVILEGE_ESCALATION",
 ];
 
-const EXAMPLES: [(&str, &str, &str, &[&str]); 6] = [
+const EXAMPLES: [(&str, &str, &str, &[&str]); 7] = [
     ("plain", "eu-central-1", "", &[]),
     (
         "key",
@@ -392,8 +424,20 @@ const EXAMPLES: [(&str, &str, &str, &[&str]); 6] = [
          [state]\nsnapshot.to = \"s3://acme-ledgers/copies\"\n",
         &["--key", "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"],
     ),
-    ("government", "us-gov-west-1", "[retention]\nkeep = \"7y\"\n", &[]),
-    ("china", "cn-north-1", "[retention]\nkeep = \"7y\"\n", &[]),
+    (
+        "posture",
+        "eu-central-1",
+        "audit_role = \"arn:aws:iam::444455556666:role/trails\"\n\
+         [posture]\nrole = \"arn:aws:iam::111122223333:role/audit\"\n",
+        &[
+            "--key",
+            "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+            "--topic",
+            "arn:aws:sns:eu-central-1:111122223333:announced",
+        ],
+    ),
+    ("government", "us-gov-west-1", "[retention]\nkeep = \"7y\"\n[posture]\n", &[]),
+    ("china", "cn-north-1", "[retention]\nkeep = \"7y\"\n[posture]\n", &[]),
 ];
 
 #[test]
@@ -431,7 +475,7 @@ fn the_printed_policies_satisfy_a_linter() {
             judged += 1;
         }
     }
-    assert!(judged >= 16, "only {judged} policies were judged");
+    assert!(judged >= 15, "only {judged} policies were judged");
     let wrong = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObjects","Resource":"arn:aws:s3:::b/*"}]}"#;
     assert!(!lint(&tools, wrong).is_empty(), "the linter finds nothing at all");
 }

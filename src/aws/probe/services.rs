@@ -61,6 +61,22 @@ impl Probe {
         }
     }
 
+    /// A permission on a queue of which only the name is known. SQS says the same of a queue that is not there and of one that
+    /// may not be seen, so that shows nothing.
+    pub async fn on_queue_named(&self, action: &'static str, arn: &str) -> Tried {
+        let parts: Vec<&str> = arn.split(':').collect();
+        match (action, &parts[..]) {
+            ("sqs:GetQueueUrl", [_, _, _, region, account, name]) => {
+                let config = aws_sdk_sqs::config::Builder::from(self.config()).interceptor(self.watch.clone());
+                let client =
+                    aws_sdk_sqs::Client::from_conf(config.region(SdkRegion::new((*region).to_owned())).build());
+                let asked = client.get_queue_url().queue_name(*name).queue_owner_aws_account_id(*account);
+                judge(action, asked.send().await, &[]).0
+            }
+            _ => unasked(action),
+        }
+    }
+
     fn cloudtrail(&self, region: Option<&Region>) -> aws_sdk_cloudtrail::Client {
         let mut config = aws_sdk_cloudtrail::config::Builder::from(self.config()).interceptor(self.watch.clone());
         if let Some(region) = region {
@@ -75,19 +91,21 @@ impl Probe {
         (tried, answer.map(|answer| answer.public_key_list().len()))
     }
 
-    /// The ARN of a trail, if there is one.
-    pub async fn trails(&self, action: &'static str) -> (Tried, Option<String>) {
-        let (tried, answer) = judge(action, self.cloudtrail(None).describe_trails().send().await, &[]);
-        (tried, answer.and_then(|answer| answer.trail_list?.into_iter().find_map(|trail| trail.trail_arn)))
+    /// A trail that delivers to a bucket, if there is one.
+    pub async fn trails(&self, action: &'static str, bucket: &str) -> (Tried, Option<Delivers>) {
+        let asked = self.cloudtrail(None).describe_trails().include_shadow_trails(true);
+        let (tried, answer) = judge(action, asked.send().await, &[]);
+        let mut trails = answer.and_then(|answer| answer.trail_list).unwrap_or_default().into_iter();
+        let found = trails.find(|trail| trail.s3_bucket_name.as_deref() == Some(bucket));
+        (tried, found.and_then(|trail| Some(Delivers { arn: trail.trail_arn?, topic: trail.sns_topic_arn })))
     }
 
-    /// A permission on a trail, or on the name of none.
+    /// A permission on a trail, asked for in its home region; or on the name of none.
     pub async fn on_trail(&self, action: &'static str, trail: Option<&str>) -> Tried {
         const NONE: [&str; 1] = ["TrailNotFound"];
-        let (client, name) = (self.cloudtrail(None), trail.unwrap_or(NO_TRAIL));
+        let home = trail.and_then(|arn| Region::parse(arn.split(':').nth(3)?).ok());
+        let (client, name) = (self.cloudtrail(home.as_ref()), trail.unwrap_or(NO_TRAIL));
         match action {
-            "cloudtrail:DescribeTrails" => self.trails(action).await.0,
-            "cloudtrail:GetTrail" => judge(action, client.get_trail().name(name).send().await, &NONE).0,
             "cloudtrail:GetTrailStatus" => judge(action, client.get_trail_status().name(name).send().await, &NONE).0,
             "cloudtrail:GetEventSelectors" => {
                 judge(action, client.get_event_selectors().trail_name(name).send().await, &NONE).0
@@ -140,17 +158,22 @@ impl Probe {
         }
     }
 
-    /// Whether something may be published, as far as a message shows that SNS refuses for its length.
+    /// A permission on a topic. Whether something may be published is shown by a message that SNS refuses for its length.
     pub async fn on_topic(&self, action: &'static str, arn: &str) -> Tried {
         let mut config = aws_sdk_sns::config::Builder::from(self.config()).interceptor(self.watch.clone());
         if let Some(region) = sns::region_of(arn) {
             config = config.region(SdkRegion::new(region));
         }
         let client = aws_sdk_sns::Client::from_conf(config.build());
-        let sent = client.publish().topic_arn(arn).message("x".repeat(TOO_LONG)).send().await;
-        match judge(action, sent, &["InvalidParameter"]) {
-            (_, Some(_)) => Tried::Unknown("a message that is too long was taken: this is not how SNS answers".into()),
-            (tried, None) => tried,
+        match action {
+            "sns:ListSubscriptionsByTopic" => {
+                judge(action, client.list_subscriptions_by_topic().topic_arn(arn).send().await, &[]).0
+            }
+            "sns:Publish" => {
+                let sent = client.publish().topic_arn(arn).message("x".repeat(TOO_LONG)).send().await;
+                must_fail(judge(action, sent, &["InvalidParameter"]))
+            }
+            _ => unasked(action),
         }
     }
 

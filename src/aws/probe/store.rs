@@ -8,7 +8,7 @@ use aws_sdk_s3::types::{
 };
 
 use super::super::vault::{ABSENT, Verbatim};
-use super::{Announced, BucketAt, Probe, Sample, Tried, judge, unasked};
+use super::{Announced, BucketAt, Probe, Sample, Tried, judge, must_fail, unasked};
 
 /// What S3 says of an object that is not there, is empty, or cannot be read now.
 const ELSEWHERE: [&str; 8] = [
@@ -182,13 +182,5 @@ impl Probe {
             }
             _ => unasked(action),
         }
-    }
-}
-
-/// What was made to be refused and was not has done something, and shows nothing of AWS.
-fn must_fail<T>((tried, answer): (Tried, Option<T>)) -> Tried {
-    match answer {
-        Some(_) => Tried::Unknown("what should have been refused was taken: this is not how AWS answers".into()),
-        None => tried,
     }
 }
