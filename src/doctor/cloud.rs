@@ -372,7 +372,9 @@ async fn regions_under(bucket: &impl Bucket, prefixes: &[String]) -> BTreeSet<Re
     let mut regions = BTreeSet::new();
     for prefix in prefixes {
         let mut level = bucket.folders(prefix).await.unwrap_or_default();
-        if let Some(organization) = level.iter().find(|folder| folder[prefix.len()..].starts_with("o-")) {
+        if let Some(organization) =
+            level.iter().find(|folder| folder.strip_prefix(prefix.as_str()).is_some_and(|name| name.starts_with("o-")))
+        {
             level = bucket.folders(organization).await.unwrap_or_default();
         }
         let Some(account) = level.first() else { continue };
