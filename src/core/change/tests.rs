@@ -28,7 +28,7 @@ fn ours() -> Ours {
             "arn:aws:events:eu-west-1:111122223333:rule/deliveries".into(),
             "arn:aws:events:eu-west-1:111122223333:rule/bus/other".into(),
         ],
-        keepers: vec!["arn:aws:iam::111122223333:role/admin".into()],
+        keepers: Vec::new(),
     }
 }
 
@@ -336,8 +336,9 @@ fn hostile_records_are_harmless() {
 /// The role is configured, and believed in what retention does with it; in nothing else, and never to hide somebody else's call.
 #[test]
 fn what_the_warden_itself_does_is_told_in_a_low_voice() {
+    let ours = Ours { keepers: vec!["arn:aws:iam::111122223333:role/admin".into()], ..ours() };
     let severity = |event: &Value| {
-        let changes = changes_of(std::slice::from_ref(event), &ours());
+        let changes = changes_of(std::slice::from_ref(event), &ours);
         let group = changes.groups().next().unwrap();
         group.last.finding(&group.subject, "trail-logs", "log", 1, now()).severity
     };
