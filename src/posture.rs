@@ -57,7 +57,7 @@ pub struct Posture {
     pub wanted: config::Posture,
     /// Whether [`crate::retain`] looks after versioning and Object Lock.
     pub promised: bool,
-    /// Whether it is the bucket that announces its objects.
+    /// Whether the queue is one that a bucket can announce its objects to.
     pub announces: bool,
 }
 
@@ -74,8 +74,9 @@ impl Posture {
         let mut expected = self.expected.clone();
         expected.accounts.extend(ours);
         let mut audit = Audit::new(&self.trail, &self.bucket, self.store.env().now());
-        audit.add(bucket::look(self, &expected).await);
-        audit.add(trail::look(self, &expected).await?);
+        let (trails, fed) = trail::look(self, &expected).await?;
+        audit.add(bucket::look(self, &expected, self.announces && !fed).await);
+        audit.add(trails);
         audit.accept(&self.wanted.accepted);
         Ok(audit)
     }

@@ -165,7 +165,9 @@ fn known_of(config: &Config, trail: &config::Trail, recalled: Ours, chains: &[Ch
         Place::Aws(url) => Some(url.clone()),
         Place::Dir(_) => None,
     };
-    let mut ours = Ours { bucket: real_name(trail), queue, names: Vec::new(), ..recalled };
+    let keeper = config.retention.as_ref().and_then(|retention| retention.role.as_ref().or(trail.role.as_ref()));
+    let keepers = keeper.map(|role| role.arn.clone()).into_iter().collect();
+    let mut ours = Ours { bucket: real_name(trail), queue, names: Vec::new(), keepers, ..recalled };
     for arn in config.posture.iter().flat_map(|posture| &posture.trails) {
         if !ours.trails.contains(arn) {
             ours.trails.push(arn.clone());

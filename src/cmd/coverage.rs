@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
 use serde::Serialize;
 
-use crate::cmd::coverage::calendar::Calendar;
+use crate::cmd::coverage::calendar::{Calendar, Told};
 use crate::cmd::{Context, Exit, Failure, Outcome, moment, whole_seconds};
 use crate::core::admit::Membership;
 use crate::core::coverage::{Hole, Hour, State, Tally};
@@ -79,9 +79,11 @@ pub async fn run(context: &Context, args: Args) -> Outcome {
         }
         let mut out = BufWriter::new(io::stdout().lock());
         let tx = conn.unchecked_transaction()?;
+        let told = if args.verbose { Told::All } else { Told::Some };
         let sink: Box<dyn Sink> =
-            if args.json { Box::new(Document::default()) } else { Box::new(Calendar::new(color, args.verbose)) };
-        tell(&tx, question, sink, &mut out).map(Some)
+            if args.json { Box::new(Document::default()) } else { Box::new(Calendar::new(color, told)) };
+        let told = tell(&tx, question, sink, &mut out)?;
+        Ok(Some(told.map(|(answer, _)| answer)))
     })
     .await?;
     match told {
@@ -109,7 +111,7 @@ fn tell(
     question: Question,
     mut sink: Box<dyn Sink>,
     out: &mut dyn Write,
-) -> rusqlite::Result<io::Result<Answer>> {
+) -> rusqlite::Result<io::Result<(Answer, Tally)>> {
     let mut matrix = Matrix::prepare(conn, question)?;
     let mut total = Tally::default();
     let mut told = sink.begin(&matrix, out);
@@ -125,7 +127,22 @@ fn tell(
         matrix.unknown.push("nothing is expected of what was asked for".into());
     }
     let told = told.and_then(|()| sink.end(&matrix, &total, out)).and_then(|()| out.flush());
-    Ok(told.map(|()| matrix.answer(&total)))
+    Ok(told.map(|()| (matrix.answer(&total), total)))
+}
+
+/// What is covered, unit by unit, in a few lines.
+pub fn brief(conn: &Connection, question: Question, color: bool) -> rusqlite::Result<io::Result<Brief>> {
+    let mut text = Vec::new();
+    let told = tell(conn, question, Box::new(Calendar::new(color, Told::Brief)), &mut text)?;
+    Ok(told.map(|(answer, total)| Brief { answer, total, text: String::from_utf8_lossy(&text).into_owned() }))
+}
+
+#[derive(Serialize)]
+pub struct Brief {
+    pub answer: Answer,
+    pub total: Tally,
+    #[serde(skip)]
+    pub text: String,
 }
 
 /// JSON, written account by account.

@@ -1,5 +1,6 @@
 //! `demo`: a made-up organization through the real flows, on directories, with trouble planted.
 
+mod guard;
 mod play;
 mod report;
 
@@ -25,7 +26,7 @@ pub struct Args {
 
 pub async fn run(context: &Context, args: Args) -> Outcome {
     let show = context.progress && !args.once && !args.json;
-    let played = play::day(args.seed, args.dir.as_deref(), show).await?;
+    let played = play::day(args.seed, args.dir.as_deref(), show, context.color).await?;
     if args.json {
         print_json(&report::document(&played))?;
     } else {

@@ -72,7 +72,7 @@ fn draw(context: &Context, audit: &Audit) -> String {
     text
 }
 
-fn draw_weakness(context: &Context, weakness: &Weakness) -> String {
+pub fn draw_weakness(context: &Context, weakness: &Weakness) -> String {
     let severity = context.paint(severity_style(weakness.severity), weakness.severity.name());
     let id = context.paint(style::STRONG, &weakness.id);
     let mut text = format!("\n{severity} {id} ({}, told as {})\n", weakness.of, weakness.told_as);
@@ -89,6 +89,10 @@ fn draw_weakness(context: &Context, weakness: &Weakness) -> String {
 
 /// A statement, a setting or a command, line by line as it is.
 fn lines(text: &str, paint: impl Fn(String) -> String) -> String {
-    let lines = text.lines().filter(|line| !line.trim().is_empty());
-    lines.map(|line| format!("      {}\n", paint(printable(line, 4_000)))).collect()
+    let all = || text.lines().filter(|line| !line.trim().is_empty());
+    let indent = |line: &str| line.len() - line.trim_start_matches(' ').len();
+    // The first line of what was cut out of a document has lost its indent.
+    let less = all().skip(1).map(indent).min().unwrap_or(0);
+    let shown = |line| printable(line, 4_000);
+    all().map(|line| format!("      {}\n", paint(shown(line.get(less.min(indent(line))..).unwrap_or(line))))).collect()
 }

@@ -141,7 +141,7 @@ async fn plan(context: &Context, config: &Config, trail: Option<&str>, json: boo
     })
 }
 
-fn draw(context: &Context, plan: &Plan, prices: &str) -> String {
+pub fn draw(context: &Context, plan: &Plan, prices: &str) -> String {
     let archive = &plan.archive;
     let mut text = format!(
         "{} ({}): promised {}\n  {} of {}, {:.2} a month; once full {} of {}, {:.2} a month ({prices})\n",

@@ -45,6 +45,8 @@ pub struct Change {
     pub region: String,
     pub account: Option<AccountId>,
     pub event: String,
+    /// What retention does, by the role that it does it with.
+    pub own: bool,
     /// The code of the error that the call ended in: nothing was changed.
     pub error: Option<String>,
 }
@@ -99,9 +101,11 @@ impl Changes {
             events: Vec::new(),
         });
         group.events.push(id);
+        let own = group.last.own && change.own;
         if change.at > group.last.at {
             group.last = change;
         }
+        group.last.own = own;
     }
 }
 
@@ -112,14 +116,14 @@ impl Change {
         format!("{} {} {outcome} {actor} {day}", self.call.name, self.about)
     }
 
-    /// A call that was refused changed nothing; what happened long ago wakes nobody.
+    /// A call that was refused changed nothing; what happened long ago wakes nobody, and neither does the warden's own doing.
     fn severity(&self, now: Timestamp) -> Severity {
         let usual = match (self.call.severity, &self.error) {
             (severity, None) => severity,
             (Severity::Critical | Severity::High, Some(_)) => Severity::Medium,
             (severity, Some(_)) => severity.min(Severity::Low),
         };
-        if self.is_history(now) { usual.min(Severity::Low) } else { usual }
+        if self.own || self.is_history(now) { usual.min(Severity::Low) } else { usual }
     }
 
     pub fn is_history(&self, now: Timestamp) -> bool {
@@ -136,8 +140,9 @@ impl Change {
         };
         let account = self.account.map(|account| format!(", account {account}")).unwrap_or_default();
         let more = if count > 1 { format!("; {count} such calls, this is the last") } else { String::new() };
+        let role = if self.own { " (the role that the warden keeps the retention with)" } else { "" };
         let detail = format!(
-            "{} on {about} {outcome}. By {caller} from {address} at {when} in {region}{account}, event {}{more}",
+            "{} on {about} {outcome}. By {caller}{role} from {address} at {when} in {region}{account}, event {}{more}",
             call.name, self.event
         );
         let mut finding = Finding::of_object(Kind::EvidenceChainChanged, bucket, log, detail);
@@ -203,11 +208,13 @@ fn read(call: &'static Call, record: &Record<'_>, raw: &str, ours: &Ours) -> Opt
     let mut id = EventId::default();
     id.copy_from_slice(&Sha256::of(known_by.as_bytes()).0[..16]);
     let (actor, caller) = who(record.user_identity);
+    let own = call.is_keeping() && ours.keepers.contains(&actor);
     let change = Change {
         call,
         about: printable(&about, TEXT),
         actor,
         caller,
+        own,
         address: text(told.address).map_or_else(|| "unknown".into(), |address| printable(&address, 80)),
         at: record.event_time.as_deref().and_then(seconds)?,
         region: printable(region, 40),

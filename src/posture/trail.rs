@@ -19,7 +19,8 @@ use crate::trail::Validation;
 /// Of each kind of thing; more would be somebody's mischief.
 const MOST: usize = 100;
 
-pub async fn look(posture: &Posture, expected: &Expected) -> Result<Look> {
+/// With whether CloudTrail itself announces what it delivers to the queue.
+pub async fn look(posture: &Posture, expected: &Expected) -> Result<(Look, bool)> {
     let archive = archive(posture);
     let mut look = Look::default();
     let described = match posture.trails.of(&posture.bucket, &regions(posture)).await {
@@ -27,7 +28,7 @@ pub async fn look(posture: &Posture, expected: &Expected) -> Result<Look> {
             look.add(of_trails(&all, &archive, posture.store.env().now()));
             Some(all)
         }
-        Ok(None) => return Ok(look),
+        Ok(None) => return Ok((look, false)),
         Err(error) => {
             look.unread.push(Unread { of: TRAILS.into(), why: printable(&error.to_string(), 400) });
             None
@@ -51,7 +52,7 @@ pub async fn look(posture: &Posture, expected: &Expected) -> Result<Look> {
     };
     let arns = all.iter().map(|trail| trail.arn.clone()).collect();
     remember(posture, arns, keys.into_iter().chain(of_bucket).collect(), policy).await?;
-    Ok(look)
+    Ok((look, path.is_fed_by(all)))
 }
 
 fn archive(posture: &Posture) -> Archive {

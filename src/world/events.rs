@@ -232,6 +232,20 @@ fn record(rng: &mut Rng, scene: &Scene<'_>, act: &Act, time: i64) -> String {
     .unwrap_or_default()
 }
 
+/// Another policy is put on a bucket.
+pub(super) fn policy_put(rng: &mut Rng, scene: &Scene<'_>, bucket: &str) -> String {
+    let act = Act { service: "s3", name: "PutBucketPolicy", reads: false, weight: 0, scope: Scope::Regional };
+    let mut record: Value = serde_json::from_str(&record(rng, scene, &act, scene.span.1)).unwrap_or_default();
+    if let Some(fields) = record.as_object_mut() {
+        fields.remove("errorCode");
+        fields.remove("errorMessage");
+        let host = format!("{bucket}.s3.{}.amazonaws.com", scene.region);
+        let request = json!({ "bucketName": bucket, "policy": "", "Host": host });
+        fields.insert("requestParameters".into(), request);
+    }
+    record.to_string()
+}
+
 /// A pipeline that shows its provider's token and has no AWS identity yet.
 fn web_identity() -> Value {
     let subject = "repo:kestrel/booking:ref:refs/heads/main";

@@ -20,7 +20,7 @@ use jiff::{SignedDuration, Timestamp};
 pub use tamper::{PLANTABLE, Planted};
 
 use crate::core::finding::Kind;
-use crate::core::id::{OrgId, Region};
+use crate::core::id::{AccountId, OrgId, Region};
 use crate::core::unit::OuPath;
 use crate::error::{Error, Result};
 use crate::seam::{Member, MemberState, Metadata, PublicKey};
@@ -216,6 +216,18 @@ impl World {
             pending: BTreeMap::new(),
             posted: 0,
         })
+    }
+
+    /// Whose the bucket is.
+    pub fn owner(&self) -> Option<AccountId> {
+        self.members.get(1).or(self.members.first()).map(|member| member.account)
+    }
+
+    /// The trails, as AWS names them; they are the management account's.
+    pub fn arns(&self) -> Vec<String> {
+        let management = self.members.first().map(|member| member.account.to_string()).unwrap_or_default();
+        let arn = |trail: &Trail| format!("arn:aws:cloudtrail:{}:{management}:trail/{}", trail.home, trail.name);
+        self.trails.iter().map(arn).collect()
     }
 
     /// The end of the last hour.

@@ -48,6 +48,10 @@ impl Plan {
         plan.silent = (wants(Kind::AccountSilent) && left >= 2).then(|| left - 1);
         let healthy = left - usize::from(plan.silent.is_some());
         let mut places = places(&mut rng, healthy * regions, trails);
+        let archive = usize::from(healthy > 1) * plan.chains_per_account;
+        if wants(Kind::EvidenceChainChanged) {
+            places.retain(|chain| *chain != archive);
+        }
         // The last place, so that it shares account and region with a trouble only where there is no other.
         plan.backfill = places.pop().filter(|_| scale.hours > 3).map(|chain| (chain, 2.min(scale.hours - 3)));
         let mut places = places.into_iter();
@@ -65,6 +69,9 @@ impl Plan {
                 Kind::DigestOverdue => {
                     let stop = scale.hours - STOP;
                     plan.by_chain.extend(places.next().map(|chain| (chain, (*kind, stop))));
+                }
+                Kind::EvidenceChainChanged if healthy > 0 => {
+                    plan.by_chain.insert(archive, (*kind, hour));
                 }
                 _ if PLANTABLE.contains(kind) => {
                     plan.by_chain.extend(places.next().map(|chain| (chain, (*kind, hour))));
@@ -165,6 +172,7 @@ fn is_of_log(kind: Kind) -> bool {
             | Kind::WriterForeign
             | Kind::ObjectMissing
             | Kind::ObjectTooLarge
+            | Kind::EvidenceChainChanged
     )
 }
 

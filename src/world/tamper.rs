@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::cast::{KEY_LETTERS, account_id, die, letters, organization};
 use super::chains::{Chain, Draft, Entry, Flavor, Log, Sealed};
+use super::events::{self, Scene};
 use super::notices::{How, News, Wrap};
 use super::plan::{SILENCE, STOP};
 use super::{Delivery, GRACE, HOUR, Manner, Pending, Step, World, instant};
@@ -15,7 +16,8 @@ use crate::core::id::{AccountId, Region};
 use crate::error::Result;
 use crate::seam::Metadata;
 
-/// Every kind of trouble that a world knows how to make.
+/// Every kind of trouble that a world knows how to make with deliveries alone. `EvidenceChainChanged` can be asked for besides: a
+/// log tells who put another policy on the bucket, and whoever plays the world has to put it there.
 pub const PLANTABLE: &[Kind] = &[
     Kind::DigestSignatureInvalid,
     Kind::LogModified,
@@ -124,7 +126,9 @@ impl World {
             | Kind::TrailingData
             | Kind::LogMissing
             | Kind::DigestSignatureInvalid => self.spoil_stored(rng, kind, chain, &log),
-            Kind::ContentMismatch | Kind::RecordMalformed => return self.spoil_content(rng, kind, chain, log),
+            Kind::ContentMismatch | Kind::RecordMalformed | Kind::EvidenceChainChanged => {
+                return self.spoil_content(rng, kind, chain, log);
+            }
             Kind::EvidenceRemoved | Kind::EvidenceOverwritten => self.spoil_later(rng, kind, chain, &log),
             _ => {
                 self.spoil_beside(rng, kind, chain, log.at);
@@ -162,7 +166,7 @@ impl World {
         self.plant(kind, Spot { at: log.at, chain, object: Some(&log.key), hours: vec![] }, story);
     }
 
-    /// The digest lists the file as it lies there, and still the file is wrong.
+    /// The digest lists the file as it lies there, and still something is wrong with it, or with what it tells.
     fn spoil_content(&mut self, rng: &mut Rng, kind: Kind, chain: &Chain, mut log: Log) -> Option<Entry> {
         let story = if kind == Kind::ContentMismatch {
             let own = self.account_of(chain)?.id;
@@ -170,6 +174,12 @@ impl World {
             let foreign = other.or_else(|| account_id(rng, &[own], false));
             log.records = self.log(rng, chain, log.at, Flavor::Events, foreign)?.records;
             "a log in the folder of {place} holds another account's records"
+        } else if kind == Kind::EvidenceChainChanged {
+            let (account, region) = (self.account_of(chain)?, self.region_of(chain)?);
+            let span = (log.records.oldest, log.records.newest);
+            let scene = Scene { account, region, recipient: account.id, data: false, span };
+            log.records.texts.push(events::policy_put(rng, &scene, &self.bucket));
+            "somebody in {place} put a policy on the bucket that lets any trail of anybody write"
         } else {
             let nameless = log.records.texts.first().map(|text| text.replacen("\"eventTime\"", "\"when\"", 1));
             log.records.texts.extend(nameless);

@@ -20,6 +20,15 @@ fn a_demo_finds_all_that_was_planted_and_nothing_else() {
     let kinds =
         |name: &str| played["findings"].as_array().into_iter().flatten().filter(|held| held["kind"] == name).count();
     assert_eq!((kinds("digest_missing"), kinds("log_modified"), kinds("account_silent")), (1, 1, 1));
+    assert_eq!(kinds("evidence_chain_changed"), 1);
+    let (coverage, posture, retention) = (&played["coverage"], &played["posture"], &played["retention"]);
+    assert_eq!((&coverage["answer"], coverage["total"]["verified"].as_u64() > Some(500)), (&"holes".into(), true));
+    assert_eq!((&posture["weaknesses"][0]["kind"], &posture["before"]), (&"confused_deputy".into(), &0.into()));
+    assert_eq!(posture["told"][0]["kind"], "bucket_policy_weak");
+    assert!(posture["ended"].as_str() > posture["told"][0]["first_seen"].as_str(), "{posture}");
+    let steps = |plan: &Value| plan["steps"].as_array().map(Vec::len);
+    assert_eq!((steps(&retention["plan"]), steps(&retention["rest"])), (Some(1), Some(0)), "{retention}");
+    assert_eq!(retention["applied"], 1);
 }
 
 /// The commands that the report prints work, one by one, as they are printed.
@@ -35,12 +44,12 @@ fn a_kept_world_can_be_explored_with_the_printed_commands() {
     let config = kept.join("trailwarden.toml");
     let first = json(&config, &["findings", "list"])[0]["id"].as_str().expect("a finding").to_owned();
     let commands: Vec<&str> = report.lines().filter_map(|line| line.trim().strip_prefix("trailwarden ")).collect();
-    assert!(commands.len() >= 6, "{report}");
+    assert!(commands.len() >= 9, "{report}");
     for command in commands {
         let args: Vec<&str> = command.split(' ').map(|arg| if arg == "ID" { &first } else { arg }).collect();
         let done: Output = run(&args);
         // Its evidence was tampered with, and that is the news.
-        let wanted = if args[0] == "verify" { 4 } else { 0 };
+        let wanted = if ["verify", "coverage"].contains(&args[0]) { 4 } else { 0 };
         assert_eq!(done.status.code(), Some(wanted), "{command}: {}", stderr(&done));
         assert!(!done.stdout.is_empty(), "{command}");
     }

@@ -297,3 +297,23 @@ async fn the_daemon_audits_at_once_when_a_log_tells_of_a_change() {
     tell.send(daemon::Told::Stop).await.unwrap();
     daemon.await.unwrap().unwrap();
 }
+
+/// The bucket may be silent where CloudTrail itself announces, and only where it is known to.
+#[tokio::test]
+async fn a_silent_bucket_is_no_weakness_where_cloudtrail_announces_to_the_queue() {
+    const TOPIC: &str = "arn:aws:sns:eu-west-1:111122223333:deliveries";
+    let yard = Yard::new();
+    yard.announce(None).await;
+    let (works, config) = yard.works().await;
+    let mut posture = wiring::posture(&config, &config.trails[0], &works).await.unwrap();
+    posture.announces = true;
+    for (subscribers, is_told) in [(vec![yard.queue()], false), (vec![], true)] {
+        yard.say(true, json!({ "topic": TOPIC }));
+        let path = yard.path().join("bucket/.trails.json");
+        let mut book: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        book["topics"] = json!({ TOPIC: subscribers });
+        std::fs::write(&path, book.to_string()).unwrap();
+        let audit = posture.look().await.unwrap();
+        assert_eq!(audit.open().any(|one| one.kind == "notification_missing"), is_told, "{audit:?}");
+    }
+}

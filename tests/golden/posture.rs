@@ -641,6 +641,48 @@ fn what_is_declared_is_no_weakness() {
     assert_eq!(kinds(&ground), [""; 0]);
 }
 
+/// Why, evidence and what to do, for whoever comes from a finding: the link of each leads there.
+#[test]
+fn every_kind_of_weakness_has_a_section_where_its_links_lead() {
+    let page = |name: &str| std::fs::read_to_string(format!("{}/docs/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let (posture, findings) = (page("posture.md"), page("findings.md"));
+    let anchors = |text: &str| -> BTreeSet<String> {
+        let headings = text.lines().filter(|line| line.starts_with('#'));
+        headings.map(|line| line.trim_start_matches('#').trim().to_owned()).collect()
+    };
+    let of_page = [("posture.md", anchors(&posture)), ("findings.md", anchors(&findings))];
+    let of_policies = policy::Kind::ALL.iter().map(|kind| (kind.name(), kind.why()));
+    let all: Vec<_> = of_policies.chain(Kind::ALL.iter().map(|kind| (kind.name(), kind.why()))).collect();
+    let told = [
+        finding::Kind::TrailStopped,
+        finding::Kind::TrailWeak,
+        finding::Kind::DeliveryPathBroken,
+        finding::Kind::BucketPublic,
+        finding::Kind::BucketPolicyWeak,
+        finding::Kind::BucketUnprotected,
+        finding::Kind::KeyWeak,
+        finding::Kind::LockMissing,
+        finding::Kind::RetentionDrift,
+        finding::Kind::PostureUnchecked,
+    ];
+    for (kind, why) in &all {
+        let section = posture.split(&format!("\n### {kind}\n")).nth(1).unwrap_or_else(|| panic!("no section {kind}"));
+        let section = section.split("\n### ").next().unwrap();
+        for part in [why, "**For example:** ", "**What to do:** "] {
+            assert!(section.contains(part), "{kind} lacks {part}");
+        }
+        for told in told {
+            let finding = Finding::new(told, format!("bucket/policy/{kind}:0123456789ab"), "weak");
+            let url = finding.held(jiff::Timestamp::UNIX_EPOCH).url;
+            let (file, anchor) = url.rsplit('/').next().unwrap().split_once('#').unwrap();
+            let (_, known) = of_page.iter().find(|(name, _)| *name == file).unwrap();
+            assert!(known.contains(anchor), "{url} leads nowhere");
+        }
+    }
+    let names: BTreeSet<_> = all.iter().map(|(kind, _)| kind).collect();
+    assert_eq!(names.len(), all.len(), "two kinds of one name have one section");
+}
+
 /// The table and the sections of docs/posture.md about settings.
 pub fn documentation() -> String {
     let found: Vec<Weakness> = cases().into_iter().flat_map(|(_, ground, ..)| ground.look().weaknesses).collect();

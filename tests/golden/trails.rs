@@ -483,7 +483,7 @@ fn of_the_way() -> Vec<Case> {
             &[],
             &["announcements"],
         ),
-        ("through the trail's topic", Ground::by_trail(listens()), &[], &[]),
+        ("through the trail's topic", Ground::by_trail(listens()), &["removals_unannounced low"], &[]),
         ("the trail's topic leads elsewhere", Ground::by_trail(Known::Value(vec![])), &["path_missing high"], &[]),
         (
             "trails and their topics are not known",
@@ -671,6 +671,19 @@ fn commands_name_the_trail_where_it_is_at_home() {
     assert_eq!(look.weaknesses[0].paste.as_deref(), Some(update.as_str()));
 }
 
+#[test]
+fn cloudtrails_own_announcements_feed_the_queue_only_if_it_is_known_to_listen() {
+    let is_fed = |ground: &Ground| ground.path.is_fed_by(ground.trails.as_deref().unwrap_or_default());
+    assert!(is_fed(&Ground::by_trail(Known::Value(vec![QUEUE.into()]))));
+    for other in [
+        Ground::by_topic(Known::Value(vec![QUEUE.into()])),
+        Ground::by_trail(Known::Value(vec![DEAD.into()])),
+        Ground::by_trail(Known::Unread("sns:ListSubscriptionsByTopic: no".into())),
+    ] {
+        assert!(!is_fed(&other));
+    }
+}
+
 /// The table and the sections of docs/posture.md about trails and the way.
 pub fn documentation() -> String {
     let found: Vec<Weakness> = cases().into_iter().flat_map(|(_, ground, ..)| ground.look().weaknesses).collect();
@@ -679,9 +692,11 @@ pub fn documentation() -> String {
     for kind in Kind::ALL.iter().filter(|kind| is_of_trails(**kind)) {
         let (severity, title) = (kind.severity(), kind.title());
         table.push_str(&format!("| [`{kind}`](#{kind}) | {severity} | {title} |\n"));
-        let Weakness { risk, advice, paste, .. } = found.iter().find(|one| one.kind == kind.name()).unwrap();
+        let Weakness { risk, advice, paste, found, .. } = found.iter().find(|one| one.kind == kind.name()).unwrap();
         sections.push_str(&format!("\n### {kind}\n\n*{severity}*: {title}. {}\n", kind.why()));
-        sections.push_str(&format!("\n**For example:** {risk}.\n\n**What to do:** {advice}.\n"));
+        let evidence =
+            found.as_ref().map(|text| format!(" Found:\n\n```text\n{}\n```", text.trim())).unwrap_or_default();
+        sections.push_str(&format!("\n**For example:** {risk}.{evidence}\n\n**What to do:** {advice}.\n"));
         if let Some(paste) = paste {
             sections.push_str(&format!("\n```text\n{}\n```\n", paste.trim()));
         }

@@ -31,7 +31,7 @@ const DAY: i64 = 24 * HOUR;
 
 pub struct Calendar {
     color: bool,
-    verbose: bool,
+    holes_told: Told,
     step: Step,
     /// By unit, then by account: what is drawn for each.
     lines: BTreeMap<(String, String), Line>,
@@ -40,6 +40,15 @@ pub struct Calendar {
     more_holes: usize,
     regions: std::collections::BTreeSet<Region>,
     accounts: usize,
+}
+
+/// How many holes are listed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    All,
+    Some,
+    /// None, and accounts are drawn unit by unit.
+    Brief,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -120,13 +129,13 @@ fn sign(tally: &Tally) -> (char, &'static str) {
     }
 }
 
-const LEGEND: &str = "█ proven  ▄ partly missing  x missing  ? delivered, not proven  ~ may still come  ▒ proven, not demanded  · nothing expected";
+const LEGEND: &str = "█ proven  ▄ partly missing  x missing  ? delivered, not proven\n~ may still come  ▒ proven, not demanded  · nothing expected";
 
 impl Calendar {
-    pub fn new(color: bool, verbose: bool) -> Self {
+    pub fn new(color: bool, holes_told: Told) -> Self {
         Self {
             color,
-            verbose,
+            holes_told,
             step: Step::default(),
             lines: BTreeMap::new(),
             by: By::Account,
@@ -177,7 +186,7 @@ impl Calendar {
             alike.entry((hole.from, hole.to, hole.state)).or_default().push(hole);
         }
         for ((from, to, state), holes) in alike {
-            if self.holes.len() >= BRIEF && !self.verbose {
+            if self.holes.len() >= BRIEF && self.holes_told != Told::All {
                 self.more_holes += 1;
                 continue;
             }
@@ -209,6 +218,7 @@ impl Sink for Calendar {
     fn begin(&mut self, matrix: &Matrix, _: &mut dyn Write) -> io::Result<()> {
         self.step = Step::of(&matrix.frame);
         self.by = match matrix.accounts().take(LINES + 1).count() {
+            _ if self.holes_told == Told::Brief => By::Unit,
             0 | 1 => By::Region,
             accounts if accounts <= LINES => By::Account,
             _ => By::Unit,
@@ -219,7 +229,9 @@ impl Sink for Calendar {
     fn account(&mut self, matrix: &Matrix, covered: &Covered, _: &mut dyn Write) -> io::Result<()> {
         self.accounts += 1;
         self.regions.extend(covered.regions.keys().cloned());
-        self.note_holes(covered);
+        if self.holes_told != Told::Brief {
+            self.note_holes(covered);
+        }
         let unit = if covered.ou.is_known() { printable(&covered.ou.to_string(), 200) } else { String::new() };
         let all: Vec<_> = covered.regions.values().map(Vec::as_slice).collect();
         match self.by {

@@ -71,9 +71,9 @@ async fn told(
     let look = move |conn: &Connection| {
         let mut out = Vec::new();
         let sink: Box<dyn Sink> =
-            if json { Box::new(Document::default()) } else { Box::new(Calendar::new(false, false)) };
-        let answer = tell(conn, question, sink, &mut out)?;
-        Ok((answer.expect("memory takes it"), String::from_utf8(out).expect("text")))
+            if json { Box::new(Document::default()) } else { Box::new(Calendar::new(false, Told::Some)) };
+        let told = tell(conn, question, sink, &mut out)?;
+        Ok((told.expect("memory takes it").0, String::from_utf8(out).expect("text")))
     };
     store.read(look).await.expect("a look")
 }
@@ -98,7 +98,8 @@ Root/Dev
 Root/Prod
   000000000002 account 2                 ███▄████████████████
 
-█ proven  ▄ partly missing  x missing  ? delivered, not proven  ~ may still come  ▒ proven, not demanded  · nothing expected
+█ proven  ▄ partly missing  x missing  ? delivered, not proven
+~ may still come  ▒ proven, not demanded  · nothing expected
 
 hours     2,802 expected: 2,771 proven, 0 not proven, 0 late, 31 missing; 6 proven beyond them
 answer    there are holes

@@ -8,7 +8,9 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::{SignedDuration, Timestamp};
 
+use super::guard::{Drift, Guard, Promise};
 use crate::alert::Alerts;
+use crate::cmd::coverage::{self, Brief};
 use crate::cmd::{Failure, status};
 use crate::config::{Config, Format};
 use crate::core::finding::{Held, Kind};
@@ -18,9 +20,10 @@ use crate::local::stdout::Stdout;
 use crate::seam::DynChannel;
 use crate::store::findings;
 use crate::verify::Sweep;
+use crate::verify::coverage::{Answer, Question};
 use crate::wiring::Works;
 use crate::world::stage::Stage;
-use crate::world::{GRACE, Planted, Scale, World};
+use crate::world::{GRACE, PLANTABLE, Planted, Scale, World};
 
 /// What was played and what came of it.
 pub struct Played {
@@ -33,6 +36,11 @@ pub struct Played {
     pub to: Timestamp,
     pub messages: u64,
     pub status: status::Status,
+    pub covered: Brief,
+    pub drift: Drift,
+    pub promise: Promise,
+    /// Where the plan's prices are from.
+    pub prices: String,
     /// Each planted trouble with the findings that answer it: one, if all is right.
     pub answers: Vec<(Planted, Vec<Held>)>,
     /// Findings that answer nothing that was planted.
@@ -44,11 +52,12 @@ pub struct Played {
 
 impl Played {
     pub fn is_right(&self) -> bool {
-        self.unexpected.is_empty() && self.answers.iter().all(|(_, found)| found.len() == 1)
+        let found = self.unexpected.is_empty() && self.answers.iter().all(|(_, found)| found.len() == 1);
+        found && self.covered.answer == Answer::Holes && self.drift.is_right() && self.promise.is_right()
     }
 }
 
-pub async fn day(seed: u64, keep: Option<&Path>, show: bool) -> Result<Played, Failure> {
+pub async fn day(seed: u64, keep: Option<&Path>, show: bool, color: bool) -> Result<Played, Failure> {
     let begun = tokio::time::Instant::now();
     let scratch = Scratch::new(keep)?;
     // The day ends with the last full hour, so that whoever explores a kept world finds it fresh.
@@ -56,13 +65,21 @@ pub async fn day(seed: u64, keep: Option<&Path>, show: bool) -> Result<Played, F
     let hour = Env::system().now().as_second() / 3_600;
     let start = Timestamp::from_second((hour - i64::from(scale.hours)) * 3_600).unwrap_or(Timestamp::UNIX_EPOCH);
     let env = Env::manual(start, seed);
-    let mut world = World::new(seed, scale, start)?;
+    let kinds = [PLANTABLE, &[Kind::EvidenceChainChanged]].concat();
+    let mut world = World::with_trouble(seed, scale, start, &kinds)?;
     let stage = Stage::set(&scratch.dir, &world, &env)?;
     let config = scratch.config(&world)?;
     let warden = Warden::open(&config, &env, &scratch.dir).await?;
+    let mut guard = Guard::post(&config, &warden.works, &world, &scratch.dir, &env).await?;
     let bar = bar(show, scale.hours);
     let mut messages = 0;
     while let Some(hour) = world.next_hour()? {
+        let deed = world.planted().iter().find(|planted| planted.kind == Kind::EvidenceChainChanged);
+        match deed.and_then(|deed| hour.number.checked_sub(deed.hour)) {
+            Some(0) => guard.weaken().await?,
+            Some(1) => guard.mend().await?,
+            _ => {}
+        }
         for happening in &hour.happenings {
             if stage.disturbs(happening) {
                 warden.settle(happening.at).await?;
@@ -71,6 +88,7 @@ pub async fn day(seed: u64, keep: Option<&Path>, show: bool) -> Result<Played, F
             messages += u64::from(matches!(happening.step, crate::world::Step::Message { .. }));
         }
         warden.settle(hour.end).await?;
+        guard.look().await?;
         warden.look().await?;
         bar.set_message(warden.progress().await?);
         bar.inc(1);
@@ -78,6 +96,10 @@ pub async fn day(seed: u64, keep: Option<&Path>, show: bool) -> Result<Played, F
     bar.finish_and_clear();
     let now = world.end();
     let status = warden.works.store.read(move |conn| status::look(conn, now, GRACE)).await?;
+    let question =
+        Question { from: Some(start), to: now, now, grace: GRACE, account: None, ou: None, region: None, trail: None };
+    let covered = warden.works.store.read(move |conn| coverage::brief(conn, question, color)).await??;
+    let promise = guard.keep().await?;
     let found = warden.works.store.read(|conn| findings::list(conn, false)).await?;
     let (answers, unexpected) = compare(&world, found);
     let mut ous: Vec<_> = world.members.iter().map(|member| &member.ou).collect();
@@ -93,6 +115,10 @@ pub async fn day(seed: u64, keep: Option<&Path>, show: bool) -> Result<Played, F
         to: now,
         messages,
         status,
+        covered,
+        drift: guard.drift,
+        promise,
+        prices: config.retention.map(|retention| retention.prices.source).unwrap_or_default(),
         answers,
         unexpected,
         elapsed: begun.elapsed(),
@@ -224,6 +250,7 @@ impl Scratch {
 
     /// A real configuration, written beside the world, so that every verb can be tried on it.
     fn config(&self, world: &World) -> Result<Config, Failure> {
+        let owner = world.owner().map(|account| account.to_string()).unwrap_or_default();
         let text = format!(
             r#"# A made-up organization, as `trailwarden demo` left it.
 [warden]
@@ -237,12 +264,21 @@ members = "members.toml"
 name        = "org"
 bucket      = "file://{dir}/bucket"
 bucket_name = "{}"
+owner       = "{}"
 queue       = "file://{dir}/spool"
 layout      = ["AWSLogs/{{org}}/{{account}}/", "AWSLogs/{{account}}/"]
 keys        = "keys"
 
 [verify]
 grace = "90m"
+
+[posture]
+trails = {:?}
+
+[retention]
+keep       = "1y"
+expire     = "3y"
+noncurrent = "3y"
 
 [channel.oncall]
 kind = "stdout"
@@ -255,6 +291,8 @@ path = "state.db"
 "#,
             world.org,
             world.bucket,
+            owner,
+            world.arns(),
             dir = self.dir.display()
         );
         let path = self.dir.join("trailwarden.toml");

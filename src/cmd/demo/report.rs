@@ -2,9 +2,11 @@
 
 use serde::Serialize;
 
+use super::guard::{Drift, Promise};
 use super::play::Played;
+use crate::cmd::coverage::Brief;
 use crate::cmd::findings::severity_style;
-use crate::cmd::{Context, grouped, plural, status, style};
+use crate::cmd::{Context, grouped, plural, posture, retention, status, style};
 use crate::core::finding::Held;
 use crate::core::printable;
 
@@ -18,6 +20,9 @@ pub struct Document<'a> {
     trails: &'a [String],
     messages: u64,
     status: &'a status::Status,
+    coverage: &'a Brief,
+    posture: &'a Drift,
+    retention: &'a Promise,
     planted: usize,
     found: usize,
     missed: Vec<&'a str>,
@@ -36,6 +41,9 @@ pub fn document(played: &Played) -> Document<'_> {
         trails: &played.trails,
         messages: played.messages,
         status: &played.status,
+        coverage: &played.covered,
+        posture: &played.drift,
+        retention: &played.promise,
         planted: played.answers.len(),
         found: played.answers.iter().filter(|(_, found)| found.len() == 1).count(),
         missed: played
@@ -53,7 +61,11 @@ pub fn document(played: &Played) -> Document<'_> {
 pub fn text(context: &Context, played: &Played) -> String {
     let mut text = String::new();
     text.push_str(&checked(context, played));
+    text.push_str(&format!("\n{}\n", context.paint(style::STRONG, "Who is covered")));
+    text.extend(played.covered.text.lines().map(|line| format!("{}\n", format!("  {line}").trim_end())));
     text.push_str(&wrong(context, played));
+    text.push_str(&drifted(context, &played.drift));
+    text.push_str(&promised(context, played));
     text.push_str(&tally(context, played));
     if let Some(dir) = &played.kept {
         let config = dir.join("trailwarden.toml");
@@ -61,7 +73,9 @@ pub fn text(context: &Context, played: &Played) -> String {
         text.push_str(&format!(
             "\n{}\n  trailwarden status --config {config}\n  trailwarden findings --config {config}\n  \
              trailwarden findings show ID --config {config}\n  trailwarden verify --from 25h --config {config}\n  \
-             trailwarden verify --offline {dir}/bucket --keys {dir}/keys\n  trailwarden quarantine list --config {config}\n",
+             trailwarden verify --offline {dir}/bucket --keys {dir}/keys\n  trailwarden quarantine list --config {config}\n  \
+             trailwarden coverage --config {config}\n  trailwarden posture --config {config}\n  \
+             trailwarden retention plan --config {config}\n",
             context.paint(style::STRONG, "The world is kept. Explore it:"),
             dir = dir.display(),
         ));
@@ -137,6 +151,66 @@ fn wrong(context: &Context, played: &Played) -> String {
     text
 }
 
+/// Columns of what is prose.
+const COLUMNS: usize = 98;
+
+/// A little to the right, and long lines folded between words.
+fn indented(text: &str) -> String {
+    let mut out = String::new();
+    for line in text.lines() {
+        let indent = line.len() - line.trim_start().len() + 2;
+        let mut column = 0;
+        for word in line.split_whitespace() {
+            let long = word.chars().count();
+            if column > 0 && column + 1 + long > COLUMNS {
+                out.push_str(&format!("\n  {:indent$}", ""));
+                column = indent + 2;
+            } else if column > 0 {
+                out.push(' ');
+                column += 1;
+            } else {
+                out.push_str(&format!("{:indent$}", ""));
+                column = indent;
+            }
+            out.push_str(word);
+            column += long;
+        }
+        out.push('\n');
+    }
+    out
+}
+
+/// What the audits of the bucket found, and how it ended.
+fn drifted(context: &Context, drift: &Drift) -> String {
+    let mut text = format!("\n{}\n", context.paint(style::STRONG, "What protects the archive"));
+    let before = if drift.before == 0 { "all was well" } else { "something was weak already" };
+    text.push_str(&format!("  before anybody touched it, {before}; then a foreign hand changed the bucket's policy\n"));
+    for weakness in &drift.weaknesses {
+        text.push_str(&indented(&posture::draw_weakness(context, weakness)));
+    }
+    for held in &drift.told {
+        let end = match drift.ended {
+            Some(ended) => format!("over at {ended}, with the correction pasted"),
+            None => "not over yet".into(),
+        };
+        text.push_str(&format!("  told at {}, {end}\n", held.first_seen));
+    }
+    text
+}
+
+fn promised(context: &Context, played: &Played) -> String {
+    let Promise { plan, refused, applied, rest } = &played.promise;
+    let mut text = format!("\n{}\n", context.paint(style::STRONG, "What retention promises"));
+    text.push_str(&indented(&retention::draw(context, plan, &played.prices)));
+    let left = if rest.is_empty() { "nothing is" } else { "something is still" };
+    text.push_str(&format!(
+        "\n  {} held back until accepted, then {} applied; the next plan: {left} to be done\n",
+        plural(refused.len() as u64, "step"),
+        plural(*applied as u64, "step")
+    ));
+    text
+}
+
 fn tally(context: &Context, played: &Played) -> String {
     let once = played.answers.iter().filter(|(_, found)| found.len() == 1).count();
     let all = played.answers.len();
@@ -144,8 +218,15 @@ fn tally(context: &Context, played: &Played) -> String {
         let line = format!("{once} of {all} planted troubles found, each exactly once, and nothing else.");
         return format!("\n{}\n", context.paint(style::GOOD, line));
     }
-    let mut text =
-        format!("\n{}\n", context.paint(style::BAD, format!("{once} of {all} planted troubles found exactly once")));
+    let mut text = String::new();
+    if !played.drift.is_right() {
+        text.push_str(&context.paint(style::BAD, "\nThe bucket's drift was not found once, or did not end."));
+    }
+    if !played.promise.is_right() {
+        text.push_str(&context.paint(style::BAD, "\nThe promise was not kept by one plan."));
+    }
+    text +=
+        &format!("\n{}\n", context.paint(style::BAD, format!("{once} of {all} planted troubles found exactly once")));
     for (planted, found) in played.answers.iter().filter(|(_, found)| found.len() != 1) {
         let place = planted.object.clone().unwrap_or_default();
         text.push_str(&format!(

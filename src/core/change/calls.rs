@@ -46,6 +46,19 @@ enum Only {
 }
 
 impl Call {
+    /// Whether retention does it, as `retention apply` and `retention hold`.
+    pub fn is_keeping(&self) -> bool {
+        const KEEPING: [&str; 6] = [
+            "PutBucketVersioning",
+            "PutObjectLockConfiguration",
+            "PutBucketObjectLockConfiguration",
+            "PutBucketLifecycle",
+            "PutBucketLifecycleConfiguration",
+            "PutObjectLegalHold",
+        ];
+        self.service == "s3" && KEEPING.contains(&self.name)
+    }
+
     pub fn holds(&self, parameters: &BTreeMap<Cow<'_, str>, &RawValue>) -> bool {
         let said = |raw: &RawValue| raw.get().trim_matches('"').to_ascii_lowercase();
         match self.only {

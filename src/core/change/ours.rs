@@ -37,6 +37,9 @@ pub struct Ours {
     pub keys: Vec<String>,
     /// Topics and rules between bucket and queue.
     pub senders: Vec<String>,
+    /// Roles that the warden itself keeps the retention with; configured, so not kept.
+    #[serde(skip)]
+    pub keepers: Vec<String>,
 }
 
 /// Where a call was made.

@@ -28,6 +28,7 @@ fn ours() -> Ours {
             "arn:aws:events:eu-west-1:111122223333:rule/deliveries".into(),
             "arn:aws:events:eu-west-1:111122223333:rule/bus/other".into(),
         ],
+        keepers: Vec::new(),
     }
 }
 
@@ -330,4 +331,26 @@ fn hostile_records_are_harmless() {
     assert!(told(&long).detail.len() < 2_000);
     long["userAgent"] = json!("x".repeat(LARGEST));
     assert!(!is_ours(&long), "CloudTrail writes no such record");
+}
+
+/// The role is configured, and believed in what retention does with it; in nothing else, and never to hide somebody else's call.
+#[test]
+fn what_the_warden_itself_does_is_told_in_a_low_voice() {
+    let ours = Ours { keepers: vec!["arn:aws:iam::111122223333:role/admin".into()], ..ours() };
+    let severity = |event: &Value| {
+        let changes = changes_of(std::slice::from_ref(event), &ours);
+        let group = changes.groups().next().unwrap();
+        group.last.finding(&group.subject, "trail-logs", "log", 1, now()).severity
+    };
+    let bucket = || json!({ "bucketName": "trail-logs" });
+    for name in ["PutBucketLifecycle", "PutBucketVersioning", "PutObjectLegalHold", "PutBucketObjectLockConfiguration"]
+    {
+        let own = event("s3", name, bucket());
+        assert_eq!(severity(&own), Severity::Low, "{name}");
+        let mut other = own.clone();
+        other["userIdentity"]["sessionContext"]["sessionIssuer"]["arn"] = "arn:aws:iam::111122223333:role/other".into();
+        assert!(severity(&other) > Severity::Low, "{name}");
+    }
+    assert!(severity(&event("s3", "PutBucketPolicy", bucket())) > Severity::Low);
+    assert!(severity(&event("cloudtrail", "StopLogging", json!({ "name": TRAIL }))) > Severity::Low);
 }

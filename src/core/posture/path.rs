@@ -117,6 +117,15 @@ impl Way {
     }
 }
 
+impl Path {
+    /// Whether CloudTrail itself announces its deliveries to the queue, through a trail's topic.
+    pub fn is_fed_by(&self, trails: &[Described]) -> bool {
+        let Known::Value(Some(queue)) = &self.queue else { return false };
+        let listens = |topic| matches!(self.topics.get(topic), Some(Known::Value(all)) if all.contains(&queue.arn));
+        trails.iter().filter_map(|trail| trail.topic.as_ref()).any(listens)
+    }
+}
+
 /// The topics that a notification configuration names.
 pub fn topics(text: &str) -> Vec<String> {
     configuration(text).map(|config| config.topics.into_iter().map(|way| way.to).collect()).unwrap_or_default()
@@ -196,6 +205,7 @@ impl Search<'_> {
             Ok(config) => self.announced(config),
             Err(why) => self.doubts.push(why.clone()),
         }
+        let of_bucket = self.stands;
         // CloudTrail's own topic tells of logs at least.
         match trails {
             Some(trails) => trails.iter().filter_map(|trail| trail.topic.as_ref()).for_each(|topic| {
@@ -204,6 +214,9 @@ impl Search<'_> {
             None => self.doubts.push("cloudtrail:DescribeTrails: the topics of the trails are not known".into()),
         }
         if self.stands {
+            if !of_bucket && config.is_ok_and(|config| !config.bus) {
+                self.silent_removals();
+            }
             return;
         }
         self.look.unread.extend(self.doubts.iter().map(|why| unread(ANNOUNCEMENTS, why)));
@@ -242,11 +255,17 @@ impl Search<'_> {
         } else if ways.iter().any(|way| way.removed) {
             return;
         } else {
-            let risk = format!("nobody is told at once when an object of {bucket} is removed");
-            let fix = ("add the event s3:ObjectRemoved:* to what leads to the queue", paste);
-            weak(Kind::RemovalsUnannounced, ANNOUNCEMENTS, None, risk, fix)
+            return self.silent_removals();
         };
         self.look.weaknesses.push(weakness);
+    }
+
+    fn silent_removals(&mut self) {
+        let bucket = &self.archive.bucket;
+        let risk = format!("nobody is told at once when an object of {bucket} is removed");
+        let paste = format!("aws s3api get-bucket-notification-configuration --bucket {bucket}");
+        let fix = ("add the event s3:ObjectRemoved:* to what leads to the queue", Some(paste));
+        self.look.weaknesses.push(weak(Kind::RemovalsUnannounced, ANNOUNCEMENTS, None, risk, fix));
     }
 
     /// Whether a topic hands what it is told on to the queue.
