@@ -1,6 +1,6 @@
 //! Members of which nothing was ever seen: the bucket is asked for their digests before that is said.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -8,7 +8,7 @@ use super::Sweep;
 use crate::core::chain::HOUR;
 use crate::core::finding::{Finding, Kind};
 use crate::core::id::AccountId;
-use crate::core::key::{DIGEST_FOLDER, Root};
+use crate::core::key::{self, DIGEST_FOLDER, ObjectKey, Root};
 use crate::core::notice::Notice;
 use crate::core::printable;
 use crate::error::{Class, Result};
@@ -19,7 +19,7 @@ use crate::trail::{Trail, Validation};
 
 /// Accounts that one sweep asks the bucket for.
 pub(super) const ASKED_FOR: usize = 50;
-/// Digests of a region that are read before it is believed that none of them is good.
+/// Digests of a trail in a region that are read before it is believed that none of them is good.
 const TRIED: usize = 2;
 
 impl Sweep {
@@ -87,7 +87,7 @@ impl Sweep {
         Ok(without)
     }
 
-    /// Reads the first digests of the last two days in each region by the ordinary path; false when it could not be told what
+    /// Reads the first digests of the last two days of each trail in each region by the ordinary path; false when it could not be told what
     /// lies there.
     pub(super) async fn read_digests<'r>(
         &self,
@@ -104,7 +104,14 @@ impl Sweep {
             for region in regions {
                 let asked = listing::days(bucket, root, DIGEST_FOLDER, &region, window).await;
                 let Some(digests) = self.tolerate(asked)? else { return Ok(false) };
-                for listed in digests.into_iter().take(TRIED) {
+                let mut tried = BTreeMap::new();
+                for listed in digests {
+                    let ObjectKey::Digest(digest) = key::parse(&listed.key) else { continue };
+                    let of_it: &mut usize = tried.entry((digest.trail, digest.home)).or_default();
+                    *of_it += 1;
+                    if *of_it > TRIED {
+                        continue;
+                    }
                     let notice = Notice::listed(trail.name_or(""), &listed.key, listed.size, listed.etag);
                     match self.deliveries.settle(trail, &notice).await {
                         Ok(_) => {}
