@@ -245,6 +245,7 @@ pub fn next_folded(conn: &Connection, place: &Place, done: &Extended) -> Result<
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
     pub trail: String,
+    pub bucket: String,
     pub prefix: String,
     pub account: Option<AccountId>,
     pub by: String,

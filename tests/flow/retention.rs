@@ -21,7 +21,7 @@ use trailwarden::daemon;
 use trailwarden::env::Env;
 use trailwarden::error::{Error, Result};
 use trailwarden::local::vault::LocalVault;
-use trailwarden::retain::{Applied, Retain};
+use trailwarden::retain::{Applied, Retain, Scope};
 use trailwarden::seam::{Locked, Mark, Vault, Version};
 use trailwarden::store::{Store, findings};
 use trailwarden::wiring::{self, Works};
@@ -414,6 +414,28 @@ async fn holds_are_put_listed_and_released_with_who_and_why() {
         query.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect();
     assert_eq!(told.iter().map(|(what, _)| what.as_str()).collect::<Vec<_>>(), ["held", "held", "released"]);
     assert!(told.iter().all(|(_, detail)| detail == "3 versions by kim: case 7"), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_release_ends_no_other_investigation() {
+    let yard = Yard::new("keep = \"30d\"");
+    let keys = [yard.deliver(PROD, 1), yard.deliver(PROD, 2)];
+    let retain = yard.retain().await;
+    let held = async |key: &str| yard.vault().lock(key, None).await.unwrap().unwrap().held;
+    let prefix = |text: &str| Scope::Prefix(text.into());
+    let whole = Scope::Account(PROD.parse().unwrap());
+    retain.hold(&prefix(&keys[0]), true, "kim", "one").await.unwrap();
+    retain.hold(&whole, true, "kim", "another").await.unwrap();
+    for wrong in ["", "AWSLogs/", &keys[1]] {
+        retain.hold(&prefix(wrong), false, "kim", "nothing of mine").await.unwrap_err();
+        assert!(held(&keys[0]).await && held(&keys[1]).await, "{wrong:?}");
+    }
+    assert!(retain.hold(&prefix(""), true, "kim", "all").await.is_err());
+    assert_eq!(retain.hold(&whole, false, "kim", "closed").await.unwrap(), 1);
+    assert!(held(&keys[0]).await && !held(&keys[1]).await, "the other one goes on");
+    assert!(retain.hold(&whole, false, "kim", "closed").await.is_err(), "it is not on the list any more");
+    assert_eq!(retain.hold(&prefix(&keys[0]), false, "kim", "closed").await.unwrap(), 1);
+    assert!(!held(&keys[0]).await);
 }
 
 /// A directory as the bucket, and the flow itself.
