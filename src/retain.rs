@@ -145,7 +145,10 @@ impl Retain {
         if made.wanted != now.wanted || !now.is_rest(&made.steps) {
             return Ok(stale(0, "the configuration asks for something else than the plan"));
         }
-        let irreversible: Vec<String> = made.steps.iter().filter_map(|step| step.irreversible.clone()).collect();
+        // As this plan says, not the file; which objects are to be locked may have come since.
+        let asked = |step: &&Step| !step.action.is_extension() || made.extension().is_some();
+        let irreversible: Vec<String> =
+            now.steps.iter().filter(asked).filter_map(|step| step.irreversible.clone()).collect();
         if !accepted && !irreversible.is_empty() {
             return Ok(Applied::NotAccepted(irreversible));
         }
@@ -159,6 +162,9 @@ impl Retain {
             let own = if step.action.is_extension() { now.extension() } else { now.steps.first() };
             // What this plan says is done, never what its file says. All objects may have been locked meanwhile.
             if let Some(own) = own {
+                if !accepted && own.irreversible.is_some() {
+                    return Ok(stale(taken, "a step cannot be taken back any more that could be"));
+                }
                 self.take(own).await?;
             }
         }

@@ -572,6 +572,22 @@ async fn an_enforcer_does_what_can_be_taken_back_and_goes_on_with_what_was_accep
     assert_eq!(yard.vault().lock(&key, None).await.unwrap().unwrap().retention, locked.retention);
 }
 
+/// The file cannot say of itself that it is harmless.
+#[tokio::test]
+async fn what_cannot_be_taken_back_is_not_asked_of_the_file() {
+    let yard = Yard::new("keep = \"30d\"\nmode = \"compliance\"");
+    yard.deliver(PROD, 1);
+    let retain = yard.retain().await;
+    let before = retain.vault.describe(&Part::ALL).await;
+    let mut plan = retain.plan().await.unwrap();
+    for step in &mut plan.steps {
+        step.irreversible = None;
+    }
+    let refused = retain.apply(&plan, false).await.unwrap();
+    assert!(matches!(&refused, Applied::NotAccepted(steps) if steps.len() == 3), "{refused:?}");
+    assert_eq!(retain.vault.describe(&Part::ALL).await, before);
+}
+
 /// Days that are folded have no keys in the ledger: they are found in the bucket, and late ones too.
 #[tokio::test]
 async fn folded_days_are_locked_by_what_lies_in_the_bucket() {
