@@ -15,7 +15,7 @@ use crate::core::journal::What;
 use crate::core::lock::{Action, Evidence, Input, Need, Plan, Step, Term, WarningKind, default_of, plan};
 use crate::core::protection::{Part, Protection};
 use crate::env::Env;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::health::Pulse;
 use crate::metrics::{KindLabel, Metrics};
 use crate::retry::{Policy, retry};
@@ -25,9 +25,6 @@ use crate::store::{Store, findings, journal, members, places};
 
 /// Besides what a plan is made from: who else delivers access logs here.
 const ALSO: [Part; 2] = [Part::Policy, Part::Acl];
-
-/// More steps than a plan has.
-const MOST_STEPS: usize = 8;
 
 /// A trail's bucket and its promise.
 pub struct Retain {
@@ -182,37 +179,53 @@ impl Retain {
         self.store.write(move |tx| journal::append(tx, What::Applied, &subject, &detail).map(|_| ())).await
     }
 
-    /// Compares, tells, and does what may be done without asking. Answers what is left.
+    /// Compares, tells, and does what may be done without asking. Answers what is left. A step that is refused keeps nothing from
+    /// being told, nor the other steps from being taken: it is the error after all of that.
     pub async fn audit(&self) -> Result<Plan> {
-        let mut plan = self.plan().await?;
-        if self.wanted.enforce == Enforce::Apply {
-            plan = self.enforce(plan).await?;
+        let plan = self.plan().await?;
+        if self.wanted.enforce != Enforce::Apply {
+            self.tell(&plan, true).await?;
+            return Ok(plan);
         }
-        self.tell(&plan).await?;
-        Ok(plan)
+        let again = self.is_accepted().await?;
+        let may = |step: &Step| step.irreversible.is_none() || step.action.is_extension() && again;
+        let stands = plan.steps.iter().filter(|step| !may(step)).cloned().collect();
+        // What is about to be mended is told if it could not be.
+        self.tell(&Plan { steps: stands, ..plan.clone() }, false).await?;
+        let (plan, refused) = self.enforce(plan, may).await?;
+        self.tell(&plan, true).await?;
+        refused.map_or(Ok(plan), Err)
     }
 
-    /// The steps that can be taken back, and those that were accepted once for all that comes.
-    async fn enforce(&self, mut plan: Plan) -> Result<Plan> {
+    /// Whether locks that nobody can lift were accepted once for all that comes.
+    async fn is_accepted(&self) -> Result<bool> {
         let trail = self.trail.clone();
         let accepted = self.store.read(move |conn| retention::accepted(conn, &trail)).await?;
-        let again = accepted.is_some_and(|promise| promise == self.wanted.promise.digest());
-        let may = |step: &&Step| step.irreversible.is_none() || step.action.is_extension() && again;
-        // No step is taken twice in a round, even if it does not help.
-        let mut taken: Vec<Action> = Vec::new();
-        while let Some(step) = plan.steps.iter().filter(may).find(|step| !taken.contains(&step.action)).cloned() {
-            self.take(&step).await?;
-            taken.push(step.action);
-            plan = self.plan().await?;
-            if taken.len() > MOST_STEPS {
-                break;
-            }
-        }
-        Ok(plan)
+        Ok(accepted.is_some_and(|promise| promise == self.wanted.promise.digest()))
     }
 
-    /// Each difference is a finding while it lasts.
-    async fn tell(&self, plan: &Plan) -> Result<()> {
+    /// Takes the steps that may be taken; answers what is left, and the first refusal.
+    async fn enforce(&self, mut plan: Plan, may: impl Fn(&Step) -> bool) -> Result<(Plan, Option<Error>)> {
+        // No step is taken twice in a round, even if it does not help.
+        let mut taken: Vec<String> = Vec::new();
+        let mut refused = None;
+        while let Some(step) = plan.steps.iter().find(|step| may(step) && !taken.contains(&step.call)).cloned() {
+            match self.take(&step).await {
+                Err(error) if error.is_fatal() => return Err(error),
+                Err(error) => {
+                    tracing::warn!(trail = self.trail, step = step.call, error = %error, "a step of retention was refused");
+                    refused.get_or_insert(error);
+                }
+                Ok(()) => {}
+            }
+            taken.push(step.call);
+            plan = self.plan().await?;
+        }
+        Ok((plan, refused))
+    }
+
+    /// Each difference is a finding while it lasts; only a plan that is `whole` says of what is not in it that it is mended.
+    async fn tell(&self, plan: &Plan, whole: bool) -> Result<()> {
         let standing = self.findings(plan);
         let (trail, bucket) = (self.trail.clone(), self.bucket.clone());
         let (unread, mended) = (!plan.unread.is_empty(), plan.steps.is_empty());
@@ -232,7 +245,7 @@ impl Retain {
                     Kind::LifecycleDangerous,
                     Kind::RetentionUnchecked,
                 ];
-                for kind in KINDS {
+                for kind in KINDS.into_iter().filter(|_| whole) {
                     // What could not be read is not known to be well again.
                     if unread && kind != Kind::RetentionUnchecked {
                         continue;

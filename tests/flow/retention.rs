@@ -588,6 +588,30 @@ async fn what_cannot_be_taken_back_is_not_asked_of_the_file() {
     assert_eq!(retain.vault.describe(&Part::ALL).await, before);
 }
 
+#[tokio::test]
+async fn a_step_that_is_refused_keeps_nothing_from_being_told_nor_the_others_from_being_taken() {
+    let yard = Yard::new(&format!("enforce = \"apply\"\n{GOVERNANCE}"));
+    let rule = "<Rule><ID>tidy</ID><Filter><Prefix></Prefix></Filter><Status>Enabled</Status><Expiration><Days>29</Days></Expiration></Rule>";
+    let tidy = lifecycle::write(&[lifecycle::Rule { raw: rule.into(), ..lifecycle::Rule::default() }]);
+    yard.vault().alter(Part::Lifecycle, Some(&tidy)).await.unwrap();
+    let key = yard.deliver(PROD, 1);
+    let mut retain = yard.retain().await;
+    let counting = Counting::over(yard.vault(), None);
+    retain.vault = counting.clone();
+    *counting.denies.lock().unwrap() = Some("s3:PutLifecycleConfiguration");
+    for _ in 0..2 {
+        let error = retain.audit().await.unwrap_err();
+        assert_eq!(error.code.as_deref(), Some("AccessDenied"));
+        assert_eq!(yard.told(&retain).await, ["lifecycle_dangerous", "lock_missing", "retention_drift"]);
+    }
+    assert_eq!(counting.changes.load(Ordering::SeqCst), 2, "once a round");
+    assert!(yard.vault().lock(&key, None).await.unwrap().unwrap().retention.is_some(), "the next step is taken");
+    *counting.denies.lock().unwrap() = None;
+    retain.audit().await.unwrap();
+    let left: Vec<String> = retain.plan().await.unwrap().steps.into_iter().map(|step| step.call).collect();
+    assert_eq!(left, ["s3:PutBucketVersioning", "s3:PutBucketObjectLockConfiguration"]);
+}
+
 /// Days that are folded have no keys in the ledger: they are found in the bucket, and late ones too.
 #[tokio::test]
 async fn folded_days_are_locked_by_what_lies_in_the_bucket() {
@@ -636,12 +660,14 @@ struct Counting {
     meddling: Option<Action>,
     /// Objects whose lock is refused: those with this in their keys.
     refuses: std::sync::Mutex<Option<String>>,
+    /// A call that is refused.
+    denies: std::sync::Mutex<Option<&'static str>>,
 }
 
 impl Counting {
     fn over(inner: LocalVault, meddling: Option<Action>) -> Arc<Self> {
         let (objects, changes) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Arc::new(Self { inner, objects, changes, meddling, refuses: std::sync::Mutex::default() })
+        Arc::new(Self { inner, objects, changes, meddling, refuses: Default::default(), denies: Default::default() })
     }
 }
 
@@ -655,6 +681,9 @@ impl Vault for Counting {
     }
     async fn apply(&self, action: &Action) -> Result<()> {
         let before = self.changes.fetch_add(1, Ordering::SeqCst);
+        if *self.denies.lock().unwrap() == Some(action.call()) {
+            return Err(Error::permanent(action.call(), "no").with_code("AccessDenied"));
+        }
         self.inner.apply(action).await?;
         match &self.meddling {
             Some(meddling) if before == 0 => self.inner.apply(meddling).await,
