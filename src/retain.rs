@@ -162,7 +162,11 @@ impl Retain {
                 if !accepted && own.irreversible.is_some() {
                     return Ok(stale(taken, "a step cannot be taken back any more that could be"));
                 }
-                self.take(own).await?;
+                let said = |error: Error| {
+                    let text = format!("{} (after {taken} of {} steps)", error.text, made.steps.len());
+                    Error { text, ..error }
+                };
+                self.take(own).await.map_err(said)?;
             }
         }
         Ok(Applied::Done(made.steps.len()))
