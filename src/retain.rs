@@ -232,7 +232,7 @@ impl Retain {
     async fn tell(&self, plan: &Plan, whole: bool) -> Result<()> {
         let standing = self.findings(plan);
         let (trail, bucket) = (self.trail.clone(), self.bucket.clone());
-        let (unread, mended) = (!plan.unread.is_empty(), plan.steps.is_empty());
+        let unread = !plan.unread.is_empty();
         let news = self
             .store
             .write(move |tx| {
@@ -255,10 +255,8 @@ impl Retain {
                         continue;
                     }
                     for (id, subject) in findings::open_of(tx.conn, kind)? {
-                        // What an object showed is mended once nothing is left to be locked.
-                        let object = mended && kind == Kind::LockShort && subject.starts_with(&format!("{trail}/"));
                         let rule = subject.strip_prefix(&bucket).is_some_and(|rest| rest.starts_with("/rule/"));
-                        let own = subject == trail || object || rule;
+                        let own = subject == trail || rule;
                         if own && !standing.iter().any(|finding| finding.kind == kind && finding.subject == subject) {
                             findings::resolve_id(tx, &id)?;
                         }

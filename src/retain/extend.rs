@@ -3,15 +3,16 @@
 
 use std::time::Duration;
 
+use crate::core::finding::Kind;
 use crate::core::journal::What;
 use crate::core::key::{self, DIGEST_FOLDER, LogKind, ObjectKey};
 use crate::core::lock::{Extension, Need, Retention, Term, extension};
 use crate::error::{Class, Error, Result};
 use crate::retain::Retain;
 use crate::retry::{Policy, retry};
-use crate::store::journal;
 use crate::store::places::{self, Place};
 use crate::store::retention::{self, Extended};
+use crate::store::{findings, journal};
 
 /// Rows read at a time.
 const PAGE: usize = 500;
@@ -49,13 +50,20 @@ impl Retain {
         let places = self.store.read(move |conn| places::from(conn, source, 0)).await?;
         let mut refused = None;
         for need in needs {
+            let mut whole = true;
             for place in places.iter().filter(|place| place.root.account == need.account) {
                 match self.extend_place(need, place).await {
                     Err(error) if error.class == Class::Permanent => {
                         refused.get_or_insert(error);
+                        whole = false;
                     }
                     other => other?,
                 }
+            }
+            if whole {
+                // What an object of the account showed.
+                let subject = format!("{}/{}", self.trail, need.account);
+                self.store.write(move |tx| findings::resolve(tx, Kind::LockShort, &subject).map(|_| ())).await?;
             }
         }
         refused.map_or(Ok(()), Err)

@@ -15,6 +15,7 @@ use aws_sdk_s3::types::CreateBucketConfiguration;
 use jiff::SignedDuration;
 use serde_json::Value;
 use trailwarden::config::Config;
+use trailwarden::core::finding::{Finding, Kind};
 use trailwarden::core::lock::{Action, Mode, Retention, Term, lifecycle};
 use trailwarden::core::protection::{Key, Part, Protection};
 use trailwarden::daemon;
@@ -611,6 +612,23 @@ async fn a_step_that_is_refused_keeps_nothing_from_being_told_nor_the_others_fro
     assert!(error.text.contains("after 2 of 3 steps"), "{error}");
     *counting.denies.lock().unwrap() = None;
     assert!(retain.audit().await.unwrap().steps.is_empty());
+}
+
+/// Nothing left to be done does not make the object that was seen any better.
+#[tokio::test]
+async fn what_an_object_showed_stays_told_until_the_objects_of_its_account_were_locked() {
+    let yard = Yard::new(GOVERNANCE);
+    let retain = yard.retain().await;
+    let plan = retain.plan().await.unwrap();
+    retain.apply(&plan, true).await.unwrap();
+    let seen = Finding::new(Kind::LockShort, format!("org/{PROD}"), "locked until yesterday");
+    retain.store.write(move |tx| findings::hold(tx, &seen)).await.unwrap();
+    assert!(retain.audit().await.unwrap().is_empty());
+    assert_eq!(yard.told(&retain).await, ["lock_short"]);
+    yard.deliver(PROD, 1);
+    let plan = retain.plan().await.unwrap();
+    assert_eq!(retain.apply(&plan, false).await.unwrap(), Applied::Done(1));
+    assert_eq!(yard.told(&retain).await, [""; 0]);
 }
 
 /// Days that are folded have no keys in the ledger: they are found in the bucket, and late ones too.
