@@ -246,16 +246,18 @@ impl Vault for S3Vault {
     }
 
     async fn lock(&self, key: &str, version: Option<&str>) -> Result<Option<Locked>> {
+        const OP: &str = "s3:HeadObject";
         let asked = self.client.head_object().bucket(&self.bucket).key(key).set_version_id(version.map(Into::into));
         match asked.set_expected_bucket_owner(self.owner()).send().await {
             Ok(answer) => Ok(Some(Locked {
-                created: time(answer.last_modified()).unwrap_or(Timestamp::MAX),
+                created: time(answer.last_modified())
+                    .ok_or_else(|| Error::permanent(OP, "the answer does not say when the object was created"))?,
                 retention: retention(answer.object_lock_mode(), answer.object_lock_retain_until_date()),
                 held: answer.object_lock_legal_hold_status() == Some(&ObjectLockLegalHoldStatus::On),
                 version: answer.version_id,
             })),
             Err(error) if is_absent(&error) => Ok(None),
-            Err(error) => Err(failed("s3:HeadObject", &error)),
+            Err(error) => Err(failed(OP, &error)),
         }
     }
 

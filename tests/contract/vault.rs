@@ -315,6 +315,15 @@ fn crc32(bytes: &[u8]) -> u32 {
     })
 }
 
+/// A lock is counted from the object's creation: without that there is nothing to count from.
+#[tokio::test]
+async fn an_object_that_does_not_say_when_it_was_created_is_no_answer() {
+    let stub = Stub::start(|_| Answer::new(200, ""));
+    let vault = Aws::connect_from(loader(&stub.endpoint), &Options::default()).await.vault("b", None);
+    let error = vault.lock("k", None).await.unwrap_err();
+    assert!(!error.is_transient() && error.text.contains("created"), "{error}");
+}
+
 /// What would weaken is refused before any call that changes something.
 #[tokio::test]
 async fn no_call_is_made_to_shorten() {
