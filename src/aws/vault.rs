@@ -22,6 +22,7 @@ use jiff::Timestamp;
 use super::class::{code_of, failed};
 use super::s3::{decoded, is_absent, length};
 use crate::core::id::AccountId;
+use crate::core::lock::lifecycle::is_due;
 use crate::core::lock::{self, Action, Mode, Retention, Term};
 use crate::core::printable;
 use crate::core::protection::{Fact, Key, Part, Protection};
@@ -184,8 +185,20 @@ impl S3Vault {
         put.send().await.map(|_| ()).map_err(|error| failed(OP, &error))
     }
 
-    async fn set_lifecycle(&self, document: Option<&str>, minimum: Option<&str>) -> Result<()> {
+    /// S3 has no condition for it: what is there is looked at right before each try.
+    async fn set_lifecycle(
+        &self,
+        document: Option<&str>,
+        minimum: Option<&str>,
+        made_from: Option<&str>,
+    ) -> Result<()> {
         const OP: &str = "s3:PutLifecycleConfiguration";
+        if let Some(made_from) = made_from {
+            let (present, _) = self.lifecycle().await;
+            if !is_due(&present, document, made_from).map_err(|why| Error::permanent(OP, why))? {
+                return Ok(());
+            }
+        }
         let Some(document) = document else {
             let delete = self.client.delete_bucket_lifecycle().bucket(&self.bucket);
             let sent = delete.set_expected_bucket_owner(self.owner()).send().await;
@@ -238,8 +251,8 @@ impl Vault for S3Vault {
         match action {
             Action::EnableVersioning => self.enable_versioning().await,
             Action::SetDefault { term } => self.set_default(*term).await,
-            Action::SetLifecycle { document, minimum } => {
-                self.set_lifecycle(document.as_deref(), minimum.as_deref()).await
+            Action::SetLifecycle { document, minimum, made_from } => {
+                self.set_lifecycle(document.as_deref(), minimum.as_deref(), made_from.as_deref()).await
             }
             Action::Extend { .. } => Err(Error::permanent("vault:apply", "objects are locked one by one")),
         }

@@ -27,7 +27,8 @@ impl Retain {
         if !on {
             roots.retain(|prefix| listed.iter().any(|hold| own(hold, prefix)));
             if roots.is_empty() {
-                let text = format!("trail {} has no hold of exactly that on its list: nothing was released", self.trail);
+                let text =
+                    format!("trail {} has no hold of exactly that on its list: nothing was released", self.trail);
                 return Err(Error::permanent("hold", text));
             }
         }

@@ -156,7 +156,10 @@ impl Ground {
 
     async fn set_rules(&self, rules: &str) {
         let document = lifecycle::write(&[lifecycle::Rule { raw: rules.into(), ..lifecycle::Rule::default() }]);
-        self.vault.apply(&Action::SetLifecycle { document: Some(document), minimum: None }).await.unwrap();
+        self.vault
+            .apply(&Action::SetLifecycle { document: Some(document), minimum: None, made_from: None })
+            .await
+            .unwrap();
     }
 
     async fn lifecycle(&self) -> String {
@@ -521,7 +524,7 @@ async fn an_observer_tells_and_touches_nothing() {
     let rule = "<Rule><ID>tidy</ID><Filter><Prefix></Prefix></Filter><Status>Enabled</Status><Expiration><Days>29</Days></Expiration></Rule>";
     let present = yards.describe(&[Part::Lifecycle]).await.value(Part::Lifecycle).unwrap().to_owned();
     let with = present.replace("</LifecycleConfiguration>", &format!("{rule}</LifecycleConfiguration>"));
-    let set = |document: &str| Action::SetLifecycle { document: Some(document.into()), minimum: None };
+    let set = |document: &str| Action::SetLifecycle { document: Some(document.into()), minimum: None, made_from: None };
     yards.apply(&set(&with)).await.unwrap();
     let plan = retain.audit().await.unwrap();
     assert!(plan.steps.is_empty() && !plan.is_empty());
@@ -809,7 +812,7 @@ async fn somebody_who_changes_the_rules_between_two_steps_ends_the_plan() {
     let yard = Yard::new("keep = \"30d\"");
     let mut retain = yard.retain().await;
     let theirs = lifecycle::write(&[lifecycle::Rule { raw: THEIRS.into(), ..lifecycle::Rule::default() }]);
-    let meddling = Action::SetLifecycle { document: Some(theirs.clone()), minimum: None };
+    let meddling = Action::SetLifecycle { document: Some(theirs.clone()), minimum: None, made_from: None };
     let counting = Counting::over(yard.vault(), Some(meddling));
     retain.vault = counting.clone();
     let plan = retain.plan().await.unwrap();

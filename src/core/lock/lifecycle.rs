@@ -7,6 +7,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Move, Promise};
+use crate::core::id::Sha256;
+use crate::core::protection::Fact;
 use crate::core::xml::{self, Element};
 
 /// The ids of our rules begin so.
@@ -204,6 +206,31 @@ pub fn write<'r>(rules: impl IntoIterator<Item = &'r Rule>) -> String {
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<LifecycleConfiguration xmlns=\"{NAMESPACE}\">{rules}</LifecycleConfiguration>"
     )
+}
+
+/// What tells a document, or that there is none, from any other.
+pub fn digest(document: Option<&str>) -> String {
+    Sha256::of(document.unwrap_or_default().as_bytes()).to_string()
+}
+
+/// Whether a document has still to be put, judged by what is there right before the call; an error where that is not any more
+/// what the document was made from. An answer that was lost leaves what was put.
+pub fn is_due(present: &Fact, wanted: Option<&str>, made_from: &str) -> Result<bool, String> {
+    let present = match present {
+        Fact::Value(text) => Some(text.as_str()),
+        Fact::Absent => None,
+        Fact::Unread(why) => return Err(why.clone()),
+    };
+    let rules = |document: Option<&str>| -> Result<Vec<Rule>, String> {
+        Ok(document.map(read).transpose()?.unwrap_or_default().iter().map(Rule::means).collect())
+    };
+    if digest(present) == made_from {
+        Ok(true)
+    } else if rules(present)? == rules(wanted)? {
+        Ok(false)
+    } else {
+        Err("somebody else has changed the lifecycle rules since this change was made of them".into())
+    }
 }
 
 fn rule(element: &Element<'_>) -> Result<Rule, String> {
