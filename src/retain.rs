@@ -61,6 +61,11 @@ impl Retain {
         self.store.env()
     }
 
+    /// What the ledger knows of the bucket's protection, and what was consented to, is of this trail in this bucket alone.
+    fn archive(&self) -> String {
+        format!("{}/{}", self.trail, self.bucket)
+    }
+
     /// What separates the bucket from its promise, as of now.
     pub async fn plan(&self) -> Result<Plan> {
         let parts: Vec<Part> = Part::RETENTION.into_iter().chain(ALSO).collect();
@@ -85,18 +90,18 @@ impl Retain {
     /// Whose objects have to be locked one by one, once the default is as promised. None of those that have it by default.
     async fn needs(&self, protection: &Protection) -> Result<Vec<Need>> {
         let Ok(default) = default_of(protection) else { return Ok(Vec::new()) };
-        let (trail, source) = (self.trail.clone(), self.source);
+        let (archive, source) = (self.archive(), self.source);
         let promise = self.wanted.promise.clone();
         let history = self
             .store
             .write(move |tx| {
-                let mut history = retention::history(tx.conn, &trail)?;
+                let mut history = retention::history(tx.conn, &archive)?;
                 history.note(default, tx.now);
-                retention::set_history(tx, &trail, &history).map(|()| history)
+                retention::set_history(tx, &archive, &history).map(|()| history)
             })
             .await?;
         let planned = Some(promise.term.or_more(default));
-        let (trail, now) = (self.trail.clone(), self.env().now());
+        let (archive, now) = (self.archive(), self.env().now());
         let look = move |conn: &rusqlite::Connection| {
             let members = members::all(conn)?;
             let mut needs: Vec<Need> = Vec::new();
@@ -112,7 +117,7 @@ impl Retain {
                     Lacks::All => None,
                 };
                 let mut need = Need { account, mode: term.mode, logs, digests, before, objects: 0, bytes: 0 };
-                let done = retention::extended(conn, &trail, place.id, &need)?;
+                let done = retention::extended(conn, &archive, place.id, &need)?;
                 let ((objects, bytes), _) = retention::left(conn, place.id, &done)?;
                 (need.objects, need.bytes) = (objects.unsigned_abs(), bytes.unsigned_abs());
                 match needs.iter_mut().find(|other| other.account == account) {
@@ -174,8 +179,8 @@ impl Retain {
 
     async fn take(&self, step: &Step) -> Result<()> {
         if let Action::Extend { needs } = &step.action {
-            let (trail, promise) = (self.trail.clone(), self.wanted.promise.digest());
-            self.store.write(move |tx| retention::set_accepted(tx, &trail, &promise)).await?;
+            let (archive, promise) = (self.archive(), self.wanted.promise.digest());
+            self.store.write(move |tx| retention::set_accepted(tx, &archive, &promise)).await?;
             return self.extend(needs).await;
         }
         retry(self.env(), Policy::STEP, || self.vault.apply(&step.action)).await?;
@@ -203,8 +208,8 @@ impl Retain {
 
     /// Whether locks that nobody can lift were accepted once for all that comes.
     async fn is_accepted(&self) -> Result<bool> {
-        let trail = self.trail.clone();
-        let accepted = self.store.read(move |conn| retention::accepted(conn, &trail)).await?;
+        let archive = self.archive();
+        let accepted = self.store.read(move |conn| retention::accepted(conn, &archive)).await?;
         Ok(accepted.is_some_and(|promise| promise == self.wanted.promise.digest()))
     }
 

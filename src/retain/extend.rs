@@ -70,11 +70,11 @@ impl Retain {
     }
 
     async fn extend_place(&self, need: &Need, place: &Place) -> Result<()> {
-        let (trail, id, wanted) = (self.trail.clone(), place.id, need.clone());
+        let (archive, id, wanted) = (self.archive(), place.id, need.clone());
         let (mut done, after) = self
             .store
             .write(move |tx| {
-                let mut done = retention::extended(tx.conn, &trail, id, &wanted)?;
+                let mut done = retention::extended(tx.conn, &archive, id, &wanted)?;
                 let (_, again) = retention::left(tx.conn, id, &done)?;
                 if again {
                     (done.day, done.whole) = (0, false);
@@ -95,13 +95,13 @@ impl Retain {
             (Err(_), 0) => done,
             (Err(_), _) => begun,
         };
-        let (trail, told) = (self.trail.clone(), self.told(need, place, &tally));
+        let (archive, told) = (self.archive(), self.told(need, place, &tally));
         self.store
             .write(move |tx| {
                 if let Some((subject, detail)) = told {
                     journal::append(tx, What::Extended, &subject, &detail)?;
                 }
-                retention::set_extended(tx, &trail, id, &done)
+                retention::set_extended(tx, &archive, id, &done)
             })
             .await?;
         outcome
@@ -148,8 +148,8 @@ impl Retain {
             }
             done.day = number;
             if tally.refused == 0 {
-                let (trail, id, state) = (self.trail.clone(), place.id, done.clone());
-                self.store.write(move |tx| retention::set_extended(tx, &trail, id, &state)).await?;
+                let (archive, id, state) = (self.archive(), place.id, done.clone());
+                self.store.write(move |tx| retention::set_extended(tx, &archive, id, &state)).await?;
             }
         }
     }

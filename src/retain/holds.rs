@@ -22,7 +22,8 @@ impl Retain {
     /// the same command again finishes it.
     pub async fn hold(&self, scope: &Scope, on: bool, by: &str, reason: &str) -> Result<u64> {
         let listed = self.store.read(retention::holds).await?;
-        let own = |hold: &Hold, prefix: &str| hold.trail == self.trail && hold.prefix == prefix;
+        let here = |hold: &Hold| hold.bucket == self.bucket;
+        let own = |hold: &Hold, prefix: &str| here(hold) && hold.trail == self.trail && hold.prefix == prefix;
         let mut roots = self.roots(scope).await?;
         if !on {
             roots.retain(|prefix| listed.iter().any(|hold| own(hold, prefix)));
@@ -37,7 +38,7 @@ impl Retain {
             let mut others = Vec::new();
             if !on {
                 let listed = self.store.read(retention::holds).await?;
-                let others_here = listed.into_iter().filter(|hold| hold.bucket == self.bucket && !own(hold, &prefix));
+                let others_here = listed.into_iter().filter(|hold| here(hold) && !own(hold, &prefix));
                 others.extend(others_here.map(|hold| hold.prefix));
             }
             changed += self.hold_prefix(&prefix, on, &others, by, reason).await?;
@@ -90,7 +91,7 @@ impl Retain {
         self.store
             .write(move |tx| {
                 journal::append(tx, what, &subject, &detail)?;
-                if on { retention::set_hold(tx, &hold) } else { retention::forget_hold(tx, &hold.trail, &hold.prefix) }
+                if on { retention::set_hold(tx, &hold) } else { retention::forget_hold(tx, &hold) }
             })
             .await?;
         Ok(objects)

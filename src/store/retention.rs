@@ -103,14 +103,15 @@ pub enum Lacks {
     All,
 }
 
-pub fn history(conn: &Connection, trail: &str) -> Result<History> {
-    let kept = lists::progress(conn, &format!("retention/{trail}/default"))?;
+/// `archive`, here and below, is a trail and its bucket: what is known of one bucket is not believed of the next.
+pub fn history(conn: &Connection, archive: &str) -> Result<History> {
+    let kept = lists::progress(conn, &format!("retention/{archive}/default"))?;
     Ok(kept.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
 }
 
-pub fn set_history(tx: &Tx<'_>, trail: &str, history: &History) -> Result<()> {
+pub fn set_history(tx: &Tx<'_>, archive: &str, history: &History) -> Result<()> {
     let text = serde_json::to_string(history).unwrap_or_default();
-    lists::set_progress(tx, &format!("retention/{trail}/default"), &text)
+    lists::set_progress(tx, &format!("retention/{archive}/default"), &text)
 }
 
 /// How far the objects of a place have been locked one by one.
@@ -142,20 +143,20 @@ impl Extended {
     }
 }
 
-fn extended_name(trail: &str, place: i64) -> String {
-    format!("retention/{trail}/place/{place}")
+fn extended_name(archive: &str, place: i64) -> String {
+    format!("retention/{archive}/place/{place}")
 }
 
 /// What is done of a need at a place already.
-pub fn extended(conn: &Connection, trail: &str, place: i64, need: &Need) -> Result<Extended> {
-    let kept = lists::progress(conn, &extended_name(trail, place))?;
+pub fn extended(conn: &Connection, archive: &str, place: i64, need: &Need) -> Result<Extended> {
+    let kept = lists::progress(conn, &extended_name(archive, place))?;
     let kept: Option<Extended> = kept.and_then(|text| serde_json::from_str(&text).ok());
     Ok(kept.filter(|kept| kept.covers(need)).unwrap_or_else(|| Extended::begin(need)))
 }
 
-pub fn set_extended(tx: &Tx<'_>, trail: &str, place: i64, extended: &Extended) -> Result<()> {
+pub fn set_extended(tx: &Tx<'_>, archive: &str, place: i64, extended: &Extended) -> Result<()> {
     let text = serde_json::to_string(extended).unwrap_or_default();
-    lists::set_progress(tx, &extended_name(trail, place), &text)
+    lists::set_progress(tx, &extended_name(archive, place), &text)
 }
 
 /// Objects and bytes.
@@ -256,8 +257,8 @@ pub struct Hold {
     pub unfinished: bool,
 }
 
-fn hold_name(trail: &str, prefix: &str) -> String {
-    format!("hold/{trail}/{prefix}")
+fn hold_name(hold: &Hold) -> String {
+    format!("hold/{}/{}/{}", hold.trail, hold.bucket, hold.prefix)
 }
 
 pub fn holds(conn: &Connection) -> Result<Vec<Hold>> {
@@ -269,20 +270,20 @@ pub fn holds(conn: &Connection) -> Result<Vec<Hold>> {
 
 pub fn set_hold(tx: &Tx<'_>, hold: &Hold) -> Result<()> {
     let text = serde_json::to_string(hold).unwrap_or_default();
-    lists::set_progress(tx, &hold_name(&hold.trail, &hold.prefix), &text)
+    lists::set_progress(tx, &hold_name(hold), &text)
 }
 
-pub fn forget_hold(tx: &Tx<'_>, trail: &str, prefix: &str) -> Result<()> {
-    tx.conn.prepare_cached("DELETE FROM progress WHERE name = ?1")?.execute([hold_name(trail, prefix)]).map(|_| ())
+pub fn forget_hold(tx: &Tx<'_>, hold: &Hold) -> Result<()> {
+    tx.conn.prepare_cached("DELETE FROM progress WHERE name = ?1")?.execute([hold_name(hold)]).map(|_| ())
 }
 
 /// The promise under which locks that nobody can lift were accepted: what comes later is locked without being asked about again.
-pub fn accepted(conn: &Connection, trail: &str) -> Result<Option<String>> {
-    lists::progress(conn, &format!("retention/{trail}/accepted"))
+pub fn accepted(conn: &Connection, archive: &str) -> Result<Option<String>> {
+    lists::progress(conn, &format!("retention/{archive}/accepted"))
 }
 
-pub fn set_accepted(tx: &Tx<'_>, trail: &str, promise: &str) -> Result<()> {
-    lists::set_progress(tx, &format!("retention/{trail}/accepted"), promise)
+pub fn set_accepted(tx: &Tx<'_>, archive: &str, promise: &str) -> Result<()> {
+    lists::set_progress(tx, &format!("retention/{archive}/accepted"), promise)
 }
 
 #[cfg(test)]
