@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Move, Promise};
 use crate::core::id::Sha256;
+use crate::core::key::{DIGEST_FOLDER, LogKind};
 use crate::core::protection::Fact;
 use crate::core::xml::{self, Element};
 
@@ -124,13 +125,25 @@ pub struct Filter {
 impl Filter {
     /// Whether an object under one of these prefixes can be meant.
     pub fn meets(&self, prefixes: &[String]) -> bool {
-        prefixes.iter().any(|own| own.starts_with(&self.prefix) || self.prefix.starts_with(own.as_str()))
+        let inside = |own: &String| self.prefix.strip_prefix(own.as_str()).is_some_and(may_hold_evidence);
+        prefixes.iter().any(|own| own.starts_with(&self.prefix) || inside(own))
     }
 
     /// No object is both.
     pub fn is_empty(&self) -> bool {
         self.larger.zip(self.smaller).is_some_and(|(larger, smaller)| smaller <= larger.saturating_add(1))
     }
+}
+
+/// Whether CloudTrail delivers anything under this, which goes on after `AWSLogs/`: other services have folders of their own in
+/// the account's.
+fn may_hold_evidence(rest: &str) -> bool {
+    let mut parts = rest.split('/');
+    let account = parts.next().filter(|part| !part.starts_with("o-")).or_else(|| parts.next());
+    let Some(folder) = account.and_then(|_| parts.next()) else { return true };
+    let whole = parts.next().is_some();
+    let mut own = LogKind::ALL.map(LogKind::folder).into_iter().chain([DIGEST_FOLDER]);
+    own.any(|name| if whole { name == folder } else { name.starts_with(folder) })
 }
 
 /// A rule as it stands, with what we understand of it.
