@@ -15,7 +15,7 @@ use crate::core::journal::What;
 use crate::core::lock::{Action, Evidence, Input, Need, Plan, Step, Term, WarningKind, default_of, plan};
 use crate::core::protection::{Part, Protection};
 use crate::env::Env;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::health::Pulse;
 use crate::metrics::{KindLabel, Metrics};
 use crate::retry::{Policy, retry};
@@ -25,9 +25,6 @@ use crate::store::{Store, findings, journal, members, places};
 
 /// Besides what a plan is made from: who else delivers access logs here.
 const ALSO: [Part; 2] = [Part::Policy, Part::Acl];
-
-/// More steps than a plan has.
-const MOST_STEPS: usize = 8;
 
 /// A trail's bucket and its promise.
 pub struct Retain {
@@ -64,6 +61,11 @@ impl Retain {
         self.store.env()
     }
 
+    /// What the ledger knows of the bucket's protection, and what was consented to, is of this trail in this bucket alone.
+    fn archive(&self) -> String {
+        format!("{}/{}", self.trail, self.bucket)
+    }
+
     /// What separates the bucket from its promise, as of now.
     pub async fn plan(&self) -> Result<Plan> {
         let parts: Vec<Part> = Part::RETENTION.into_iter().chain(ALSO).collect();
@@ -88,18 +90,18 @@ impl Retain {
     /// Whose objects have to be locked one by one, once the default is as promised. None of those that have it by default.
     async fn needs(&self, protection: &Protection) -> Result<Vec<Need>> {
         let Ok(default) = default_of(protection) else { return Ok(Vec::new()) };
-        let (trail, source) = (self.trail.clone(), self.source);
+        let (archive, source) = (self.archive(), self.source);
         let promise = self.wanted.promise.clone();
         let history = self
             .store
             .write(move |tx| {
-                let mut history = retention::history(tx.conn, &trail)?;
+                let mut history = retention::history(tx.conn, &archive)?;
                 history.note(default, tx.now);
-                retention::set_history(tx, &trail, &history).map(|()| history)
+                retention::set_history(tx, &archive, &history).map(|()| history)
             })
             .await?;
         let planned = Some(promise.term.or_more(default));
-        let (trail, now) = (self.trail.clone(), self.env().now());
+        let (archive, now) = (self.archive(), self.env().now());
         let look = move |conn: &rusqlite::Connection| {
             let members = members::all(conn)?;
             let mut needs: Vec<Need> = Vec::new();
@@ -115,7 +117,7 @@ impl Retain {
                     Lacks::All => None,
                 };
                 let mut need = Need { account, mode: term.mode, logs, digests, before, objects: 0, bytes: 0 };
-                let done = retention::extended(conn, &trail, place.id, &need)?;
+                let done = retention::extended(conn, &archive, place.id, &need)?;
                 let ((objects, bytes), _) = retention::left(conn, place.id, &done)?;
                 (need.objects, need.bytes) = (objects.unsigned_abs(), bytes.unsigned_abs());
                 match needs.iter_mut().find(|other| other.account == account) {
@@ -145,7 +147,10 @@ impl Retain {
         if made.wanted != now.wanted || !now.is_rest(&made.steps) {
             return Ok(stale(0, "the configuration asks for something else than the plan"));
         }
-        let irreversible: Vec<String> = made.steps.iter().filter_map(|step| step.irreversible.clone()).collect();
+        // As this plan says, not the file; which objects are to be locked may have come since.
+        let asked = |step: &&Step| !step.action.is_extension() || made.extension().is_some();
+        let irreversible: Vec<String> =
+            now.steps.iter().filter(asked).filter_map(|step| step.irreversible.clone()).collect();
         if !accepted && !irreversible.is_empty() {
             return Ok(Applied::NotAccepted(irreversible));
         }
@@ -159,7 +164,14 @@ impl Retain {
             let own = if step.action.is_extension() { now.extension() } else { now.steps.first() };
             // What this plan says is done, never what its file says. All objects may have been locked meanwhile.
             if let Some(own) = own {
-                self.take(own).await?;
+                if !accepted && own.irreversible.is_some() {
+                    return Ok(stale(taken, "a step cannot be taken back any more that could be"));
+                }
+                let said = |error: Error| {
+                    let text = format!("{} (after {taken} of {} steps)", error.text, made.steps.len());
+                    Error { text, ..error }
+                };
+                self.take(own).await.map_err(said)?;
             }
         }
         Ok(Applied::Done(made.steps.len()))
@@ -167,8 +179,8 @@ impl Retain {
 
     async fn take(&self, step: &Step) -> Result<()> {
         if let Action::Extend { needs } = &step.action {
-            let (trail, promise) = (self.trail.clone(), self.wanted.promise.digest());
-            self.store.write(move |tx| retention::set_accepted(tx, &trail, &promise)).await?;
+            let (archive, promise) = (self.archive(), self.wanted.promise.digest());
+            self.store.write(move |tx| retention::set_accepted(tx, &archive, &promise)).await?;
             return self.extend(needs).await;
         }
         retry(self.env(), Policy::STEP, || self.vault.apply(&step.action)).await?;
@@ -176,40 +188,56 @@ impl Retain {
         self.store.write(move |tx| journal::append(tx, What::Applied, &subject, &detail).map(|_| ())).await
     }
 
-    /// Compares, tells, and does what may be done without asking. Answers what is left.
+    /// Compares, tells, and does what may be done without asking. Answers what is left. A step that is refused keeps nothing from
+    /// being told, nor the other steps from being taken: it is the error after all of that.
     pub async fn audit(&self) -> Result<Plan> {
-        let mut plan = self.plan().await?;
-        if self.wanted.enforce == Enforce::Apply {
-            plan = self.enforce(plan).await?;
+        let plan = self.plan().await?;
+        if self.wanted.enforce != Enforce::Apply {
+            self.tell(&plan, true).await?;
+            return Ok(plan);
         }
-        self.tell(&plan).await?;
-        Ok(plan)
+        let again = self.is_accepted().await?;
+        let may = |step: &Step| step.irreversible.is_none() || step.action.is_extension() && again;
+        let stands = plan.steps.iter().filter(|step| !may(step)).cloned().collect();
+        // What is about to be mended is told if it could not be.
+        self.tell(&Plan { steps: stands, ..plan.clone() }, false).await?;
+        let (plan, refused) = self.enforce(plan, may).await?;
+        self.tell(&plan, true).await?;
+        refused.map_or(Ok(plan), Err)
     }
 
-    /// The steps that can be taken back, and those that were accepted once for all that comes.
-    async fn enforce(&self, mut plan: Plan) -> Result<Plan> {
-        let trail = self.trail.clone();
-        let accepted = self.store.read(move |conn| retention::accepted(conn, &trail)).await?;
-        let again = accepted.is_some_and(|promise| promise == self.wanted.promise.digest());
-        let may = |step: &&Step| step.irreversible.is_none() || step.action.is_extension() && again;
+    /// Whether locks that nobody can lift were accepted once for all that comes.
+    async fn is_accepted(&self) -> Result<bool> {
+        let archive = self.archive();
+        let accepted = self.store.read(move |conn| retention::accepted(conn, &archive)).await?;
+        Ok(accepted.is_some_and(|promise| promise == self.wanted.promise.digest()))
+    }
+
+    /// Takes the steps that may be taken; answers what is left, and the first refusal.
+    async fn enforce(&self, mut plan: Plan, may: impl Fn(&Step) -> bool) -> Result<(Plan, Option<Error>)> {
         // No step is taken twice in a round, even if it does not help.
-        let mut taken: Vec<Action> = Vec::new();
-        while let Some(step) = plan.steps.iter().filter(may).find(|step| !taken.contains(&step.action)).cloned() {
-            self.take(&step).await?;
-            taken.push(step.action);
-            plan = self.plan().await?;
-            if taken.len() > MOST_STEPS {
-                break;
+        let mut taken: Vec<String> = Vec::new();
+        let mut refused = None;
+        while let Some(step) = plan.steps.iter().find(|step| may(step) && !taken.contains(&step.call)).cloned() {
+            match self.take(&step).await {
+                Err(error) if error.is_fatal() => return Err(error),
+                Err(error) => {
+                    tracing::warn!(trail = self.trail, step = step.call, error = %error, "a step of retention was refused");
+                    refused.get_or_insert(error);
+                }
+                Ok(()) => {}
             }
+            taken.push(step.call);
+            plan = self.plan().await?;
         }
-        Ok(plan)
+        Ok((plan, refused))
     }
 
-    /// Each difference is a finding while it lasts.
-    async fn tell(&self, plan: &Plan) -> Result<()> {
+    /// Each difference is a finding while it lasts; only a plan that is `whole` says of what is not in it that it is mended.
+    async fn tell(&self, plan: &Plan, whole: bool) -> Result<()> {
         let standing = self.findings(plan);
         let (trail, bucket) = (self.trail.clone(), self.bucket.clone());
-        let (unread, mended) = (!plan.unread.is_empty(), plan.steps.is_empty());
+        let unread = !plan.unread.is_empty();
         let news = self
             .store
             .write(move |tx| {
@@ -226,16 +254,14 @@ impl Retain {
                     Kind::LifecycleDangerous,
                     Kind::RetentionUnchecked,
                 ];
-                for kind in KINDS {
+                for kind in KINDS.into_iter().filter(|_| whole) {
                     // What could not be read is not known to be well again.
                     if unread && kind != Kind::RetentionUnchecked {
                         continue;
                     }
                     for (id, subject) in findings::open_of(tx.conn, kind)? {
-                        // What an object showed is mended once nothing is left to be locked.
-                        let object = mended && kind == Kind::LockShort && subject.starts_with(&format!("{trail}/"));
                         let rule = subject.strip_prefix(&bucket).is_some_and(|rest| rest.starts_with("/rule/"));
-                        let own = subject == trail || object || rule;
+                        let own = subject == trail || rule;
                         if own && !standing.iter().any(|finding| finding.kind == kind && finding.subject == subject) {
                             findings::resolve_id(tx, &id)?;
                         }

@@ -22,6 +22,7 @@ use jiff::Timestamp;
 use super::class::{code_of, failed};
 use super::s3::{decoded, is_absent, length};
 use crate::core::id::AccountId;
+use crate::core::lock::lifecycle::is_due;
 use crate::core::lock::{self, Action, Mode, Retention, Term};
 use crate::core::printable;
 use crate::core::protection::{Fact, Key, Part, Protection};
@@ -184,8 +185,20 @@ impl S3Vault {
         put.send().await.map(|_| ()).map_err(|error| failed(OP, &error))
     }
 
-    async fn set_lifecycle(&self, document: Option<&str>, minimum: Option<&str>) -> Result<()> {
+    /// S3 has no condition for it: what is there is looked at right before each try.
+    async fn set_lifecycle(
+        &self,
+        document: Option<&str>,
+        minimum: Option<&str>,
+        made_from: Option<&str>,
+    ) -> Result<()> {
         const OP: &str = "s3:PutLifecycleConfiguration";
+        if let Some(made_from) = made_from {
+            let (present, _) = self.lifecycle().await;
+            if !is_due(&present, document, made_from).map_err(|why| Error::permanent(OP, why))? {
+                return Ok(());
+            }
+        }
         let Some(document) = document else {
             let delete = self.client.delete_bucket_lifecycle().bucket(&self.bucket);
             let sent = delete.set_expected_bucket_owner(self.owner()).send().await;
@@ -238,24 +251,26 @@ impl Vault for S3Vault {
         match action {
             Action::EnableVersioning => self.enable_versioning().await,
             Action::SetDefault { term } => self.set_default(*term).await,
-            Action::SetLifecycle { document, minimum } => {
-                self.set_lifecycle(document.as_deref(), minimum.as_deref()).await
+            Action::SetLifecycle { document, minimum, made_from } => {
+                self.set_lifecycle(document.as_deref(), minimum.as_deref(), made_from.as_deref()).await
             }
             Action::Extend { .. } => Err(Error::permanent("vault:apply", "objects are locked one by one")),
         }
     }
 
     async fn lock(&self, key: &str, version: Option<&str>) -> Result<Option<Locked>> {
+        const OP: &str = "s3:HeadObject";
         let asked = self.client.head_object().bucket(&self.bucket).key(key).set_version_id(version.map(Into::into));
         match asked.set_expected_bucket_owner(self.owner()).send().await {
             Ok(answer) => Ok(Some(Locked {
-                created: time(answer.last_modified()).unwrap_or(Timestamp::MAX),
+                created: time(answer.last_modified())
+                    .ok_or_else(|| Error::permanent(OP, "the answer does not say when the object was created"))?,
                 retention: retention(answer.object_lock_mode(), answer.object_lock_retain_until_date()),
                 held: answer.object_lock_legal_hold_status() == Some(&ObjectLockLegalHoldStatus::On),
                 version: answer.version_id,
             })),
             Err(error) if is_absent(&error) => Ok(None),
-            Err(error) => Err(failed("s3:HeadObject", &error)),
+            Err(error) => Err(failed(OP, &error)),
         }
     }
 

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::dir::Dir;
 use super::{blocking, fault, write_whole};
+use crate::core::lock::lifecycle::is_due;
 use crate::core::lock::{self, Action, Retention, Term};
 use crate::core::protection::{Fact, Key, Part, Protection};
 use crate::env::Env;
@@ -41,6 +42,17 @@ impl Book {
     fn protection(&self) -> Protection {
         let of = |part: Part| self.parts.get(&part).map_or(Fact::Absent, |text| Fact::Value(text.clone()));
         Protection(Part::ALL.into_iter().map(|part| (part, of(part))).collect())
+    }
+
+    fn set_lifecycle(&mut self, document: Option<String>, minimum: Option<String>) {
+        let minimum = minimum.unwrap_or_else(|| "all_storage_classes_128K".into());
+        let minimum = document.is_some().then_some(minimum);
+        for (part, value) in [(Part::Lifecycle, document), (Part::LifecycleMinimum, minimum)] {
+            match value {
+                Some(value) => self.parts.insert(part, value),
+                None => self.parts.remove(&part),
+            };
+        }
     }
 
     /// An object's lock: its own, or what the default of its day gave it.
@@ -175,14 +187,16 @@ impl Vault for LocalVault {
                     book.parts.insert(Part::ObjectLock, default_xml(term));
                     book.defaults.push((now, term));
                 }
-                Action::SetLifecycle { document: Some(document), minimum } => {
-                    book.parts.insert(Part::Lifecycle, document);
-                    let minimum = minimum.unwrap_or_else(|| "all_storage_classes_128K".into());
-                    book.parts.insert(Part::LifecycleMinimum, minimum);
-                }
-                Action::SetLifecycle { document: None, .. } => {
-                    book.parts.remove(&Part::Lifecycle);
-                    book.parts.remove(&Part::LifecycleMinimum);
+                Action::SetLifecycle { document, minimum, made_from } => {
+                    if let Some(made_from) = made_from {
+                        let present = book.protection().of(Part::Lifecycle);
+                        if !is_due(&present, document.as_deref(), &made_from)
+                            .map_err(|why| Error::permanent(OP, why))?
+                        {
+                            return Ok(());
+                        }
+                    }
+                    book.set_lifecycle(document, minimum);
                 }
                 Action::Extend { .. } => return Err(Error::permanent(OP, "objects are locked one by one")),
             }

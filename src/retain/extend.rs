@@ -3,15 +3,16 @@
 
 use std::time::Duration;
 
+use crate::core::finding::Kind;
 use crate::core::journal::What;
 use crate::core::key::{self, DIGEST_FOLDER, LogKind, ObjectKey};
 use crate::core::lock::{Extension, Need, Retention, Term, extension};
 use crate::error::{Class, Error, Result};
 use crate::retain::Retain;
 use crate::retry::{Policy, retry};
-use crate::store::journal;
 use crate::store::places::{self, Place};
 use crate::store::retention::{self, Extended};
+use crate::store::{findings, journal};
 
 /// Rows read at a time.
 const PAGE: usize = 500;
@@ -49,24 +50,31 @@ impl Retain {
         let places = self.store.read(move |conn| places::from(conn, source, 0)).await?;
         let mut refused = None;
         for need in needs {
+            let mut whole = true;
             for place in places.iter().filter(|place| place.root.account == need.account) {
                 match self.extend_place(need, place).await {
                     Err(error) if error.class == Class::Permanent => {
                         refused.get_or_insert(error);
+                        whole = false;
                     }
                     other => other?,
                 }
+            }
+            if whole {
+                // What an object of the account showed.
+                let subject = format!("{}/{}", self.trail, need.account);
+                self.store.write(move |tx| findings::resolve(tx, Kind::LockShort, &subject).map(|_| ())).await?;
             }
         }
         refused.map_or(Ok(()), Err)
     }
 
     async fn extend_place(&self, need: &Need, place: &Place) -> Result<()> {
-        let (trail, id, wanted) = (self.trail.clone(), place.id, need.clone());
+        let (archive, id, wanted) = (self.archive(), place.id, need.clone());
         let (mut done, after) = self
             .store
             .write(move |tx| {
-                let mut done = retention::extended(tx.conn, &trail, id, &wanted)?;
+                let mut done = retention::extended(tx.conn, &archive, id, &wanted)?;
                 let (_, again) = retention::left(tx.conn, id, &done)?;
                 if again {
                     (done.day, done.whole) = (0, false);
@@ -87,13 +95,13 @@ impl Retain {
             (Err(_), 0) => done,
             (Err(_), _) => begun,
         };
-        let (trail, told) = (self.trail.clone(), self.told(need, place, &tally));
+        let (archive, told) = (self.archive(), self.told(need, place, &tally));
         self.store
             .write(move |tx| {
                 if let Some((subject, detail)) = told {
                     journal::append(tx, What::Extended, &subject, &detail)?;
                 }
-                retention::set_extended(tx, &trail, id, &done)
+                retention::set_extended(tx, &archive, id, &done)
             })
             .await?;
         outcome
@@ -140,8 +148,8 @@ impl Retain {
             }
             done.day = number;
             if tally.refused == 0 {
-                let (trail, id, state) = (self.trail.clone(), place.id, done.clone());
-                self.store.write(move |tx| retention::set_extended(tx, &trail, id, &state)).await?;
+                let (archive, id, state) = (self.archive(), place.id, done.clone());
+                self.store.write(move |tx| retention::set_extended(tx, &archive, id, &state)).await?;
             }
         }
     }

@@ -21,15 +21,36 @@ impl Retain {
     /// Puts or releases; answers how many versions are held or released by it. Interrupted, it is listed as unfinished, and
     /// the same command again finishes it.
     pub async fn hold(&self, scope: &Scope, on: bool, by: &str, reason: &str) -> Result<u64> {
+        let listed = self.store.read(retention::holds).await?;
+        let here = |hold: &Hold| hold.bucket == self.bucket;
+        let own = |hold: &Hold, prefix: &str| here(hold) && hold.trail == self.trail && hold.prefix == prefix;
+        let mut roots = self.roots(scope).await?;
+        if !on {
+            roots.retain(|prefix| listed.iter().any(|hold| own(hold, prefix)));
+            if roots.is_empty() {
+                let text =
+                    format!("trail {} has no hold of exactly that on its list: nothing was released", self.trail);
+                return Err(Error::permanent("hold", text));
+            }
+        }
         let mut changed = 0;
-        for prefix in self.roots(scope).await? {
-            changed += self.hold_prefix(&prefix, on, by, reason).await?;
+        for prefix in roots {
+            let mut others = Vec::new();
+            if !on {
+                let listed = self.store.read(retention::holds).await?;
+                let others_here = listed.into_iter().filter(|hold| here(hold) && !own(hold, &prefix));
+                others.extend(others_here.map(|hold| hold.prefix));
+            }
+            changed += self.hold_prefix(&prefix, on, &others, by, reason).await?;
         }
         Ok(changed)
     }
 
     async fn roots(&self, scope: &Scope) -> Result<Vec<String>> {
         let account = match scope {
+            Scope::Prefix(prefix) if prefix.is_empty() => {
+                return Err(Error::permanent("hold", "an empty prefix is the whole bucket"));
+            }
             Scope::Prefix(prefix) => return Ok(vec![prefix.clone()]),
             Scope::Account(account) => *account,
         };
@@ -45,9 +66,11 @@ impl Retain {
         Ok(roots)
     }
 
-    async fn hold_prefix(&self, prefix: &str, on: bool, by: &str, reason: &str) -> Result<u64> {
+    /// Of what is held for others besides, nothing is touched.
+    async fn hold_prefix(&self, prefix: &str, on: bool, others: &[String], by: &str, reason: &str) -> Result<u64> {
         let mut hold = Hold {
             trail: self.trail.clone(),
+            bucket: self.bucket.clone(),
             prefix: prefix.to_owned(),
             account: account_of(prefix),
             by: printable(by, 100),
@@ -58,7 +81,7 @@ impl Retain {
         };
         let begun = hold.clone();
         self.store.write(move |tx| retention::set_hold(tx, &begun)).await?;
-        hold.objects = self.hold_versions(prefix, on).await?;
+        hold.objects = self.hold_versions(prefix, on, others).await?;
         hold.unfinished = false;
         let (what, detail) = (
             if on { What::Held } else { What::Released },
@@ -68,17 +91,18 @@ impl Retain {
         self.store
             .write(move |tx| {
                 journal::append(tx, what, &subject, &detail)?;
-                if on { retention::set_hold(tx, &hold) } else { retention::forget_hold(tx, &hold.trail, &hold.prefix) }
+                if on { retention::set_hold(tx, &hold) } else { retention::forget_hold(tx, &hold) }
             })
             .await?;
         Ok(objects)
     }
 
-    async fn hold_versions(&self, prefix: &str, on: bool) -> Result<u64> {
+    async fn hold_versions(&self, prefix: &str, on: bool, others: &[String]) -> Result<u64> {
         let (mut after, mut changed) = (None, 0);
         loop {
             let page = retry(self.env(), Policy::STEP, || self.vault.versions(prefix, after.as_ref())).await?;
-            for found in &page.0 {
+            let touched = |key: &str| !others.iter().any(|other| key.starts_with(other.as_str()));
+            for found in page.0.iter().filter(|found| touched(&found.key)) {
                 let version = found.version.as_deref();
                 retry(self.env(), Policy::STEP, || self.vault.hold(&found.key, version, on)).await?;
                 self.breathe().await;

@@ -17,6 +17,9 @@ use crate::store::{Tx, lists};
 /// Evidence that should still lie in the bucket.
 const EVIDENCE: &str = "state IN (0, 3) AND removed IS NULL";
 
+/// In seconds.
+const DAY: i64 = 86_400;
+
 /// All evidence of a source, by the day of its keys. A folded day knows no sizes: its mean stands for each of its objects.
 pub fn stock(conn: &Connection, source: i64) -> Result<Stock> {
     let mut stock = Stock::default();
@@ -56,8 +59,8 @@ pub fn day_of(time: Timestamp) -> i64 {
     i64::from(date.year()) * 10_000 + i64::from(date.month()) * 100 + i64::from(date.day())
 }
 
-/// Since when a bucket has had which default. The first entry holds for all the time before it, too: what was delivered before
-/// anybody looked is taken to have the default that was found.
+/// Since when a bucket has had which default. Nothing is known of the time before the first entry: S3 locks what comes after a
+/// default was set, and does not say when that was.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct History {
     entries: Vec<(Timestamp, Option<Term>)>,
@@ -85,7 +88,7 @@ impl History {
             return Lacks::All;
         }
         let mut ends = self.entries.iter().skip(1).map(|(from, _)| *from).chain([now]);
-        let mut last = Lacks::None;
+        let mut last = self.entries.first().map_or(Lacks::None, |(first, _)| Lacks::Before(*first));
         for (_, term) in &self.entries {
             let end = ends.next().unwrap_or(now);
             if !covers(*term) {
@@ -103,14 +106,15 @@ pub enum Lacks {
     All,
 }
 
-pub fn history(conn: &Connection, trail: &str) -> Result<History> {
-    let kept = lists::progress(conn, &format!("retention/{trail}/default"))?;
+/// `archive`, here and below, is a trail and its bucket: what is known of one bucket is not believed of the next.
+pub fn history(conn: &Connection, archive: &str) -> Result<History> {
+    let kept = lists::progress(conn, &format!("retention/{archive}/default"))?;
     Ok(kept.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
 }
 
-pub fn set_history(tx: &Tx<'_>, trail: &str, history: &History) -> Result<()> {
+pub fn set_history(tx: &Tx<'_>, archive: &str, history: &History) -> Result<()> {
     let text = serde_json::to_string(history).unwrap_or_default();
-    lists::set_progress(tx, &format!("retention/{trail}/default"), &text)
+    lists::set_progress(tx, &format!("retention/{archive}/default"), &text)
 }
 
 /// How far the objects of a place have been locked one by one.
@@ -142,20 +146,20 @@ impl Extended {
     }
 }
 
-fn extended_name(trail: &str, place: i64) -> String {
-    format!("retention/{trail}/place/{place}")
+fn extended_name(archive: &str, place: i64) -> String {
+    format!("retention/{archive}/place/{place}")
 }
 
 /// What is done of a need at a place already.
-pub fn extended(conn: &Connection, trail: &str, place: i64, need: &Need) -> Result<Extended> {
-    let kept = lists::progress(conn, &extended_name(trail, place))?;
+pub fn extended(conn: &Connection, archive: &str, place: i64, need: &Need) -> Result<Extended> {
+    let kept = lists::progress(conn, &extended_name(archive, place))?;
     let kept: Option<Extended> = kept.and_then(|text| serde_json::from_str(&text).ok());
     Ok(kept.filter(|kept| kept.covers(need)).unwrap_or_else(|| Extended::begin(need)))
 }
 
-pub fn set_extended(tx: &Tx<'_>, trail: &str, place: i64, extended: &Extended) -> Result<()> {
+pub fn set_extended(tx: &Tx<'_>, archive: &str, place: i64, extended: &Extended) -> Result<()> {
     let text = serde_json::to_string(extended).unwrap_or_default();
-    lists::set_progress(tx, &extended_name(trail, place), &text)
+    lists::set_progress(tx, &extended_name(archive, place), &text)
 }
 
 /// Objects and bytes.
@@ -177,10 +181,7 @@ pub fn left(conn: &Connection, place: i64, done: &Extended) -> Result<(Sum, bool
         let days = folded(done.day)?;
         return Ok(((rows.0 + days.0, rows.1 + days.1), false));
     }
-    if done.before.is_some() {
-        return Ok(((0, 0), false));
-    }
-    let lost = total(conn, place)? - done.total > rows.0;
+    let lost = total(conn, place, done)? - done.total > rows.0;
     let days = if lost { folded(0)? } else { (0, 0) };
     Ok(((rows.0 + days.0, rows.1 + days.1), lost))
 }
@@ -198,16 +199,18 @@ fn seen_since(conn: &Connection, place: i64, done: &Extended, second: i64) -> Re
 /// What is known at this moment: once it is done, only what is committed later is left.
 pub fn moment(tx: &Tx<'_>, place: i64, done: &Extended) -> Result<Extended> {
     let (edge, _) = seen_since(tx.conn, place, done, tx.seconds())?;
-    Ok(Extended { seen: tx.seconds(), edge, total: total(tx.conn, place)?, whole: true, ..done.clone() })
+    Ok(Extended { seen: tx.seconds(), edge, total: total(tx.conn, place, done)?, whole: true, ..done.clone() })
 }
 
-/// All evidence of a place.
-fn total(conn: &Connection, place: i64) -> Result<i64> {
+/// All evidence of a place that a need is about, as far as that can be told of a folded day: only whole days count.
+fn total(conn: &Connection, place: i64, done: &Extended) -> Result<i64> {
+    let until = done.before.map_or(i64::MAX, |before| before.as_second() - before.as_second().rem_euclid(DAY));
+    let day = done.before.map_or(i64::MAX, day_of);
     conn.prepare_cached(&format!(
-        "SELECT (SELECT count(*) FROM deliveries WHERE place = ?1 AND {EVIDENCE})
-              + (SELECT ifnull(sum(objects), 0) FROM days WHERE place = ?1)"
+        "SELECT (SELECT count(*) FROM deliveries WHERE place = ?1 AND delivered < ?2 AND {EVIDENCE})
+              + (SELECT ifnull(sum(objects), 0) FROM days WHERE place = ?1 AND day < ?3)"
     ))?
-    .query_row([place], |row| row.get(0))
+    .query_row(params![place, until, day], |row| row.get(0))
 }
 
 /// A row whose object is to be locked.
@@ -245,6 +248,7 @@ pub fn next_folded(conn: &Connection, place: &Place, done: &Extended) -> Result<
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
     pub trail: String,
+    pub bucket: String,
     pub prefix: String,
     pub account: Option<AccountId>,
     pub by: String,
@@ -255,8 +259,8 @@ pub struct Hold {
     pub unfinished: bool,
 }
 
-fn hold_name(trail: &str, prefix: &str) -> String {
-    format!("hold/{trail}/{prefix}")
+fn hold_name(hold: &Hold) -> String {
+    format!("hold/{}/{}/{}", hold.trail, hold.bucket, hold.prefix)
 }
 
 pub fn holds(conn: &Connection) -> Result<Vec<Hold>> {
@@ -268,20 +272,20 @@ pub fn holds(conn: &Connection) -> Result<Vec<Hold>> {
 
 pub fn set_hold(tx: &Tx<'_>, hold: &Hold) -> Result<()> {
     let text = serde_json::to_string(hold).unwrap_or_default();
-    lists::set_progress(tx, &hold_name(&hold.trail, &hold.prefix), &text)
+    lists::set_progress(tx, &hold_name(hold), &text)
 }
 
-pub fn forget_hold(tx: &Tx<'_>, trail: &str, prefix: &str) -> Result<()> {
-    tx.conn.prepare_cached("DELETE FROM progress WHERE name = ?1")?.execute([hold_name(trail, prefix)]).map(|_| ())
+pub fn forget_hold(tx: &Tx<'_>, hold: &Hold) -> Result<()> {
+    tx.conn.prepare_cached("DELETE FROM progress WHERE name = ?1")?.execute([hold_name(hold)]).map(|_| ())
 }
 
 /// The promise under which locks that nobody can lift were accepted: what comes later is locked without being asked about again.
-pub fn accepted(conn: &Connection, trail: &str) -> Result<Option<String>> {
-    lists::progress(conn, &format!("retention/{trail}/accepted"))
+pub fn accepted(conn: &Connection, archive: &str) -> Result<Option<String>> {
+    lists::progress(conn, &format!("retention/{archive}/accepted"))
 }
 
-pub fn set_accepted(tx: &Tx<'_>, trail: &str, promise: &str) -> Result<()> {
-    lists::set_progress(tx, &format!("retention/{trail}/accepted"), promise)
+pub fn set_accepted(tx: &Tx<'_>, archive: &str, promise: &str) -> Result<()> {
+    lists::set_progress(tx, &format!("retention/{archive}/accepted"), promise)
 }
 
 #[cfg(test)]
@@ -299,8 +303,8 @@ mod tests {
         history.note(Some(long), at(100));
         assert_eq!(
             history.lacks(long, Some(long), at(110)),
-            Lacks::None,
-            "what was there before anybody looked is believed"
+            Lacks::Before(at(100)),
+            "nobody knows what was there before anybody looked"
         );
         assert_eq!(history.lacks(Term { days: 61, ..long }, Some(long), at(110)), Lacks::All);
         history.note(Some(long), at(200));
@@ -309,7 +313,7 @@ mod tests {
         history.note(Some(long), at(400));
         assert_eq!(history.lacks(long, Some(long), at(410)), Lacks::Before(at(400)));
         assert_eq!(history.entries[1].0, at(200), "it may have been weak since the last good look");
-        assert_eq!(history.lacks(short, Some(long), at(410)), Lacks::None);
+        assert_eq!(history.lacks(short, Some(long), at(410)), Lacks::Before(at(100)));
         let mut bare = History::default();
         bare.note(None, at(100));
         assert_eq!(bare.lacks(short, Some(short), at(150)), Lacks::Before(at(150)));

@@ -140,7 +140,7 @@ async fn rules(vault: &dyn Vault) {
         ..lifecycle::Rule::default()
     };
     let document = lifecycle::write([&foreign]);
-    let put = Action::SetLifecycle { document: Some(document.clone()), minimum: None };
+    let put = Action::SetLifecycle { document: Some(document.clone()), minimum: None, made_from: None };
     for _ in 0..2 {
         vault.apply(&put).await.unwrap();
         let found = vault.describe(&[Part::Lifecycle]).await;
@@ -153,8 +153,25 @@ async fn rules(vault: &dyn Vault) {
             foreign.raw.split_whitespace().collect::<String>()
         );
     }
+    // What was made from other rules than there are now is not put; what is there already is no news.
+    let present = vault.describe(&[Part::Lifecycle]).await.value(Part::Lifecycle).unwrap().to_owned();
+    let other = document.replace(">3<", ">4<");
+    let over = |document: Option<&str>, made_from: Option<&str>| Action::SetLifecycle {
+        document: document.map(str::to_owned),
+        minimum: None,
+        made_from: Some(lifecycle::digest(made_from)),
+    };
+    for wrong in [over(Some(&other), None), over(Some(&other), Some(&other)), over(None, Some(&other))] {
+        let refused = vault.apply(&wrong).await.unwrap_err();
+        assert!(!refused.is_transient() && refused.text.contains("somebody else"), "{refused}");
+        assert_eq!(vault.describe(&[Part::Lifecycle]).await.value(Part::Lifecycle), Some(&*present));
+    }
     for _ in 0..2 {
-        vault.apply(&Action::SetLifecycle { document: None, minimum: None }).await.unwrap();
+        vault.apply(&over(Some(&other), Some(&present))).await.unwrap();
+        assert!(vault.describe(&[Part::Lifecycle]).await.value(Part::Lifecycle).unwrap().contains(">4<"));
+    }
+    for _ in 0..2 {
+        vault.apply(&Action::SetLifecycle { document: None, minimum: None, made_from: None }).await.unwrap();
         assert_eq!(vault.describe(&[Part::Lifecycle]).await.of(Part::Lifecycle), Fact::Absent);
     }
 }
@@ -292,7 +309,7 @@ async fn rules_are_sent_as_they_were_read() {
     let vault = aws.vault("b", Some("111122223333".parse().unwrap()));
     let document = "<?xml version=\"1.0\"?>\n<LifecycleConfiguration xmlns=\"x\">  <Rule><ID>ä &#38; b</ID><New a='1'/></Rule>\n</LifecycleConfiguration>";
     let minimum = Some("varies_by_storage_class".to_owned());
-    vault.apply(&Action::SetLifecycle { document: Some(document.into()), minimum }).await.unwrap();
+    vault.apply(&Action::SetLifecycle { document: Some(document.into()), minimum, made_from: None }).await.unwrap();
     let asked = &stub.asked()[0];
     assert_eq!((asked.method.as_str(), asked.query.as_str()), ("PUT", "lifecycle"));
     assert_eq!(asked.body, document.as_bytes());
@@ -313,6 +330,15 @@ fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |sum, byte| {
         (0..8).fold(sum ^ u32::from(*byte), |sum, _| if sum & 1 == 1 { (sum >> 1) ^ 0xedb8_8320 } else { sum >> 1 })
     })
+}
+
+/// A lock is counted from the object's creation: without that there is nothing to count from.
+#[tokio::test]
+async fn an_object_that_does_not_say_when_it_was_created_is_no_answer() {
+    let stub = Stub::start(|_| Answer::new(200, ""));
+    let vault = Aws::connect_from(loader(&stub.endpoint), &Options::default()).await.vault("b", None);
+    let error = vault.lock("k", None).await.unwrap_err();
+    assert!(!error.is_transient() && error.text.contains("created"), "{error}");
 }
 
 /// What would weaken is refused before any call that changes something.

@@ -15,15 +15,16 @@ use aws_sdk_s3::types::CreateBucketConfiguration;
 use jiff::SignedDuration;
 use serde_json::Value;
 use trailwarden::config::Config;
-use trailwarden::core::lock::{Action, Mode, Retention, Term, lifecycle};
+use trailwarden::core::finding::{Finding, Kind};
+use trailwarden::core::lock::{Action, Mode, Plan, Retention, Term, lifecycle};
 use trailwarden::core::protection::{Key, Part, Protection};
 use trailwarden::daemon;
 use trailwarden::env::Env;
 use trailwarden::error::{Error, Result};
 use trailwarden::local::vault::LocalVault;
-use trailwarden::retain::{Applied, Retain};
+use trailwarden::retain::{Applied, Retain, Scope};
 use trailwarden::seam::{Locked, Mark, Vault, Version};
-use trailwarden::store::{Store, findings};
+use trailwarden::store::{Store, findings, retention};
 use trailwarden::wiring::{self, Works};
 
 use crate::common::emulator::{Emulator, REGION, env_of};
@@ -88,7 +89,12 @@ impl Ground {
     }
 
     fn key(account: &str, number: usize) -> String {
-        let now = Env::system().now();
+        Self::key_of(account, number, 0)
+    }
+
+    /// Of so many days ago.
+    fn key_of(account: &str, number: usize, days: i64) -> String {
+        let now = Env::system().now() - SignedDuration::from_hours(24 * days);
         let (day, stamp) = (now.strftime("%Y/%m/%d"), now.strftime("%Y%m%dT%H%MZ"));
         format!(
             "AWSLogs/{account}/CloudTrail/{REGION}/{day}/{account}_CloudTrail_{REGION}_{stamp}_{number:016}.json.gz"
@@ -155,7 +161,10 @@ impl Ground {
 
     async fn set_rules(&self, rules: &str) {
         let document = lifecycle::write(&[lifecycle::Rule { raw: rules.into(), ..lifecycle::Rule::default() }]);
-        self.vault.apply(&Action::SetLifecycle { document: Some(document), minimum: None }).await.unwrap();
+        self.vault
+            .apply(&Action::SetLifecycle { document: Some(document), minimum: None, made_from: None })
+            .await
+            .unwrap();
     }
 
     async fn lifecycle(&self) -> String {
@@ -198,8 +207,10 @@ async fn a_bucket_comes_to_be_as_promised_and_stays_so() {
     ground.are_locked(REST, Mode::Governance, 30, 4).await;
     let (plan, file) = ground.plan(4);
     assert_eq!(done(&plan), ["extend"]);
-    assert_eq!(plan["steps"][0]["effect"]["objects"], 1);
+    // Keys tell the minute: the other account's may be of the minute in which the default came, and is looked at.
+    assert!((1..=2).contains(&plan["steps"][0]["effect"]["objects"].as_u64().unwrap()));
     ground.apply(&file, &[], 0);
+    ground.are_locked(REST, Mode::Governance, 30, 4).await;
     ground.are_locked(PROD, Mode::Governance, 90, 4).await;
     ground.plan(0);
 
@@ -416,6 +427,28 @@ async fn holds_are_put_listed_and_released_with_who_and_why() {
     assert!(told.iter().all(|(_, detail)| detail == "3 versions by kim: case 7"), "{told:?}");
 }
 
+#[tokio::test]
+async fn a_release_ends_no_other_investigation() {
+    let yard = Yard::new("keep = \"30d\"");
+    let keys = [yard.deliver(PROD, 1), yard.deliver(PROD, 2)];
+    let retain = yard.retain().await;
+    let held = async |key: &str| yard.vault().lock(key, None).await.unwrap().unwrap().held;
+    let prefix = |text: &str| Scope::Prefix(text.into());
+    let whole = Scope::Account(PROD.parse().unwrap());
+    retain.hold(&prefix(&keys[0]), true, "kim", "one").await.unwrap();
+    retain.hold(&whole, true, "kim", "another").await.unwrap();
+    for wrong in ["", "AWSLogs/", &keys[1]] {
+        retain.hold(&prefix(wrong), false, "kim", "nothing of mine").await.unwrap_err();
+        assert!(held(&keys[0]).await && held(&keys[1]).await, "{wrong:?}");
+    }
+    assert!(retain.hold(&prefix(""), true, "kim", "all").await.is_err());
+    assert_eq!(retain.hold(&whole, false, "kim", "closed").await.unwrap(), 1);
+    assert!(held(&keys[0]).await && !held(&keys[1]).await, "the other one goes on");
+    assert!(retain.hold(&whole, false, "kim", "closed").await.is_err(), "it is not on the list any more");
+    assert_eq!(retain.hold(&prefix(&keys[0]), false, "kim", "closed").await.unwrap(), 1);
+    assert!(!held(&keys[0]).await);
+}
+
 /// A directory as the bucket, and the flow itself.
 struct Yard {
     dir: tempfile::TempDir,
@@ -448,7 +481,12 @@ impl Yard {
     }
 
     fn deliver(&self, account: &str, number: usize) -> String {
-        let key = Ground::key(account, number);
+        self.deliver_on(account, number, 0)
+    }
+
+    /// So many days late.
+    fn deliver_on(&self, account: &str, number: usize, days: i64) -> String {
+        let key = Ground::key_of(account, number, days);
         let path = self.dir.path().join("bucket").join(&key);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, trailwarden::core::gzip::deflate(br#"{"Records":[]}"#)).unwrap();
@@ -498,7 +536,7 @@ async fn an_observer_tells_and_touches_nothing() {
     let rule = "<Rule><ID>tidy</ID><Filter><Prefix></Prefix></Filter><Status>Enabled</Status><Expiration><Days>29</Days></Expiration></Rule>";
     let present = yards.describe(&[Part::Lifecycle]).await.value(Part::Lifecycle).unwrap().to_owned();
     let with = present.replace("</LifecycleConfiguration>", &format!("{rule}</LifecycleConfiguration>"));
-    let set = |document: &str| Action::SetLifecycle { document: Some(document.into()), minimum: None };
+    let set = |document: &str| Action::SetLifecycle { document: Some(document.into()), minimum: None, made_from: None };
     yards.apply(&set(&with)).await.unwrap();
     let plan = retain.audit().await.unwrap();
     assert!(plan.steps.is_empty() && !plan.is_empty());
@@ -550,6 +588,142 @@ async fn an_enforcer_does_what_can_be_taken_back_and_goes_on_with_what_was_accep
     assert_eq!(yard.vault().lock(&key, None).await.unwrap().unwrap().retention, locked.retention);
 }
 
+/// The file cannot say of itself that it is harmless.
+#[tokio::test]
+async fn what_cannot_be_taken_back_is_not_asked_of_the_file() {
+    let yard = Yard::new("keep = \"30d\"\nmode = \"compliance\"");
+    yard.deliver(PROD, 1);
+    let retain = yard.retain().await;
+    let before = retain.vault.describe(&Part::ALL).await;
+    let mut plan = retain.plan().await.unwrap();
+    for step in &mut plan.steps {
+        step.irreversible = None;
+    }
+    let refused = retain.apply(&plan, false).await.unwrap();
+    assert!(matches!(&refused, Applied::NotAccepted(steps) if steps.len() == 3), "{refused:?}");
+    assert_eq!(retain.vault.describe(&Part::ALL).await, before);
+}
+
+#[tokio::test]
+async fn a_step_that_is_refused_keeps_nothing_from_being_told_nor_the_others_from_being_taken() {
+    let yard = Yard::new(&format!("enforce = \"apply\"\n{GOVERNANCE}"));
+    let rule = "<Rule><ID>tidy</ID><Filter><Prefix></Prefix></Filter><Status>Enabled</Status><Expiration><Days>29</Days></Expiration></Rule>";
+    let tidy = lifecycle::write(&[lifecycle::Rule { raw: rule.into(), ..lifecycle::Rule::default() }]);
+    yard.vault().alter(Part::Lifecycle, Some(&tidy)).await.unwrap();
+    let key = yard.deliver(PROD, 1);
+    let mut retain = yard.retain().await;
+    let counting = Counting::over(yard.vault(), None);
+    retain.vault = counting.clone();
+    *counting.denies.lock().unwrap() = Some("s3:PutLifecycleConfiguration");
+    for _ in 0..2 {
+        let error = retain.audit().await.unwrap_err();
+        assert_eq!(error.code.as_deref(), Some("AccessDenied"));
+        assert_eq!(yard.told(&retain).await, ["lifecycle_dangerous", "lock_missing", "retention_drift"]);
+    }
+    assert_eq!(counting.changes.load(Ordering::SeqCst), 2, "once a round");
+    assert!(yard.vault().lock(&key, None).await.unwrap().unwrap().retention.is_some(), "the next step is taken");
+    let plan = retain.plan().await.unwrap();
+    let error = retain.apply(&plan, true).await.unwrap_err();
+    assert!(error.text.contains("after 2 of 3 steps"), "{error}");
+    *counting.denies.lock().unwrap() = None;
+    assert!(retain.audit().await.unwrap().steps.is_empty());
+}
+
+/// Nothing left to be done does not make the object that was seen any better.
+#[tokio::test]
+async fn what_an_object_showed_stays_told_until_the_objects_of_its_account_were_locked() {
+    let yard = Yard::new(GOVERNANCE);
+    let retain = yard.retain().await;
+    let plan = retain.plan().await.unwrap();
+    retain.apply(&plan, true).await.unwrap();
+    let seen = Finding::new(Kind::LockShort, format!("org/{PROD}"), "locked until yesterday");
+    retain.store.write(move |tx| findings::hold(tx, &seen)).await.unwrap();
+    assert!(retain.audit().await.unwrap().is_empty());
+    assert_eq!(yard.told(&retain).await, ["lock_short"]);
+    yard.deliver(PROD, 1);
+    let plan = retain.plan().await.unwrap();
+    assert_eq!(retain.apply(&plan, false).await.unwrap(), Applied::Done(1));
+    assert_eq!(yard.told(&retain).await, [""; 0]);
+}
+
+/// What is known of one bucket, and what was consented to for it, is not of another under the same trail's name.
+#[tokio::test]
+async fn another_bucket_is_another_archive() {
+    let yard = Yard::new("keep = \"30d\"\nmode = \"compliance\"\nenforce = \"apply\"");
+    let mut retain = yard.retain().await;
+    let plan = retain.plan().await.unwrap();
+    retain.apply(&plan, true).await.unwrap();
+    let old = yard.deliver_on(REST, 1, 1);
+    assert!(retain.audit().await.unwrap().steps.iter().all(|step| step.irreversible.is_some()));
+    let plan = retain.plan().await.unwrap();
+    retain.apply(&plan, true).await.unwrap();
+    assert!(retain.plan().await.unwrap().is_empty());
+    retain.bucket = "meadow".into();
+    let left: Vec<String> = retain.audit().await.unwrap().steps.into_iter().map(|step| step.call).collect();
+    assert_eq!(
+        left,
+        ["s3:PutObjectRetention"],
+        "{old} may lie there unlocked, and nobody has said that it may be locked"
+    );
+}
+
+/// A default that was there when the warden came says nothing of what had come before.
+#[tokio::test]
+async fn what_came_before_the_first_look_is_looked_at() {
+    let yard = Yard::new("keep = \"30d\"\nincomplete_uploads = \"keep\"");
+    let key = yard.deliver(REST, 1);
+    yard.vault().apply(&Action::EnableVersioning).await.unwrap();
+    yard.vault().apply(&Action::SetDefault { term: Term { mode: Mode::Governance, days: 30 } }).await.unwrap();
+    assert_eq!(yard.vault().lock(&key, None).await.unwrap().unwrap().retention, None);
+    let retain = yard.retain().await;
+    let plan = retain.plan().await.unwrap();
+    assert_eq!(plan.steps.len(), 1);
+    assert_eq!(plan.steps[0].effect.objects, 1);
+    assert_eq!(retain.apply(&plan, false).await.unwrap(), Applied::Done(1));
+    assert!(yard.vault().lock(&key, None).await.unwrap().unwrap().retention.is_some());
+    assert!(retain.plan().await.unwrap().is_empty());
+}
+
+/// Objects of the time before the default that come when the others were locked already; with a row, and folded unseen.
+#[tokio::test]
+async fn what_is_found_later_of_the_time_before_the_default_is_locked_too() {
+    let yard = Yard::new("keep = \"30d\"");
+    yard.deliver_on(REST, 1, 1);
+    let retain = yard.retain().await;
+    let plan = retain.plan().await.unwrap();
+    retain.apply(&plan, true).await.unwrap();
+    assert!(retain.plan().await.unwrap().is_empty());
+    for folded in [false, true] {
+        yard.deliver(REST, 5 + usize::from(folded));
+        if folded {
+            fold(&retain.store).await;
+        }
+        let plan = retain.plan().await.unwrap();
+        let extended = |plan: &Plan| plan.extension().map_or(0, |step| step.effect.objects);
+        let before = extended(&plan);
+        yard.deliver_on(REST, 2 + usize::from(folded), 1);
+        if folded {
+            fold(&retain.store).await;
+        }
+        let plan = retain.plan().await.unwrap();
+        assert!(extended(&plan) > before, "folded: {folded}");
+        retain.apply(&plan, true).await.unwrap();
+        assert!(retain.plan().await.unwrap().is_empty(), "folded: {folded}");
+    }
+}
+
+/// As the ledger does with old days.
+async fn fold(store: &Store) {
+    let fold = |tx: &trailwarden::store::Tx<'_>| {
+        tx.conn.execute_batch(
+            "INSERT INTO days SELECT place, CAST(substr(name, 1, 8) AS INTEGER), count(*), 0, 0, sum(size) FROM deliveries WHERE true GROUP BY 1, 2
+               ON CONFLICT (place, day) DO UPDATE SET objects = objects + excluded.objects, bytes = bytes + excluded.bytes;
+             DELETE FROM deliveries;",
+        )
+    };
+    store.write(fold).await.unwrap();
+}
+
 /// Days that are folded have no keys in the ledger: they are found in the bucket, and late ones too.
 #[tokio::test]
 async fn folded_days_are_locked_by_what_lies_in_the_bucket() {
@@ -558,19 +732,7 @@ async fn folded_days_are_locked_by_what_lies_in_the_bucket() {
     let plan = retain.plan().await.unwrap();
     retain.apply(&plan, true).await.unwrap();
     let keys = [yard.deliver(PROD, 1), yard.deliver(PROD, 2)];
-    let fold = |store: Store| async move {
-        store
-            .write(|tx| {
-                tx.conn.execute_batch(
-                    "INSERT INTO days SELECT place, CAST(substr(name, 1, 8) AS INTEGER), count(*), 0, 0, sum(size) FROM deliveries WHERE true GROUP BY 1, 2
-                       ON CONFLICT (place, day) DO UPDATE SET objects = objects + excluded.objects, bytes = bytes + excluded.bytes;
-                     DELETE FROM deliveries;",
-                )
-            })
-            .await
-            .unwrap();
-    };
-    fold(retain.store.clone()).await;
+    fold(&retain.store).await;
     let plan = retain.plan().await.unwrap();
     assert_eq!(plan.steps[0].effect.objects, 2);
     assert_eq!(retain.apply(&plan, false).await.unwrap(), Applied::Done(1));
@@ -581,7 +743,7 @@ async fn folded_days_are_locked_by_what_lies_in_the_bucket() {
     }
     // One that comes and is folded before anybody looks.
     let late = yard.deliver(PROD, 3);
-    fold(retain.store.clone()).await;
+    fold(&retain.store).await;
     let plan = retain.plan().await.unwrap();
     assert_eq!(plan.steps.len(), 1, "it is missed");
     retain.apply(&plan, false).await.unwrap();
@@ -598,12 +760,14 @@ struct Counting {
     meddling: Option<Action>,
     /// Objects whose lock is refused: those with this in their keys.
     refuses: std::sync::Mutex<Option<String>>,
+    /// A call that is refused.
+    denies: std::sync::Mutex<Option<&'static str>>,
 }
 
 impl Counting {
     fn over(inner: LocalVault, meddling: Option<Action>) -> Arc<Self> {
         let (objects, changes) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Arc::new(Self { inner, objects, changes, meddling, refuses: std::sync::Mutex::default() })
+        Arc::new(Self { inner, objects, changes, meddling, refuses: Default::default(), denies: Default::default() })
     }
 }
 
@@ -617,6 +781,9 @@ impl Vault for Counting {
     }
     async fn apply(&self, action: &Action) -> Result<()> {
         let before = self.changes.fetch_add(1, Ordering::SeqCst);
+        if *self.denies.lock().unwrap() == Some(action.call()) {
+            return Err(Error::permanent(action.call(), "no").with_code("AccessDenied"));
+        }
         self.inner.apply(action).await?;
         match &self.meddling {
             Some(meddling) if before == 0 => self.inner.apply(meddling).await,
@@ -691,6 +858,10 @@ async fn a_million_objects_under_the_default_take_no_call_and_cost_what_the_hand
     retain.vault.apply(&Action::EnableVersioning).await.unwrap();
     retain.vault.apply(&Action::SetDefault { term: Term { mode: Mode::Governance, days: 2557 } }).await.unwrap();
     fill(&retain.store).await;
+    let seen = Env::system().now() - SignedDuration::from_hours(24 * 101);
+    let mut history = retention::History::default();
+    history.note(Some(Term { mode: Mode::Governance, days: 2557 }), seen);
+    retain.store.write(move |tx| retention::set_history(tx, "org/yard", &history)).await.unwrap();
     let counting = Counting::over(yard.vault(), None);
     retain.vault = counting.clone();
     let plan = retain.plan().await.unwrap();
@@ -723,7 +894,7 @@ async fn somebody_who_changes_the_rules_between_two_steps_ends_the_plan() {
     let yard = Yard::new("keep = \"30d\"");
     let mut retain = yard.retain().await;
     let theirs = lifecycle::write(&[lifecycle::Rule { raw: THEIRS.into(), ..lifecycle::Rule::default() }]);
-    let meddling = Action::SetLifecycle { document: Some(theirs.clone()), minimum: None };
+    let meddling = Action::SetLifecycle { document: Some(theirs.clone()), minimum: None, made_from: None };
     let counting = Counting::over(yard.vault(), Some(meddling));
     retain.vault = counting.clone();
     let plan = retain.plan().await.unwrap();

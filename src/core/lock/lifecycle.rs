@@ -7,6 +7,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Move, Promise};
+use crate::core::id::Sha256;
+use crate::core::key::{DIGEST_FOLDER, LogKind};
+use crate::core::protection::Fact;
 use crate::core::xml::{self, Element};
 
 /// The ids of our rules begin so.
@@ -122,13 +125,25 @@ pub struct Filter {
 impl Filter {
     /// Whether an object under one of these prefixes can be meant.
     pub fn meets(&self, prefixes: &[String]) -> bool {
-        prefixes.iter().any(|own| own.starts_with(&self.prefix) || self.prefix.starts_with(own.as_str()))
+        let inside = |own: &String| self.prefix.strip_prefix(own.as_str()).is_some_and(may_hold_evidence);
+        prefixes.iter().any(|own| own.starts_with(&self.prefix) || inside(own))
     }
 
     /// No object is both.
     pub fn is_empty(&self) -> bool {
         self.larger.zip(self.smaller).is_some_and(|(larger, smaller)| smaller <= larger.saturating_add(1))
     }
+}
+
+/// Whether CloudTrail delivers anything under this, which goes on after `AWSLogs/`: other services have folders of their own in
+/// the account's.
+fn may_hold_evidence(rest: &str) -> bool {
+    let mut parts = rest.split('/');
+    let account = parts.next().filter(|part| !part.starts_with("o-")).or_else(|| parts.next());
+    let Some(folder) = account.and_then(|_| parts.next()) else { return true };
+    let whole = parts.next().is_some();
+    let mut own = LogKind::ALL.map(LogKind::folder).into_iter().chain([DIGEST_FOLDER]);
+    own.any(|name| if whole { name == folder } else { name.starts_with(folder) })
 }
 
 /// A rule as it stands, with what we understand of it.
@@ -204,6 +219,31 @@ pub fn write<'r>(rules: impl IntoIterator<Item = &'r Rule>) -> String {
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<LifecycleConfiguration xmlns=\"{NAMESPACE}\">{rules}</LifecycleConfiguration>"
     )
+}
+
+/// What tells a document, or that there is none, from any other.
+pub fn digest(document: Option<&str>) -> String {
+    Sha256::of(document.unwrap_or_default().as_bytes()).to_string()
+}
+
+/// Whether a document has still to be put, judged by what is there right before the call; an error where that is not any more
+/// what the document was made from. An answer that was lost leaves what was put.
+pub fn is_due(present: &Fact, wanted: Option<&str>, made_from: &str) -> Result<bool, String> {
+    let present = match present {
+        Fact::Value(text) => Some(text.as_str()),
+        Fact::Absent => None,
+        Fact::Unread(why) => return Err(why.clone()),
+    };
+    let rules = |document: Option<&str>| -> Result<Vec<Rule>, String> {
+        Ok(document.map(read).transpose()?.unwrap_or_default().iter().map(Rule::means).collect())
+    };
+    if digest(present) == made_from {
+        Ok(true)
+    } else if rules(present)? == rules(wanted)? {
+        Ok(false)
+    } else {
+        Err("somebody else has changed the lifecycle rules since this change was made of them".into())
+    }
 }
 
 fn rule(element: &Element<'_>) -> Result<Rule, String> {

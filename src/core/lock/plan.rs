@@ -56,6 +56,9 @@ pub enum Action {
         /// The whole document; without one the configuration is removed.
         document: Option<String>,
         minimum: Option<String>,
+        /// The digest of the document that it was made from, and is put in place of; without one, of any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        made_from: Option<String>,
     },
     /// A call for each object.
     Extend {
@@ -307,7 +310,8 @@ fn lifecycle_step(actual: &Actual, input: &Input<'_>, today: Date) -> Result<Opt
         rules.iter().filter(|rule| !rule.is_ours()).count(),
         effect.objects
     );
-    let action = Action::SetLifecycle { document, minimum: actual.minimum.clone() };
+    let made_from = Some(lifecycle::digest(input.protection.value(Part::Lifecycle)));
+    let action = Action::SetLifecycle { document, minimum: actual.minimum.clone(), made_from };
     let diff = rule_diff(&actual.rules, &rules);
     Ok(Some((rules, step(action, diff, effect, means, irreversible))))
 }

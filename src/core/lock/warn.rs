@@ -87,7 +87,12 @@ impl View<'_> {
 
     fn early(&self, rule: &Rule, found: &mut Vec<Warning>) {
         let promised = self.promised();
-        let mut tell = |text: String| found.push(Warning::new(WarningKind::ExpiresEarly, Some(&rule.id), true, text));
+        if rule.filter.is_empty() {
+            return;
+        }
+        // CloudTrail's objects have no tags, unless somebody gives them some.
+        let danger = !rule.filter.tagged;
+        let mut tell = |text: String| found.push(Warning::new(WarningKind::ExpiresEarly, Some(&rule.id), danger, text));
         let early = match rule.expiration {
             Some(When::Days(days)) if days < promised => Some(format!("{days} days after their creation")),
             Some(When::Date(date)) => Some(format!("on {date}, however young")),
