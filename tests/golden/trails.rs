@@ -8,8 +8,8 @@ use trailwarden::core::finding;
 use trailwarden::core::id::{AccountId, Region};
 use trailwarden::core::policy::Expected;
 use trailwarden::core::posture::{
-    Archive, Delivery, Described, Field, Kind, Known, Look, Path, Redrive, Selector, Settings, Status, Validated,
-    Weakness, of_path, of_trails, senders,
+    Acceptance, Archive, Audit, Delivery, Described, Field, Kind, Known, Look, Path, Redrive, Selector, Settings,
+    Status, Validated, Weakness, of_path, of_trails, senders,
 };
 use trailwarden::core::protection::Fact;
 
@@ -659,6 +659,31 @@ fn what_a_queues_policy_lets_send_is_between_bucket_and_queue() {
     assert_eq!(senders(&policy("s3", "arn:aws:s3:::b")), [""; 0]);
     assert_eq!(senders(&policy("sns", "arn:aws:sns:*:444455556666:*")), [""; 0]);
     assert_eq!(senders("nonsense"), [""; 0]);
+}
+
+#[test]
+fn what_is_accepted_of_one_trail_is_not_accepted_of_another() {
+    let twin = TRAIL.replace("111122223333", "777788889999");
+    let stop = |trail: &mut Described| {
+        trail.status = Known::Value(Status { logging: Some(false), ..status() });
+        (trail.key, trail.validation) = (None, Some(false));
+    };
+    let mut ground =
+        Ground::with(|ground| ground.trails.as_mut().unwrap().extend([DATA, &twin].map(|arn| trail(arn, vec![]))));
+    ground.trails.as_mut().unwrap().iter_mut().for_each(stop);
+    ground.archive.trails.push(("gone".into(), Region::parse("eu-west-1").unwrap()));
+    ground.archive.trails.push(("gone".into(), Region::parse("eu-west-2").unwrap()));
+    let all = ground.look().weaknesses;
+    let ids: BTreeSet<&str> = all.iter().map(|one| one.id.as_str()).collect();
+    assert_eq!(ids.len(), all.len(), "{all:#?}");
+    let mut audit = Audit::new("org", BUCKET, now());
+    audit.add(ground.look());
+    let legacy = all.iter().find(|one| one.kind == "logging_off" && one.of == "trails/org-data").unwrap();
+    audit.accept(&[Acceptance { weakness: legacy.id.clone(), reason: "retired".into() }]);
+    let open = audit.open().filter(|one| one.kind == "logging_off");
+    assert_eq!(open.map(|one| one.of.as_str()).collect::<Vec<_>>(), ["trails/org-main"; 2]);
+    audit.accept(&[Acceptance { weakness: "logging_off".into(), reason: "all of them".into() }]);
+    assert!(!audit.open().any(|one| one.kind == "logging_off"));
 }
 
 #[test]

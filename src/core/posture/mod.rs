@@ -27,7 +27,7 @@ use crate::core::{policy, printable};
 /// Something weak, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Weakness {
-    /// Its kind, with a digest of what was found: what makes two looks find the same weakness.
+    /// Its kind, with a digest of where and what was found: what makes two looks find the same weakness.
     pub id: String,
     /// The section of docs/posture.md.
     pub kind: &'static str,
@@ -104,11 +104,9 @@ pub fn is_known(weakness: &str) -> bool {
 /// Hexadecimal digits of an id.
 const DIGEST: usize = 12;
 
-fn id(kind: &str, found: Option<&str>) -> String {
-    match found {
-        Some(text) => format!("{kind}:{}", &Sha256::of(text.as_bytes()).to_string()[..DIGEST]),
-        None => kind.to_owned(),
-    }
+fn id(kind: &str, of: &str, found: Option<&str>) -> String {
+    let text = format!("{of}\n{}", found.unwrap_or_default());
+    format!("{kind}:{}", &Sha256::of(text.as_bytes()).to_string()[..DIGEST])
 }
 
 impl Weakness {
@@ -122,7 +120,7 @@ impl Weakness {
         paste: Option<String>,
     ) -> Self {
         Self {
-            id: id(kind.name(), found),
+            id: id(kind.name(), of, found),
             kind: kind.name(),
             severity: kind.severity(),
             of: of.into(),
@@ -142,7 +140,7 @@ impl Weakness {
             None => weakness.risk.clone(),
         };
         Self {
-            id: id(weakness.kind.name(), found),
+            id: id(weakness.kind.name(), of, found),
             kind: weakness.kind.name(),
             severity: weakness.severity,
             of: of.into(),
@@ -157,6 +155,12 @@ impl Weakness {
             },
             accepted: None,
         }
+    }
+
+    /// Of one thing where several have the same name.
+    fn known_by(mut self, whole: &str) -> Self {
+        self.id = id(self.kind, whole, self.found.as_deref());
+        self
     }
 
     /// On one line, for a finding: the risk, what was found, what to do.

@@ -140,7 +140,8 @@ fn gone(name: &str, home: &Region, bucket: &str) -> Weakness {
     let risk = format!("the trail {name} delivered to {bucket} or was to, and no trail of that name is seen that does");
     let paste = format!("aws cloudtrail describe-trails --region {home} --trail-name-list {name}");
     let advice = "look whether it was deleted or delivers elsewhere, and make it deliver here again";
-    Weakness::of_setting(Kind::TrailGone, &format!("{TRAILS}/{name}"), None, risk, advice, Some(paste))
+    let of = format!("{TRAILS}/{name}");
+    Weakness::of_setting(Kind::TrailGone, &of, None, risk, advice, Some(paste)).known_by(&format!("{of}/{home}"))
 }
 
 struct Judge<'a> {
@@ -164,7 +165,8 @@ impl Judge<'_> {
         let paste = command.split_once(' ').map_or((command, ""), |(verb, rest)| (verb, rest));
         let paste = format!("aws cloudtrail {} --region {home} --name {arn} {}", paste.0, paste.1);
         let paste = Some(paste.trim_end().to_owned());
-        self.look.weaknesses.push(Weakness::of_setting(kind, &self.trail.of(), found, risk, advice, paste));
+        let weakness = Weakness::of_setting(kind, &self.trail.of(), found, risk, advice, paste);
+        self.look.weaknesses.push(weakness.known_by(arn));
     }
 
     fn unread(&mut self, why: &str) {
