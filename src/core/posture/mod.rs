@@ -18,7 +18,9 @@ pub use bucket::{Input, key_of, of_bucket};
 pub use key::of_key;
 pub use kind::Kind;
 pub use path::{Path, Redrive, Settings, of_path, senders, topics};
-pub use trail::{Archive, Delivery, Described, Field, Known, Selector, Status, TRAILS, Validated, of_trails};
+pub use trail::{
+    Archive, Delivery, Described, Field, Known, Seen, Selector, Silent, Status, TRAILS, Validated, of_trails,
+};
 
 use crate::core::finding::{self, Severity};
 use crate::core::id::Sha256;
@@ -161,6 +163,11 @@ impl Weakness {
     fn known_by(mut self, whole: &str) -> Self {
         self.id = id(self.kind, whole, self.found.as_deref());
         self
+    }
+
+    /// Whether it says that nothing can be said of its part as a whole.
+    pub fn is_blindness(&self) -> bool {
+        self.kind == policy::Kind::CouldNotTell.name() && self.found.is_none()
     }
 
     /// On one line, for a finding: the risk, what was found, what to do.
