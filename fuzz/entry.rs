@@ -84,7 +84,7 @@ pub fn path(bytes: &[u8]) {
         topics: topics.collect(),
     };
     let archive = Archive { bucket: "b".into(), prefixes: vec!["AWSLogs/".into()], ..Archive::default() };
-    let look = posture::of_path(&path, Some(&[]), &archive, &Expected::default());
+    let look = posture::of_path(&path, &posture::Seen::default(), &archive, &Expected::default());
     assert!(look.weaknesses.iter().any(|one| one.kind == "redrive_tight"));
 }
 

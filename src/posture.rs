@@ -131,9 +131,11 @@ fn findings_of(audit: &Audit) -> Vec<Finding> {
 
 /// Whether a finding is about a part that could not be read this time: nothing is known of how it is now.
 fn is_unknown(audit: &Audit, subject: &str) -> bool {
-    audit.unread.iter().any(|unread| {
+    let unread = audit.unread.iter().map(|unread| &unread.of);
+    let blind = audit.weaknesses.iter().filter(|weakness| weakness.is_blindness()).map(|weakness| &weakness.of);
+    unread.chain(blind).any(|of| {
         let about =
-            subject.strip_prefix(&audit.bucket).and_then(|rest| rest.strip_prefix('/')?.strip_prefix(&unread.of));
+            subject.strip_prefix(&audit.bucket).and_then(|rest| rest.strip_prefix('/')?.strip_prefix(of.as_str()));
         about.is_some_and(|rest| rest.starts_with('/'))
     })
 }

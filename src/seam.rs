@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use crate::core::finding::Alert;
 use crate::core::id::{AccountId, Region, Sha256};
 use crate::core::lock::{Action, Retention};
-use crate::core::posture::{Described, Settings};
+use crate::core::posture::{Seen, Settings};
 use crate::core::protection::{Key, Part, Protection};
 use crate::core::unit::OuPath;
 use crate::error::{Error, Result};
@@ -180,9 +180,9 @@ pub trait Vault: Send + Sync {
 /// What CloudTrail and the topics behind it say of themselves. Read-only.
 #[async_trait]
 pub trait Trails: Send + Sync {
-    /// The trails that deliver to a bucket, as far as they are seen from here by asking in these regions: all or an error.
-    /// `None`: there is nobody to ask. What cannot be read of a trail is said in its description.
-    async fn of(&self, bucket: &str, regions: &[Region]) -> Result<Option<Vec<Described>>>;
+    /// The trails that deliver to a bucket, as far as they are seen from here by asking in these regions. A region that
+    /// does not answer is said to be silent. `None`: there is nobody to ask. What cannot be read of a trail is said in its description.
+    async fn of(&self, bucket: &str, regions: &[Region]) -> Result<Option<Seen>>;
     /// ARNs of the queues that a topic hands its messages on to.
     async fn subscribers(&self, topic: &str) -> Result<Vec<String>>;
 }

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use super::class::failed;
 use super::sns;
 use crate::core::id::Region;
-use crate::core::posture::{Delivery, Described, Field, Known, Selector, Status};
+use crate::core::posture::{Delivery, Described, Field, Known, Seen, Selector, Silent, Status};
 use crate::error::{Error, Result};
 use crate::seam::Trails;
 
@@ -36,6 +36,20 @@ impl CloudTrails {
         aws_sdk_cloudtrail::Client::from_conf(config.region(SdkRegion::new(region.to_owned())).build())
     }
 
+    /// What a region shows of the trails that deliver to a bucket, by ARN.
+    async fn shown(&self, bucket: &str, region: &Region) -> Result<Vec<(String, Trail)>> {
+        const OP: &str = "cloudtrail:DescribeTrails";
+        let asked = self.client(region.as_str()).describe_trails().include_shadow_trails(true);
+        let answer = asked.send().await.map_err(|error| failed(OP, &error))?;
+        let ours = answer.trail_list.unwrap_or_default().into_iter();
+        let ours = ours.filter(|trail| trail.s3_bucket_name.as_deref() == Some(bucket));
+        let named = ours.map(|mut trail| {
+            let arn = trail.trail_arn.take().ok_or_else(|| Error::permanent(OP, "a trail's arn was not told"))?;
+            Ok((arn, trail))
+        });
+        named.collect()
+    }
+
     async fn described(&self, arn: String, trail: Trail) -> Described {
         let mut described = Described {
             prefix: trail.s3_key_prefix,
@@ -57,23 +71,18 @@ impl CloudTrails {
 
 #[async_trait]
 impl Trails for CloudTrails {
-    async fn of(&self, bucket: &str, regions: &[Region]) -> Result<Option<Vec<Described>>> {
-        const OP: &str = "cloudtrail:DescribeTrails";
-        let mut found = BTreeMap::new();
+    async fn of(&self, bucket: &str, regions: &[Region]) -> Result<Option<Seen>> {
+        let (mut found, mut seen) = (BTreeMap::new(), Seen::default());
         for region in regions {
-            let asked = self.client(region.as_str()).describe_trails().include_shadow_trails(true);
-            let answer = asked.send().await.map_err(|error| failed(OP, &error))?;
-            let ours = answer.trail_list.unwrap_or_default().into_iter();
-            for mut trail in ours.filter(|trail| trail.s3_bucket_name.as_deref() == Some(bucket)) {
-                let arn = trail.trail_arn.take();
-                found.insert(arn.ok_or_else(|| Error::permanent(OP, "a trail's arn was not told"))?, trail);
+            match self.shown(bucket, region).await {
+                Ok(trails) => found.extend(trails),
+                Err(error) => seen.silent.push(Silent { region: Some(region.clone()), why: error.to_string() }),
             }
         }
-        let mut all = Vec::new();
         for (arn, trail) in found {
-            all.push(self.described(arn, trail).await);
+            seen.trails.push(self.described(arn, trail).await);
         }
-        Ok(Some(all))
+        Ok(Some(seen))
     }
 
     async fn subscribers(&self, topic: &str) -> Result<Vec<String>> {

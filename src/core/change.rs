@@ -27,7 +27,7 @@ const TEXT: usize = 300;
 /// Groups of one file that are told one by one; of more only the call and what it is about.
 const MOST: usize = 200;
 /// What happened longer ago than this is history that has been taken in, and wakes nobody.
-const HISTORY: i64 = 45 * 86_400;
+pub const HISTORY: i64 = 45 * 86_400;
 
 /// A call on what is ours, as its record tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{blocking, fault};
 use crate::core::id::Region;
-use crate::core::posture::Described;
+use crate::core::posture::{Described, Seen};
 use crate::error::{Error, Result};
 use crate::seam::Trails;
 
@@ -52,8 +52,8 @@ impl TrailsFile {
 
 #[async_trait]
 impl Trails for TrailsFile {
-    async fn of(&self, _bucket: &str, _regions: &[Region]) -> Result<Option<Vec<Described>>> {
-        Ok(self.read().await?.map(|book| book.trails))
+    async fn of(&self, _bucket: &str, _regions: &[Region]) -> Result<Option<Seen>> {
+        Ok(self.read().await?.map(|book| Seen { trails: book.trails, silent: Vec::new() }))
     }
 
     async fn subscribers(&self, topic: &str) -> Result<Vec<String>> {

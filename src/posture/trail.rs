@@ -3,16 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Posture;
-use crate::core::change::Ours;
+use crate::core::change::{self, Ours};
 use crate::core::id::Region;
 use crate::core::policy::Expected;
 use crate::core::posture::{
-    Archive, Described, Known, Look, Path, TRAILS, Unread, Validated, key_of, of_key, of_path, of_trails, senders,
-    topics,
+    Archive, Described, Known, Look, Path, Seen, Silent, Validated, key_of, of_key, of_path, of_trails, senders, topics,
 };
-use crate::core::printable;
 use crate::core::protection::{Fact, Part};
 use crate::error::Result;
+use crate::store::digests::{self, Chain};
 use crate::store::lists;
 use crate::trail::Validation;
 
@@ -21,20 +20,15 @@ const MOST: usize = 100;
 
 /// With whether CloudTrail itself announces what it delivers to the queue.
 pub async fn look(posture: &Posture, expected: &Expected) -> Result<(Look, bool)> {
-    let archive = archive(posture);
+    let archive = archive(posture).await?;
     let mut look = Look::default();
-    let described = match posture.trails.of(&posture.bucket, &regions(posture)).await {
-        Ok(Some(all)) => {
-            look.add(of_trails(&all, &archive, posture.store.env().now()));
-            Some(all)
-        }
+    let seen = match posture.trails.of(&posture.bucket, &regions(posture)).await {
+        Ok(Some(seen)) => seen,
         Ok(None) => return Ok((look, false)),
-        Err(error) => {
-            look.unread.push(Unread { of: TRAILS.into(), why: printable(&error.to_string(), 400) });
-            None
-        }
+        Err(error) => Seen { silent: vec![Silent { region: None, why: error.to_string() }], ..Seen::default() },
     };
-    let all = described.as_deref().unwrap_or_default();
+    look.add(of_trails(&seen, &archive, posture.store.env().now()));
+    let all = seen.trails.as_slice();
     let protection = posture.vault.describe(&[Part::Notification, Part::Encryption]).await;
     let of_bucket = key_of(&protection);
     let known = posture.watched.ours();
@@ -45,7 +39,7 @@ pub async fn look(posture: &Posture, expected: &Expected) -> Result<(Look, bool)
         look.add(of_key(key, Some(&posture.vault.key(key).await), expected));
     }
     let path = path(posture, protection.of(Part::Notification), all).await;
-    look.add(of_path(&path, described.as_deref(), &archive, expected));
+    look.add(of_path(&path, &seen, &archive, expected));
     let policy = match &path.queue {
         Known::Value(Some(queue)) => queue.policy.as_deref().map(senders).unwrap_or_default(),
         _ => Vec::new(),
@@ -55,9 +49,9 @@ pub async fn look(posture: &Posture, expected: &Expected) -> Result<(Look, bool)
     Ok((look, path.is_fed_by(all)))
 }
 
-fn archive(posture: &Posture) -> Archive {
-    let of_organization = posture.watched.ours().names.clone().into_iter().filter(|name| name.account.is_none());
-    Archive {
+async fn archive(posture: &Posture) -> Result<Archive> {
+    let delivered = delivered(posture).await?;
+    Ok(Archive {
         bucket: posture.bucket.clone(),
         prefixes: posture.prefixes.clone(),
         organization: posture.expected.org.is_some(),
@@ -66,8 +60,18 @@ fn archive(posture: &Posture) -> Archive {
             Validation::Some => Validated::Some,
             Validation::None => Validated::None,
         },
-        trails: of_organization.map(|name| (name.name, name.home)).chain(configured(posture)).collect(),
-    }
+        trails: delivered.into_iter().chain(configured(posture)).collect(),
+    })
+}
+
+/// The organization's trails that wrote a good digest not long ago: name and home. What ended before is history.
+async fn delivered(posture: &Posture) -> Result<BTreeSet<(String, Region)>> {
+    let (source, now) = (posture.watched.id, posture.store.env().now());
+    let chains = posture.store.read(move |conn| digests::chains(conn, source)).await?;
+    let is_recent =
+        |chain: &Chain| chain.head.is_some_and(|head| now.duration_since(head).as_secs() <= change::HISTORY);
+    let recent = chains.into_iter().filter(|chain| chain.chain.root.org.is_some() && is_recent(chain));
+    Ok(recent.map(|chain| (chain.chain.trail, chain.chain.home)).collect())
 }
 
 /// The configured trails: name and home.

@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::error::Result;
-use crate::store::{Store, digests, fold, lists};
+use crate::store::{Store, changes, digests, fold, lists};
 
 /// Days of places that one pass looks at; the next one goes on after them.
 const DAYS: usize = 1_000;
@@ -33,6 +33,7 @@ impl Fold {
 
     /// One pass over a source. It never looks at more than so many days, each in steps of its own, so ingest goes on beside it.
     pub async fn run(&self, source: i64) -> Result<Folded> {
+        self.store.write(changes::forget).await?;
         let now = self.store.env().now();
         let Ok(until) = now.checked_sub(self.after) else { return Ok(Folded::default()) };
         let mut folded = Folded { digests: self.chains(source, until).await?, ..Folded::default() };

@@ -8,6 +8,7 @@ use aws_sdk_cloudtrail::types::{EventSelector, ReadWriteType};
 use aws_sdk_s3::types::CreateBucketConfiguration;
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::{Value, json};
+use trailwarden::aws::{Aws, Options};
 use trailwarden::core::id::Region;
 use trailwarden::core::posture::{Described, Known, Selector};
 use trailwarden::env::Env;
@@ -15,7 +16,8 @@ use trailwarden::local::spool::Spool;
 use trailwarden::local::trails::TrailsFile;
 use trailwarden::seam::{Queue as _, Trails};
 
-use crate::common::emulator::{Emulator, REGION};
+use crate::common::emulator::{Emulator, REGION, loader};
+use crate::common::stub::{Answer, Stub};
 
 /// Whoever makes a trail, starts and stops it, by another way than the one under test. The trail writes digests, records in all
 /// regions, delivers under `pre`, and records calls that change things.
@@ -29,9 +31,9 @@ trait Hand: Send + Sync {
 
 async fn one(trails: &dyn Trails, bucket: &str) -> Described {
     let regions = [Region::parse(REGION).unwrap()];
-    let mut all = trails.of(bucket, &regions).await.unwrap().expect("there is somebody to ask");
-    assert_eq!(all.len(), 1, "{all:?}");
-    all.remove(0)
+    let mut seen = trails.of(bucket, &regions).await.unwrap().expect("there is somebody to ask");
+    assert_eq!((seen.trails.len(), seen.silent.len()), (1, 0), "{seen:?}");
+    seen.trails.remove(0)
 }
 
 fn logs(trail: &Described) -> Option<bool> {
@@ -163,6 +165,30 @@ async fn cloudtrail_keeps_the_trails_contract() {
         let hand = AwsHand { emulator, cloudtrail };
         trails_contract(&aws.trails(&aws), &hand, "trails-contract").await;
     }
+}
+
+#[tokio::test]
+async fn a_region_that_does_not_answer_hides_nothing_of_the_others() {
+    let arn = "arn:aws:cloudtrail:eu-west-1:111122223333:trail/watched";
+    let stub = Stub::start(move |asked| match (asked.region.as_str(), asked.operation.as_str()) {
+        ("eu-west-1", "DescribeTrails") => {
+            Answer::json(&json!({ "trailList": [{ "S3BucketName": "b", "TrailARN": arn }, { "S3BucketName": "c" }] }))
+        }
+        ("eu-west-1", "GetTrailStatus") => Answer::json(&json!({ "IsLogging": false })),
+        ("eu-west-1", _) => Answer::json(&json!({ "EventSelectors": [] })),
+        ("eu-west-2", _) => Answer::json(&json!({ "trailList": [{ "S3BucketName": "b" }] })),
+        _ => Answer::json_error(400, "AccessDeniedException", "No."),
+    });
+    let aws = Aws::connect_from(loader(&stub.endpoint), &Options::default()).await;
+    let regions = ["af-south-1", "eu-west-1", "eu-west-2"].map(|region| Region::parse(region).unwrap());
+    let seen = aws.trails(&aws).of("b", &regions).await.unwrap().unwrap();
+    assert_eq!(
+        seen.trails.iter().map(|trail| (trail.name(), logs(trail))).collect::<Vec<_>>(),
+        [("watched", Some(false))]
+    );
+    let silent: Vec<_> = seen.silent.iter().map(|silent| silent.region.as_ref().unwrap().as_str()).collect();
+    assert_eq!(silent, ["af-south-1", "eu-west-2"]);
+    assert!(seen.silent[0].why.contains("cloudtrail:DescribeTrails"), "{seen:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -195,6 +195,24 @@ async fn what_somebody_else_changes_is_told_with_its_correction_and_ends_when_it
 }
 
 #[tokio::test]
+async fn a_policy_that_nobody_can_read_ends_nothing() {
+    let yard = Yard::new("").await;
+    let (posture, vault) = (yard.posture().await, yard.vault());
+    vault.alter(Part::Policy, Some(&tampered())).await.unwrap();
+    posture.audit().await.unwrap();
+    vault.alter(Part::Policy, Some("{")).await.unwrap();
+    for _ in 0..2 {
+        posture.audit().await.unwrap();
+        let told = open(&posture.store).await;
+        let names: Vec<&str> = told.iter().map(|held| held.kind.name()).collect();
+        assert_eq!(names, ["bucket_policy_weak", "posture_unchecked"]);
+    }
+    vault.alter(Part::Policy, Some(&recommended(&expected("yard")))).await.unwrap();
+    posture.audit().await.unwrap();
+    assert!(open(&posture.store).await.is_empty());
+}
+
+#[tokio::test]
 async fn what_is_accepted_is_shown_and_not_told() {
     let yard = Yard::new("").await;
     yard.vault().alter(Part::Policy, Some(&tampered())).await.unwrap();

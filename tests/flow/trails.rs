@@ -3,10 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use trailwarden::config::Config;
+use trailwarden::core::chain::ChainId;
 use trailwarden::core::finding::{Held, Kind, Severity, State};
 use trailwarden::core::gzip;
+use trailwarden::core::id::{AccountId, Region};
+use trailwarden::core::key::Root;
 use trailwarden::core::notice::Notice;
 use trailwarden::core::protection::Part;
 use trailwarden::daemon;
@@ -14,7 +18,7 @@ use trailwarden::delivery::Fate;
 use trailwarden::env::Env;
 use trailwarden::local::vault::LocalVault;
 use trailwarden::posture::Posture;
-use trailwarden::store::{Store, findings};
+use trailwarden::store::{Store, Tx, digests, findings};
 use trailwarden::wiring::{self, Works};
 
 const TRAIL: &str = "arn:aws:cloudtrail:eu-west-1:111122223333:trail/org";
@@ -263,6 +267,36 @@ async fn a_weak_trail_and_a_broken_way_are_told_and_end_when_they_are_mended() {
     let (works, _) = yard.works().await;
     yard.deliver(&works, 2, &[event("k2", "kms", "ScheduleKeyDeletion", json!({ "keyId": KEY }))]).await;
     assert_eq!(told(&works.store).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_trail_that_delivered_lately_is_missed_and_history_is_not() {
+    let yard = Yard::new();
+    yard.say(true, json!({}));
+    yard.announce(Some(&yard.queue())).await;
+    let (works, config) = yard.works().await;
+    let posture = posture(&works, &config).await;
+    let source = works.trails[0].id;
+    let step = move |tx: &Tx<'_>| {
+        for (trail, org, hours) in [("old", true, 24 * 46), ("lately", true, 24 * 44), ("private", false, 1)] {
+            let root = Root {
+                prefix: String::new(),
+                org: org.then(|| "o-a1b2c3d4e5".parse().unwrap()),
+                account: AccountId::parse("111122223333").unwrap(),
+            };
+            let home = Region::parse("eu-west-1").unwrap();
+            let id = ChainId { root, region: home.clone(), trail: trail.into(), home, backfill: false };
+            let end = tx.now - SignedDuration::from_hours(hours);
+            let chain = digests::chain(tx, source, &id)?.id;
+            digests::extend_chain(tx, chain, end - SignedDuration::from_hours(1), end)?;
+        }
+        Ok(())
+    };
+    works.store.write(step).await.unwrap();
+    let audit = posture.audit().await.unwrap();
+    let gone: Vec<_> =
+        audit.weaknesses.iter().filter(|one| one.kind == "trail_gone").map(|one| one.of.as_str()).collect();
+    assert_eq!(gone, ["trails/lately"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,8 +8,8 @@ use trailwarden::core::finding;
 use trailwarden::core::id::{AccountId, Region};
 use trailwarden::core::policy::Expected;
 use trailwarden::core::posture::{
-    Archive, Delivery, Described, Field, Kind, Known, Look, Path, Redrive, Selector, Settings, Status, Validated,
-    Weakness, of_path, of_trails, senders,
+    Acceptance, Archive, Audit, Delivery, Described, Field, Kind, Known, Look, Path, Redrive, Seen, Selector, Settings,
+    Silent, Status, Validated, Weakness, of_path, of_trails, senders,
 };
 use trailwarden::core::protection::Fact;
 
@@ -96,6 +96,7 @@ fn policy(service: &str, source: &str) -> String {
 #[derive(Clone)]
 struct Ground {
     trails: Option<Vec<Described>>,
+    silent: Vec<Silent>,
     archive: Archive,
     path: Path,
 }
@@ -112,6 +113,7 @@ impl Ground {
         let home = Region::parse("eu-west-1").unwrap();
         Self {
             trails: Some(vec![trail(TRAIL, vec![all()])]),
+            silent: Vec::new(),
             archive: Archive {
                 bucket: BUCKET.into(),
                 prefixes: vec!["AWSLogs/".into()],
@@ -183,13 +185,29 @@ impl Ground {
     fn look(&self) -> Look {
         let owner = AccountId::parse("444455556666").ok();
         let expected = Expected { bucket: BUCKET.into(), owner, ..Expected::default() };
-        let mut look = match &self.trails {
-            Some(trails) => of_trails(trails, &self.archive, now()),
-            None => Look::default(),
-        };
-        look.add(of_path(&self.path, self.trails.as_deref(), &self.archive, &expected));
+        let seen = Seen { trails: self.trails.clone().unwrap_or_default(), silent: self.silent.clone() };
+        let mut look = of_trails(&seen, &self.archive, now());
+        look.add(of_path(&self.path, &seen, &self.archive, &expected));
         look
     }
+}
+
+/// The organization's trail and one of a member's own.
+fn beside(main: impl FnOnce(&mut Described), member: impl FnOnce(&mut Described)) -> Ground {
+    Ground::with(|ground| {
+        let trails = ground.trails.as_mut().unwrap();
+        main(&mut trails[0]);
+        trails.push(Described { organization: Some(false), ..trail(DATA, vec![all()]) });
+        member(&mut trails[1]);
+    })
+}
+
+fn stopped() -> Known<Status> {
+    Known::Value(Status { logging: Some(false), ..status() })
+}
+
+fn silent(region: &str) -> Silent {
+    Silent { region: Region::parse(region).ok(), why: "cloudtrail:DescribeTrails: no".into() }
 }
 
 type Case = (&'static str, Ground, &'static [&'static str], &'static [&'static str]);
@@ -233,6 +251,29 @@ fn of_the_trails() -> Vec<Case> {
         (
             "no trail is seen",
             Ground::with(|ground| (ground.trails, ground.archive.trails) = (Some(vec![]), vec![])),
+            &[],
+            &["trails"],
+        ),
+        (
+            "one region does not answer, and another shows a weakness",
+            Ground::with(|ground| {
+                ground.trails = Some(vec![Described { multi_region: Some(false), ..trail(DATA, vec![self::all()]) }]);
+                ground.silent = vec![silent("eu-west-1")];
+            }),
+            &["single_region high"],
+            &["trails"],
+        ),
+        (
+            "another region than the lost trail's does not answer",
+            Ground::with(|ground| {
+                (ground.trails, ground.silent) = (Some(vec![]), vec![silent("us-east-1"), silent("eu-west-2")])
+            }),
+            &["trail_gone critical"],
+            &["trails"],
+        ),
+        (
+            "nobody answers",
+            Ground::with(|ground| (ground.trails, ground.silent) = (Some(vec![]), vec![silent("")])),
             &[],
             &["trails"],
         ),
@@ -281,6 +322,28 @@ fn of_the_trails() -> Vec<Case> {
                 })
             }),
             &[],
+            &[],
+        ),
+        (
+            "a member's whole trail beside one region of the organization",
+            beside(|main| main.multi_region = Some(false), |_| {}),
+            &["single_region high"],
+            &[],
+        ),
+        (
+            "a whole trail that is stopped beside one region",
+            Ground::with(|ground| {
+                let trails = ground.trails.as_mut().unwrap();
+                trails[0].multi_region = Some(false);
+                trails.push(Described { status: stopped(), ..trail(DATA, vec![self::all()]) });
+            }),
+            &["logging_off critical", "single_region high"],
+            &[],
+        ),
+        (
+            "a member's trail beside the organization's, which is stopped",
+            beside(|main| main.status = stopped(), |_| {}),
+            &["logging_off critical"],
             &[],
         ),
         (
@@ -391,6 +454,34 @@ fn of_selectors() -> Vec<Case> {
             &[],
             &[],
         ),
+        (
+            "data events only, beside a member's trail with the rest",
+            beside(|main| main.selectors = Known::Value(vec![basic("All", false, &[])]), |_| {}),
+            silent,
+            &[],
+        ),
+        (
+            "data events only, beside a stopped trail with the rest",
+            Ground::with(|ground| {
+                let trails = ground.trails.as_mut().unwrap();
+                trails[0].selectors = Known::Value(vec![basic("All", false, &[])]);
+                trails.push(Described { status: stopped(), ..trail(DATA, vec![basic("All", true, &[])]) });
+            }),
+            &["logging_off critical", "management_events_missing critical", "management_events_missing critical"],
+            &[],
+        ),
+        (
+            "without KMS, beside a member's trail with all",
+            beside(|main| main.selectors = Known::Value(vec![basic("All", true, &["kms.amazonaws.com"])]), |_| {}),
+            &["management_events_excluded medium"],
+            &[],
+        ),
+        (
+            "a member's data events only, beside the organization's",
+            beside(|_| {}, |member| member.selectors = Known::Value(vec![basic("All", false, &[])])),
+            &[],
+            &[],
+        ),
         ("writes only", Ground::selectors(vec![basic("WriteOnly", true, &[])]), half, &[]),
         (
             "reads only",
@@ -489,10 +580,11 @@ fn of_the_way() -> Vec<Case> {
             "trails and their topics are not known",
             Ground::with(|ground| {
                 (ground.trails, ground.path.notification) =
-                    (None, notification(&entry("QueueConfiguration", "Queue", DEAD, &ALL, "")))
+                    (None, notification(&entry("QueueConfiguration", "Queue", DEAD, &ALL, "")));
+                ground.silent = vec![silent("")];
             }),
             &[],
-            &["announcements"],
+            &["trails", "announcements"],
         ),
         ("through a rule", Ground::by_rule(), &[], &["announcements"]),
         (
@@ -659,6 +751,31 @@ fn what_a_queues_policy_lets_send_is_between_bucket_and_queue() {
     assert_eq!(senders(&policy("s3", "arn:aws:s3:::b")), [""; 0]);
     assert_eq!(senders(&policy("sns", "arn:aws:sns:*:444455556666:*")), [""; 0]);
     assert_eq!(senders("nonsense"), [""; 0]);
+}
+
+#[test]
+fn what_is_accepted_of_one_trail_is_not_accepted_of_another() {
+    let twin = TRAIL.replace("111122223333", "777788889999");
+    let stop = |trail: &mut Described| {
+        trail.status = Known::Value(Status { logging: Some(false), ..status() });
+        (trail.key, trail.validation) = (None, Some(false));
+    };
+    let mut ground =
+        Ground::with(|ground| ground.trails.as_mut().unwrap().extend([DATA, &twin].map(|arn| trail(arn, vec![]))));
+    ground.trails.as_mut().unwrap().iter_mut().for_each(stop);
+    ground.archive.trails.push(("gone".into(), Region::parse("eu-west-1").unwrap()));
+    ground.archive.trails.push(("gone".into(), Region::parse("eu-west-2").unwrap()));
+    let all = ground.look().weaknesses;
+    let ids: BTreeSet<&str> = all.iter().map(|one| one.id.as_str()).collect();
+    assert_eq!(ids.len(), all.len(), "{all:#?}");
+    let mut audit = Audit::new("org", BUCKET, now());
+    audit.add(ground.look());
+    let legacy = all.iter().find(|one| one.kind == "logging_off" && one.of == "trails/org-data").unwrap();
+    audit.accept(&[Acceptance { weakness: legacy.id.clone(), reason: "retired".into() }]);
+    let open = audit.open().filter(|one| one.kind == "logging_off");
+    assert_eq!(open.map(|one| one.of.as_str()).collect::<Vec<_>>(), ["trails/org-main"; 2]);
+    audit.accept(&[Acceptance { weakness: "logging_off".into(), reason: "all of them".into() }]);
+    assert!(!audit.open().any(|one| one.kind == "logging_off"));
 }
 
 #[test]

@@ -97,6 +97,7 @@ const LIFECYCLE: &str = "rules may expire, hide or move evidence from within S3,
 const VERSIONING: &str = "while versioning is suspended, what is overwritten or deleted is gone";
 const LOCK: &str = "the default by which new evidence is locked may be another";
 const NOTIFY: &str = "the warden may not be told of deliveries any more";
+const SENDERS: &str = "others may send to the queue or receive from it";
 const PUBLIC: &str = "what kept policies and ACLs from opening the bucket to everybody may be gone";
 const OWNERSHIP: &str = "ACLs may let others read and write past the policy";
 const COPIES: &str = "what is delivered may be copied to somebody else, or is not copied any more to where it was";
@@ -155,6 +156,7 @@ pub const CALLS: &[Call] = &[
     call("kms", "DisableKey", KEY, Critical, KEY_GONE),
     call("kms", "ScheduleKeyDeletion", KEY, Critical, KEY_GONE),
     call("kms", "PutKeyPolicy", KEY, High, "who may encrypt, decrypt and end the key may be others than before"),
+    call("kms", "DeleteImportedKeyMaterial", KEY, Critical, KEY_GONE),
     call("sqs", "DeleteQueue", QUEUE, High, "the warden is told of nothing any more"),
     call("sqs", "SetQueueAttributes", QUEUE, Medium, "policy, retention, redrive or key of the queue may be others"),
     call(
@@ -164,10 +166,16 @@ pub const CALLS: &[Call] = &[
         High,
         "announcements that had not been received are gone; what they told of is found by listing only",
     ),
+    call("sqs", "AddPermission", QUEUE, Medium, SENDERS),
+    call("sqs", "RemovePermission", QUEUE, High, NOTIFY),
+    call("sns", "SetTopicAttributes", TOPIC, Medium, "policy or key of the topic may be others"),
+    call("sns", "SetSubscriptionAttributes", TOPIC, High, NOTIFY),
     call("sns", "DeleteTopic", TOPIC, High, NOTIFY),
     call("sns", "Unsubscribe", TOPIC, High, NOTIFY),
     call("events", "DeleteRule", RULE, High, NOTIFY),
     call("events", "DisableRule", RULE, High, NOTIFY),
+    call("events", "PutRule", RULE, High, NOTIFY),
+    call("events", "PutTargets", RULE, Medium, "announcements may go elsewhere, or to others as well"),
     call("events", "RemoveTargets", RULE, High, NOTIFY),
     call(
         "organizations",
@@ -196,7 +204,7 @@ pub const CALLS: &[Call] = &[
 ];
 
 /// Only some of the words that calls begin with begin one of these: most records end here.
-const FIRST: &[u8] = b"DLPRSU";
+const FIRST: &[u8] = b"ADLPRSU";
 
 /// The call that a record's two words name, if it is one of these.
 pub fn find(source: &str, name: &str) -> Option<&'static Call> {

@@ -80,11 +80,11 @@ fn about_ours(call: &Call) -> Value {
         Thing::Bucket => json!({ "bucketName": "trail-logs", "Host": "trail-logs.s3.eu-west-1.amazonaws.com" }),
         Thing::Key => json!({ "keyId": "1234abcd-0000-1111-2222-333344445555" }),
         Thing::Queue => json!({ "queueUrl": "https://sqs.eu-west-1.amazonaws.com/111122223333/warden" }),
-        Thing::Topic if call.name == "Unsubscribe" => {
+        Thing::Topic if matches!(call.name, "Unsubscribe" | "SetSubscriptionAttributes") => {
             json!({ "subscriptionArn": "arn:aws:sns:eu-west-1:111122223333:deliveries:6b0e71bd-7e97" })
         }
         Thing::Topic => json!({ "topicArn": "arn:aws:sns:eu-west-1:111122223333:deliveries" }),
-        Thing::Rule => json!({ call.parameters[usize::from(call.name == "RemoveTargets")]: "deliveries" }),
+        Thing::Rule => json!({ call.parameters[usize::from(call.name.ends_with("Targets"))]: "deliveries" }),
         Thing::Organization => json!({ "servicePrincipal": "cloudtrail.amazonaws.com" }),
     };
     if call.name == "PutObjectRetention" {
@@ -119,6 +119,17 @@ fn every_call_of_the_table_is_found_on_what_is_ours_and_on_nothing_else() {
             other["requestParameters"] = theirs;
             assert_eq!(is_ours(&other), !text.contains(a), "{} {}", call.name, other["requestParameters"]);
         }
+    }
+    for (service, name) in [
+        ("kms", "DeleteImportedKeyMaterial"),
+        ("sqs", "AddPermission"),
+        ("sqs", "RemovePermission"),
+        ("sns", "SetTopicAttributes"),
+        ("sns", "SetSubscriptionAttributes"),
+        ("events", "PutRule"),
+        ("events", "PutTargets"),
+    ] {
+        assert!(find(&format!("{service}.amazonaws.com"), name).is_some(), "{name}");
     }
     for (source, name) in
         [("s3.amazonaws.com", "GetObject"), ("ec2.amazonaws.com", "StopLogging"), ("s3.example.com", "DeleteBucket")]

@@ -18,7 +18,9 @@ pub use bucket::{Input, key_of, of_bucket};
 pub use key::of_key;
 pub use kind::Kind;
 pub use path::{Path, Redrive, Settings, of_path, senders, topics};
-pub use trail::{Archive, Delivery, Described, Field, Known, Selector, Status, TRAILS, Validated, of_trails};
+pub use trail::{
+    Archive, Delivery, Described, Field, Known, Seen, Selector, Silent, Status, TRAILS, Validated, of_trails,
+};
 
 use crate::core::finding::{self, Severity};
 use crate::core::id::Sha256;
@@ -27,7 +29,7 @@ use crate::core::{policy, printable};
 /// Something weak, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Weakness {
-    /// Its kind, with a digest of what was found: what makes two looks find the same weakness.
+    /// Its kind, with a digest of where and what was found: what makes two looks find the same weakness.
     pub id: String,
     /// The section of docs/posture.md.
     pub kind: &'static str,
@@ -104,11 +106,9 @@ pub fn is_known(weakness: &str) -> bool {
 /// Hexadecimal digits of an id.
 const DIGEST: usize = 12;
 
-fn id(kind: &str, found: Option<&str>) -> String {
-    match found {
-        Some(text) => format!("{kind}:{}", &Sha256::of(text.as_bytes()).to_string()[..DIGEST]),
-        None => kind.to_owned(),
-    }
+fn id(kind: &str, of: &str, found: Option<&str>) -> String {
+    let text = format!("{of}\n{}", found.unwrap_or_default());
+    format!("{kind}:{}", &Sha256::of(text.as_bytes()).to_string()[..DIGEST])
 }
 
 impl Weakness {
@@ -122,7 +122,7 @@ impl Weakness {
         paste: Option<String>,
     ) -> Self {
         Self {
-            id: id(kind.name(), found),
+            id: id(kind.name(), of, found),
             kind: kind.name(),
             severity: kind.severity(),
             of: of.into(),
@@ -142,7 +142,7 @@ impl Weakness {
             None => weakness.risk.clone(),
         };
         Self {
-            id: id(weakness.kind.name(), found),
+            id: id(weakness.kind.name(), of, found),
             kind: weakness.kind.name(),
             severity: weakness.severity,
             of: of.into(),
@@ -157,6 +157,17 @@ impl Weakness {
             },
             accepted: None,
         }
+    }
+
+    /// Of one thing where several have the same name.
+    fn known_by(mut self, whole: &str) -> Self {
+        self.id = id(self.kind, whole, self.found.as_deref());
+        self
+    }
+
+    /// Whether it says that nothing can be said of its part as a whole.
+    pub fn is_blindness(&self) -> bool {
+        self.kind == policy::Kind::CouldNotTell.name() && self.found.is_none()
     }
 
     /// On one line, for a finding: the risk, what was found, what to do.

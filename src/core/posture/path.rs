@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Archive, Described, Kind, Known, Look, Unread, Weakness};
+use super::{Archive, Kind, Known, Look, Seen, Unread, Weakness};
 use crate::core::policy::{self, Document, Effect, Expected};
+use crate::core::posture::Described;
 use crate::core::protection::Fact;
 use crate::core::xml::{self, Element};
 use crate::core::{finding, printable};
@@ -164,8 +165,8 @@ fn weak(kind: Kind, of: &str, found: Option<&str>, risk: String, (advice, paste)
     Weakness::of_setting(kind, of, found, risk, advice, paste)
 }
 
-/// What is wrong with the way. Without `trails` nobody knows whether a topic of theirs leads to the queue. `expected` is for the queue's policy, without queue and senders: they are found here.
-pub fn of_path(path: &Path, trails: Option<&[Described]>, archive: &Archive, expected: &Expected) -> Look {
+/// What is wrong with the way. Of trails that are not seen nobody knows whether a topic of theirs leads to the queue. `expected` is for the queue's policy, without queue and senders: they are found here.
+pub fn of_path(path: &Path, trails: &Seen, archive: &Archive, expected: &Expected) -> Look {
     let mut look = Look::default();
     match &path.queue {
         Known::Value(Some(queue)) => {
@@ -195,7 +196,7 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    fn search(mut self, trails: Option<&[Described]>) {
+    fn search(mut self, seen: &Seen) {
         let config = match &self.path.notification {
             Fact::Value(text) => configuration(text),
             Fact::Absent => Ok(Config::default()),
@@ -207,11 +208,11 @@ impl Search<'_> {
         }
         let of_bucket = self.stands;
         // CloudTrail's own topic tells of logs at least.
-        match trails {
-            Some(trails) => trails.iter().filter_map(|trail| trail.topic.as_ref()).for_each(|topic| {
-                self.topic(topic);
-            }),
-            None => self.doubts.push("cloudtrail:DescribeTrails: the topics of the trails are not known".into()),
+        for topic in seen.trails.iter().filter_map(|trail| trail.topic.as_ref()) {
+            self.topic(topic);
+        }
+        if !seen.silent.is_empty() {
+            self.doubts.push("cloudtrail:DescribeTrails: the topics of the trails are not known".into());
         }
         if self.stands {
             if !of_bucket && config.is_ok_and(|config| !config.bus) {

@@ -18,9 +18,13 @@ fn a_detail_is_one_line_that_can_still_be_pasted() {
 
 #[test]
 fn an_id_is_of_what_was_found() {
-    let of = |found| Weakness::of_setting(Kind::AclsInUse, "ownership", found, "a risk".into(), "do", None);
-    assert_eq!(of(None).id, "acls_in_use");
-    assert!(of(Some("a")).id.starts_with("acls_in_use:") && is_known(&of(Some("a")).id));
+    let at = |of, found| Weakness::of_setting(Kind::AclsInUse, of, found, "a risk".into(), "do", None);
+    let of = |found| at("ownership", found);
+    for found in [None, Some("a")] {
+        assert!(of(found).id.starts_with("acls_in_use:") && is_known(&of(found).id));
+        assert_ne!(of(found).id, at("key 1", found).id);
+        assert_ne!(at("key 1", found).id, at("key 2", found).id);
+    }
     assert_ne!(of(Some("a")).id, of(Some("b")).id);
     assert_eq!(of(Some("a b")).detail(), "a risk. Found: a b. What to do: do");
 }

@@ -57,6 +57,10 @@ impl Described {
         self.arn.rsplit('/').next().unwrap_or(&self.arn)
     }
 
+    fn is_stopped(&self) -> bool {
+        self.status.value().is_some_and(|status| status.logging == Some(false))
+    }
+
     /// What a weakness is of.
     fn of(&self) -> String {
         format!("{TRAILS}/{}", printable(self.name(), 200))
@@ -65,6 +69,35 @@ impl Described {
     /// The region where it is at home, and changed.
     pub fn home(&self) -> &str {
         self.arn.split(':').nth(3).unwrap_or_default()
+    }
+}
+
+/// The trails that deliver to a bucket, as far as somebody answered.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seen {
+    pub trails: Vec<Described>,
+    pub silent: Vec<Silent>,
+}
+
+/// A region that did not answer, or all that were asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Silent {
+    pub region: Option<Region>,
+    pub why: String,
+}
+
+impl Seen {
+    fn is_silent(&self, home: &Region) -> bool {
+        self.silent.iter().any(|silent| silent.region.as_ref().is_none_or(|region| region == home))
+    }
+
+    fn unread(&self) -> Option<Unread> {
+        let told = |silent: &Silent| match &silent.region {
+            Some(region) => format!("{region}: {}", silent.why),
+            None => silent.why.clone(),
+        };
+        let all: Vec<String> = self.silent.iter().map(told).collect();
+        (!all.is_empty()).then(|| Unread { of: TRAILS.into(), why: printable(&all.join("; "), 1_000) })
     }
 }
 
@@ -116,23 +149,36 @@ const STALE: SignedDuration = SignedDuration::from_hours(24);
 pub const TRAILS: &str = "trails";
 
 /// What is wrong with the trails that deliver to the bucket.
-pub fn of_trails(all: &[Described], archive: &Archive, now: Timestamp) -> Look {
-    let mut look = Look::default();
+pub fn of_trails(seen: &Seen, archive: &Archive, now: Timestamp) -> Look {
+    let all = seen.trails.as_slice();
+    let mut look = Look { unread: seen.unread().into_iter().collect(), ..Look::default() };
     let wanted: BTreeSet<_> = archive.trails.iter().collect();
     for (name, home) in wanted {
-        if !all.iter().any(|trail| trail.name() == name && trail.home() == home.as_str()) {
+        let is_seen = all.iter().any(|trail| trail.name() == name && trail.home() == home.as_str());
+        if !is_seen && !seen.is_silent(home) {
             look.weaknesses.push(gone(name, home, &archive.bucket));
         }
     }
-    if all.is_empty() && look.weaknesses.is_empty() {
+    if all.is_empty() && look == Look::default() {
         let why = format!("cloudtrail:DescribeTrails shows no trail that delivers to {}", archive.bucket);
         look.unread.push(Unread { of: TRAILS.into(), why });
     }
+    let main = main(all, archive);
     for trail in all {
-        Judge { trail, all, archive, now, look: &mut look }.judge();
+        Judge { trail, main: &main, archive, now, look: &mut look }.judge();
     }
-    selectors::judge(all, &mut look);
+    selectors::judge(all, &main, &mut look);
     look
+}
+
+/// The trails that have to record everything together: the organization's, if there are any, and of these what is not stopped.
+fn main<'a>(all: &'a [Described], archive: &Archive) -> Vec<&'a Described> {
+    let is_of_all = |trail: &&Described| trail.organization == Some(true);
+    let alone = !archive.organization || !all.iter().any(|trail| is_of_all(&trail));
+    let meant: Vec<&Described> = all.iter().filter(|trail| alone || is_of_all(trail)).collect();
+    let logging: Vec<&Described> = meant.iter().copied().filter(|trail| !trail.is_stopped()).collect();
+    // That all are stopped is told of each.
+    if logging.is_empty() { meant } else { logging }
 }
 
 fn gone(name: &str, home: &Region, bucket: &str) -> Weakness {
@@ -140,12 +186,13 @@ fn gone(name: &str, home: &Region, bucket: &str) -> Weakness {
     let risk = format!("the trail {name} delivered to {bucket} or was to, and no trail of that name is seen that does");
     let paste = format!("aws cloudtrail describe-trails --region {home} --trail-name-list {name}");
     let advice = "look whether it was deleted or delivers elsewhere, and make it deliver here again";
-    Weakness::of_setting(Kind::TrailGone, &format!("{TRAILS}/{name}"), None, risk, advice, Some(paste))
+    let of = format!("{TRAILS}/{name}");
+    Weakness::of_setting(Kind::TrailGone, &of, None, risk, advice, Some(paste)).known_by(&format!("{of}/{home}"))
 }
 
 struct Judge<'a> {
     trail: &'a Described,
-    all: &'a [Described],
+    main: &'a [&'a Described],
     archive: &'a Archive,
     now: Timestamp,
     look: &'a mut Look,
@@ -164,7 +211,8 @@ impl Judge<'_> {
         let paste = command.split_once(' ').map_or((command, ""), |(verb, rest)| (verb, rest));
         let paste = format!("aws cloudtrail {} --region {home} --name {arn} {}", paste.0, paste.1);
         let paste = Some(paste.trim_end().to_owned());
-        self.look.weaknesses.push(Weakness::of_setting(kind, &self.trail.of(), found, risk, advice, paste));
+        let weakness = Weakness::of_setting(kind, &self.trail.of(), found, risk, advice, paste);
+        self.look.weaknesses.push(weakness.known_by(arn));
     }
 
     fn unread(&mut self, why: &str) {
@@ -176,7 +224,11 @@ impl Judge<'_> {
     }
 
     fn any(&self, has: fn(&Described) -> Option<bool>) -> bool {
-        self.all.iter().any(|other| has(other) == Some(true))
+        self.main.iter().any(|other| has(other) == Some(true))
+    }
+
+    fn is_main(&self) -> bool {
+        self.main.iter().any(|other| other.arn == self.trail.arn)
     }
 
     fn validation(&mut self) {
@@ -201,7 +253,7 @@ impl Judge<'_> {
     fn reach(&mut self) {
         let (name, home) = (self.trail.name(), self.trail.home());
         match self.trail.multi_region {
-            Some(false) if !self.any(|other| other.multi_region) => {
+            Some(false) if self.is_main() && !self.any(|other| other.multi_region) => {
                 let risk = format!("{name} records in {home} only: whoever works in another region leaves no trace");
                 let advice = "make it a trail of all regions";
                 self.weak(Kind::SingleRegion, None, risk, advice, "update-trail --is-multi-region-trail");

@@ -134,8 +134,9 @@ fn advanced(fields: &[Field]) -> Covered {
     Covered { reads: management.and(reads), writes: management.and(writes), excluded, objects }
 }
 
-/// What no trail of the archive records. One that records data events only, beside one for the rest, is in order.
-pub(super) fn judge(all: &[Described], look: &mut Look) {
+/// What no trail of the archive records. One that records data events only, beside one for the rest, is in order. Management
+/// events have to be recorded by the main trails.
+pub(super) fn judge(all: &[Described], main: &[&Described], look: &mut Look) {
     let mut sum = Covered::NOTHING;
     let (mut whole, mut excluding) = (false, None);
     for trail in all {
@@ -146,15 +147,21 @@ pub(super) fn judge(all: &[Described], look: &mut Look) {
                 Covered { reads: Truth::Unknown, writes: Truth::Unknown, objects: Truth::Unknown, ..Covered::NOTHING }
             }
         };
+        let is_main = main.iter().any(|other| other.arn == trail.arn);
+        if is_main || !trail.is_stopped() {
+            sum.objects = sum.objects.or(one.objects);
+        }
+        if !is_main {
+            continue;
+        }
         whole |= one.is_whole();
         sum.reads = sum.reads.or(one.reads);
         sum.writes = sum.writes.or(one.writes);
-        sum.objects = sum.objects.or(one.objects);
         if !one.excluded.is_empty() {
             excluding.get_or_insert((trail, one.excluded));
         }
     }
-    let Some(first) = all.first() else { return };
+    let Some(first) = main.first() else { return };
     let advice = "record all management events; this replaces the trail's selectors";
     let mut weak = |kind, found: &str, risk: String, (advice, paste): (&str, Option<String>)| {
         look.weaknesses.push(Weakness::of_setting(kind, SELECTORS, Some(found), risk, advice, paste));
