@@ -123,7 +123,9 @@ fn key(state: &str) -> Key {
 }
 
 async fn open(store: &Store) -> Vec<Held> {
-    store.read(|conn| findings::list(conn, false)).await.unwrap()
+    let mut all = store.read(|conn| findings::list(conn, false)).await.unwrap();
+    all.sort_by_key(|held| (std::cmp::Reverse(held.severity), held.kind.name()));
+    all
 }
 
 fn kinds(audit: &Audit) -> Vec<&str> {
