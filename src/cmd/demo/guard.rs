@@ -81,6 +81,8 @@ impl Guard {
         }
         vault.set_key(&key, description(world)).await?;
         vault.apply(&Action::SetDefault { term: retain.wanted.promise.term }).await?;
+        // From its first look on it is known how long the bucket locks what comes.
+        retain.plan().await?;
         let audit = posture.audit().await?;
         let drift = Drift { before: audit.open().count() + audit.unread.len(), ..Drift::default() };
         Ok(Self { vault, posture, retain, drift })
