@@ -186,12 +186,13 @@ pub fn left(conn: &Connection, place: i64, done: &Extended) -> Result<(Sum, bool
     Ok(((rows.0 + days.0, rows.1 + days.1), lost))
 }
 
-/// Rows of a place that a need is about, seen from a second on.
+/// Rows of a place that a need is about, seen from a second on. S3 tells times in seconds: what came in the very second of the
+/// default may have come before it.
 fn seen_since(conn: &Connection, place: i64, done: &Extended, second: i64) -> Result<Sum> {
     let until = done.before.map_or(i64::MAX, Timestamp::as_second);
     conn.prepare_cached(&format!(
         "SELECT count(*), ifnull(sum(size), 0) FROM deliveries
-         WHERE place = ?1 AND seen >= ?2 AND delivered < ?3 AND {EVIDENCE}"
+         WHERE place = ?1 AND seen >= ?2 AND delivered <= ?3 AND {EVIDENCE}"
     ))?
     .query_row(params![place, second, until], |row| Ok((row.get(0)?, row.get(1)?)))
 }
@@ -226,7 +227,7 @@ pub fn loose(conn: &Connection, place: i64, done: &Extended, after: (&str, &str)
     let until = done.before.map_or(i64::MAX, Timestamp::as_second);
     conn.prepare_cached(&format!(
         "SELECT {KEY}, name, version FROM deliveries
-         WHERE place = ?1 AND seen >= ?2 AND delivered < ?3 AND (name, version) > (?4, ?5) AND {EVIDENCE}
+         WHERE place = ?1 AND seen >= ?2 AND delivered <= ?3 AND (name, version) > (?4, ?5) AND {EVIDENCE}
          ORDER BY name, version LIMIT ?6"
     ))?
     .query_map(params![place, done.seen, until, after.0, after.1, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
