@@ -13,12 +13,14 @@ pub mod id;
 pub mod journal;
 pub mod key;
 pub mod lock;
+pub mod needs;
 pub mod notice;
 pub mod policy;
 pub mod posture;
 pub mod protection;
 pub mod record;
 pub mod route;
+pub mod tree;
 pub mod unit;
 pub mod xml;
 
