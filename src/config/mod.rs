@@ -1,5 +1,6 @@
 //! The configuration: one TOML file, as written (`raw`) and as meant (`Config`).
 
+mod channel;
 mod channels;
 mod fault;
 mod meaning;
@@ -17,6 +18,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use channel::{Channel, Email, Encryption, Format, Slack, Syslog};
 pub use fault::{ConfigError, Spot, line_of};
 pub use place::Place;
 pub use secret::Secret;
@@ -45,6 +47,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// How often a heartbeat is told, if at all.
     pub heartbeat: Option<Duration>,
+    /// Where a kind of finding is explained in the house's own words: an address with `{kind}` in it.
+    pub runbook: Option<String>,
     /// The ledger's file.
     pub state: PathBuf,
     /// Days of keys that ended this long ago are folded in the ledger; `None` never.
@@ -260,48 +264,6 @@ impl Default for Posture {
             writers: Vec::new(),
             administrators: Vec::new(),
             accepted: Vec::new(),
-        }
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Channel {
-    Stdout(Format),
-    Webhook {
-        /// Shown nowhere: many a webhook's address is its password.
-        url: Secret,
-        secret: Option<Secret>,
-        timeout: Duration,
-    },
-    Sns {
-        /// The topic's ARN.
-        topic: String,
-        region: Region,
-        role: Option<Role>,
-    },
-}
-
-impl Channel {
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Stdout(_) => "stdout",
-            Self::Webhook { .. } => "webhook",
-            Self::Sns { .. } => "sns",
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    Human,
-    Json,
-}
-
-impl Format {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Human => "human",
-            Self::Json => "json",
         }
     }
 }

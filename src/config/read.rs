@@ -13,6 +13,7 @@ use super::{
 };
 use crate::core::id::{OrgId, Region};
 use crate::core::printable;
+use crate::core::route::Route;
 
 pub(super) type Read<T> = Result<T, ConfigError>;
 
@@ -47,6 +48,7 @@ pub(super) fn config(text: &str, origin: &str, places: &Places) -> Read<Config> 
         channels,
         routes,
         heartbeat,
+        runbook: reader.optional(&file.alert.runbook, runbook)?,
         state: file.state.path.as_ref().map_or_else(|| STATE.into(), |path| reader.path(path)),
         fold: reader.fold(&file.state)?,
         snapshot: None,
@@ -65,8 +67,15 @@ fn warnings(config: &Config) -> Vec<String> {
     if config.channels.is_empty() {
         found.push("no channel is configured: findings are in the ledger only, and nobody is told".to_owned());
     }
-    for name in config.channels.keys().filter(|name| config.routes.iter().all(|route| !route.to.contains(name))) {
+    let named: Vec<&String> = config.routes.iter().flat_map(Route::channels).collect();
+    for name in config.channels.keys().filter(|name| !named.contains(name)) {
         found.push(format!("channel `{name}` is in no route: nothing is ever told there"));
+    }
+    for (name, channel) in config.channels.iter().filter(|(_, channel)| channel.is_open()) {
+        found.push(format!(
+            "channel `{name}` speaks without TLS: whoever is on the way reads {} alerts",
+            channel.kind()
+        ));
     }
     if config.heartbeat.is_some() && config.routes.is_empty() {
         found.push("alert.heartbeat is set, and no route leads anywhere: nobody hears it".to_owned());
@@ -319,6 +328,15 @@ impl Reader<'_> {
             }),
         })?;
         Ok(listen.unwrap_or(Some(LISTEN)))
+    }
+}
+
+fn runbook(text: &str) -> Result<String, &'static str> {
+    let is_address = text.starts_with("https://") || text.starts_with("http://");
+    if is_address {
+        Ok(text.to_owned())
+    } else {
+        Err("a runbook is an address like \"https://wiki.example.com/{kind}\"")
     }
 }
 

@@ -1,6 +1,7 @@
 //! Pure rules: no I/O, no clock, no async, no AWS types.
 
 pub mod admit;
+pub mod alert;
 pub mod chain;
 pub mod change;
 pub mod coverage;
@@ -20,6 +21,7 @@ pub mod posture;
 pub mod protection;
 pub mod record;
 pub mod route;
+pub mod template;
 pub mod tree;
 pub mod unit;
 pub mod xml;

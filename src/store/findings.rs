@@ -1,9 +1,10 @@
 //! Findings: raised by fingerprint, counted when raised again, resolved when their cause is gone; each with its outbox rows.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
-use crate::core::finding::{Finding, Fingerprint, Held, Kind, Reason, Severity, State};
+use crate::core::alert::Reason;
+use crate::core::finding::{Finding, Fingerprint, Held, Kind, Severity, State};
 use crate::core::id::{AccountId, Region};
 use crate::core::journal::What;
 use crate::core::route;
@@ -204,6 +205,7 @@ pub fn acknowledge(tx: &Tx<'_>, id: &str, note: &str) -> Result<bool> {
         == 1;
     if done {
         journal::append(tx, What::Acknowledged, id, note)?;
+        tell(tx, id, Reason::Acknowledged)?;
     }
     Ok(done)
 }
@@ -275,13 +277,24 @@ pub fn open_by_severity(conn: &Connection) -> Result<Vec<(String, i64)>> {
 fn tell(tx: &Tx<'_>, id: &str, reason: Reason) -> Result<()> {
     let Some(held) = get(tx.conn, id)? else { return Ok(()) };
     let Some(route) = route::plan(tx.routes, &held) else { return Ok(()) };
-    if reason == Reason::Resolved && !route.resolved {
-        return Ok(());
+    if !reason.calls() {
+        // Whoever heard that it began, for whatever reason, hears how it goes on.
+        let mut told = if route.resolved { outbox::told(tx.conn, id)? } else { Vec::new() };
+        if reason == Reason::Resolved && route.resolved {
+            told.extend(route.to.iter().filter(|name| !told.contains(name)).cloned().collect::<Vec<_>>());
+        }
+        return told.iter().try_for_each(|channel| outbox::add(tx, id, channel, reason, None, tx.now));
     }
     // A heartbeat has a rhythm of its own.
     let repeat = route.repeat.filter(|_| held.kind != Kind::Heartbeat);
     for channel in &route.to {
         outbox::add(tx, id, channel, reason, repeat, tx.now)?;
+    }
+    let escalation = route.escalation.iter().filter(|_| held.kind != Kind::Heartbeat);
+    for (channel, after) in escalation.flat_map(|escalation| escalation.to.iter().map(|name| (name, escalation.after)))
+    {
+        let due = tx.now + SignedDuration::try_from(after).unwrap_or(SignedDuration::ZERO);
+        outbox::add(tx, id, channel, Reason::Escalated, None, due)?;
     }
     Ok(())
 }

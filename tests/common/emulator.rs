@@ -75,6 +75,15 @@ const LINTER: Kind = Kind {
     env: |_| Vec::new(),
 };
 
+/// No emulator of AWS: a mail server, and what certificates are made with.
+const MAIL: Kind = Kind {
+    name: "mail",
+    packages: &["aiosmtpd==1.4.6", "cryptography"],
+    program: "aiosmtpd",
+    args: |_| Vec::new(),
+    env: |_| Vec::new(),
+};
+
 const MOTO: Kind = Kind {
     name: "moto",
     packages: &["moto[server]==5.2.5"],
@@ -185,6 +194,11 @@ fn start(kind: &Kind) -> Option<Emulator> {
 /// The programs of the linter's virtual environment: `parliament`, and a `python` that has boto3.
 pub fn linter() -> Option<PathBuf> {
     or_skip(&LINTER, install(&LINTER).map(|venv| venv.join("bin")))
+}
+
+/// The `python` of the mail server's virtual environment.
+pub fn mail() -> Option<PathBuf> {
+    or_skip(&MAIL, install(&MAIL).map(|venv| venv.join("bin")))
 }
 
 fn or_skip<T>(kind: &Kind, started: Result<T, String>) -> Option<T> {

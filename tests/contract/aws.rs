@@ -10,7 +10,8 @@ use aws_sdk_s3::types::{
 use aws_sdk_sqs::types::QueueAttributeName;
 use jiff::{SignedDuration, Timestamp};
 use trailwarden::aws::{Aws, Options};
-use trailwarden::core::finding::{Alert, Held, Kind, Reason, State};
+use trailwarden::core::alert::{Alert, Reason};
+use trailwarden::core::finding::{Held, Kind, State};
 use trailwarden::core::id::Region;
 use trailwarden::seam::{Bucket, Channel as _, Got, Keys as _, Metadata, PublicKey, Queue as _};
 
