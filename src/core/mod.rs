@@ -20,8 +20,10 @@ pub mod posture;
 pub mod protection;
 pub mod record;
 pub mod route;
+pub mod rule;
 pub mod tree;
 pub mod unit;
+pub mod window;
 pub mod xml;
 
 /// Years in which CloudTrail can have written anything: it began in the first. A time far from every clock is a lie, and would
