@@ -79,6 +79,12 @@ const WORDS: &[&str] = &[
     "<QueueConfiguration><Queue>arn:aws:sqs:eu-west-1:111122223333:q</Queue><Event>s3:ObjectCreated:*</Event>",
     "<FilterRule><Name>prefix</Name><Value>",
     "bucket = ",
+    "{ $.a = ",
+    " }",
+    "$.['a.b'][*]",
+    " NOT EXISTS && (",
+    " IS NULL || ",
+    "%^[a-z]{2}\\d%",
     "\"1h\"",
     "\u{feff}",
     "é",
@@ -99,6 +105,7 @@ fn outside_bytes_are_understood_or_refused() {
         ("gzip", entry::gzip, CASES),
         ("bucket", entry::bucket, &["tests/golden/buckets"]),
         ("config", entry::config, &["config", "docs/configuration.md"]),
+        ("filter", entry::filter, &["tests/golden/filters.json"]),
         ("policy", entry::policy, &["tests/golden/policies"]),
         ("path", entry::path, &["tests/golden/policies", "tests/golden/buckets"]),
     ];
@@ -181,7 +188,7 @@ fn corpus(name: &str, places: &[&str]) -> Vec<Vec<u8>> {
     }
     let mut corpus = Vec::new();
     for file in files {
-        if name == "key" || name == "notice" || name == "policy" {
+        if name == "key" || name == "notice" || name == "policy" || name == "filter" {
             strings(&file, &mut corpus);
         }
         if name != "gzip" && file.starts_with(&[0x1f, 0x8b]) {

@@ -6,6 +6,7 @@ mod common;
 mod bench;
 mod blind_spots;
 mod cases;
+mod filters;
 mod keys;
 mod notices;
 mod openness;
