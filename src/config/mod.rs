@@ -8,6 +8,7 @@ mod posture;
 mod raw;
 mod read;
 mod retention;
+pub mod rules;
 mod secret;
 mod trails;
 pub mod units;
@@ -15,6 +16,7 @@ pub mod units;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use fault::{ConfigError, Spot, line_of};
@@ -26,6 +28,7 @@ use crate::core::lock::{Prices, Promise};
 use crate::core::policy::Principal;
 use crate::core::posture::Acceptance;
 use crate::core::route::Route;
+use crate::core::rule::Rules;
 
 /// What the file means, checked: nothing in it contradicts anything else in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +43,8 @@ pub struct Config {
     pub retention: Option<Retention>,
     /// How what protects the archive is audited, if it is.
     pub posture: Option<Posture>,
+    /// What records are looked at for; may be empty.
+    pub detect: Arc<Rules>,
     pub channels: BTreeMap<String, Channel>,
     /// Empty, or the last matches everything. All channels named exist.
     pub routes: Vec<Route>,

@@ -22,6 +22,7 @@ pub struct File {
     pub verify: Verify,
     pub retention: Retention,
     pub posture: Option<Posture>,
+    pub detect: Detect,
     pub channel: BTreeMap<String, At<Channel>>,
     pub route: Vec<At<Route>>,
     pub alert: Alert,
@@ -148,6 +149,14 @@ pub struct Posture {
 pub struct Acceptance {
     pub weakness: Text,
     pub reason: Text,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Detect {
+    pub rules: Texts,
+    pub packs: Texts,
+    pub off: Texts,
 }
 
 /// The keys of every kind of channel; which belong together is for the reader to say.

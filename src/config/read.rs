@@ -44,6 +44,7 @@ pub(super) fn config(text: &str, origin: &str, places: &Places) -> Read<Config> 
         verify: reader.verify(&file.verify)?,
         retention: reader.retention(&file.retention)?,
         posture: reader.posture(file.posture.as_ref())?,
+        detect: reader.detect(&file.detect)?,
         channels,
         routes,
         heartbeat,
@@ -93,8 +94,8 @@ fn warnings(config: &Config) -> Vec<String> {
 }
 
 pub(super) struct Reader<'a> {
-    text: &'a str,
-    origin: &'a str,
+    pub(super) text: &'a str,
+    pub(super) origin: &'a str,
     pub(super) places: &'a Places,
 }
 

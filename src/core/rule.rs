@@ -13,7 +13,7 @@ mod watch;
 
 pub use self::detection::Detection;
 pub use self::field::Field;
-pub use self::hits::{Group, Hit, Hits, WatchId};
+pub use self::hits::{Group, Hit, Hits, WatchId, many};
 pub use self::index::Rules;
 pub use self::sample::Sample;
 pub use self::trial::{Firing, Trial};
@@ -97,6 +97,10 @@ impl Matcher {
         Filter::parse(text).map(Self::Filter)
     }
 
+    pub fn pattern(text: &str) -> Result<Self, Fault> {
+        Err(Fault::new(text, 0..text.len(), "no event patterns"))
+    }
+
     /// The key of a rule file that it stands at.
     pub fn language(&self) -> &'static str {
         match self {
@@ -116,7 +120,7 @@ impl Matcher {
         }
     }
 
-    fn matches(&self, record: &Tree<'_>) -> bool {
+    pub fn takes(&self, record: &Tree<'_>) -> bool {
         match self {
             Self::Filter(filter) => filter.matches(record),
         }

@@ -163,7 +163,7 @@ impl State {
     /// Lets time go by.
     pub fn rest(&mut self, window: &Window, now: i64) -> Turn {
         let before = self.alarm.is_some();
-        if !window.slides() && window.then.is_empty() {
+        if window.missing != Missing::NotBreaching && window.then.is_empty() {
             let end = (now - LAG).div_euclid(window.within) * window.within - window.within;
             match self.standing(window, end) {
                 Standing::Alarm => {
@@ -188,8 +188,9 @@ impl State {
         let spent = self.spent_at(window);
         let listening = window.missing == Missing::Breaching && window.then.is_empty();
         let last = self.events.last().map_or(self.touched, |(at, _)| *at);
-        // the first period that can be seen to be empty
-        let silence = listening.then_some(last + 2 * window.within + LAG).filter(|at| self.alarm.is_none() && *at > 0);
+        // when nothing of what there was is looked at any more
+        let further = i64::try_from(window.periods.1).unwrap_or(1) + FURTHER + 1;
+        let silence = (listening && self.alarm.is_none()).then_some(last + further * window.within + LAG);
         [self.alarm.map(|alarm| alarm.until), silence].into_iter().flatten().min().unwrap_or(spent).min(spent)
     }
 

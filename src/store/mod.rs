@@ -20,6 +20,7 @@ pub mod places;
 pub mod proven;
 pub mod retention;
 mod seal;
+pub mod watches;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -48,6 +49,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/004.sql"),
     include_str!("schema/005_members.sql"),
     include_str!("schema/006_changes.sql"),
+    include_str!("schema/007_detect.sql"),
 ];
 /// Steps that share one fsync, at most.
 const GROUP: usize = 256;

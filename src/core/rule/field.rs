@@ -31,7 +31,8 @@ impl Field {
             return Ok(Self::Principal);
         }
         let path: Vec<String> = text.strip_prefix("$.").unwrap_or(text).split('.').map(str::to_owned).collect();
-        let is_name = |name: &String| !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || "[]*$".contains(c));
+        let is_name =
+            |name: &String| !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || "[]*$".contains(c));
         if path.iter().all(is_name) {
             return Ok(Self::Path(path));
         }

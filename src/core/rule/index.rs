@@ -176,7 +176,7 @@ impl Rules {
         for StepId { rule: number, step } in wanted {
             let (number, step) = (*number as usize, *step as usize);
             let Some(rule) = self.rules.get(number) else { continue };
-            if rule.steps().nth(step).is_some_and(|matcher| matcher.matches(&tree)) {
+            if rule.steps().nth(step).is_some_and(|matcher| matcher.takes(&tree)) {
                 hits.add(number, rule, step, record, &tree);
             }
         }

@@ -54,9 +54,8 @@ pub struct Sample {
 impl Sample {
     pub fn of(record: &Tree<'_>) -> Self {
         let text = |path: &[&str]| at(record, path).map(|text| printable(&text, TEXT)).unwrap_or_default();
-        let first = |paths: &[&[&str]]| {
-            paths.iter().map(|path| text(path)).find(|text| !text.is_empty()).unwrap_or_default()
-        };
+        let first =
+            |paths: &[&[&str]]| paths.iter().map(|path| text(path)).find(|text| !text.is_empty()).unwrap_or_default();
         Self {
             id: first(&[&["eventID"], &["eventId"]]),
             time: first(&[&["eventTime"], &["timeWindow", "windowStart"]]),
