@@ -9,6 +9,7 @@ mod cases;
 mod keys;
 mod notices;
 mod openness;
+mod patterns;
 mod plain_copy;
 mod policies;
 mod posture;
