@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use trailwarden::config::Config;
 use trailwarden::core::change::{Changes, Ours};
 use trailwarden::core::digest::{Digest, Examined, Place};
+use trailwarden::core::envelope;
 use trailwarden::core::filter::Filter;
 use trailwarden::core::gzip::{self, Caps, inflate};
 use trailwarden::core::key::{DigestKey, LogKind, ObjectKey, parse};
 use trailwarden::core::lock::{Action, Class, Input, Mode, Move, Prices, Promise, Stock, Term, lifecycle, plan};
 use trailwarden::core::notice::{Opened, open};
+use trailwarden::core::pattern::Pattern;
 use trailwarden::core::policy::{self, Document, Expected, Fix, Kind, Principal, Request, Resource, Verdict};
 use trailwarden::core::posture::{self, Archive, Known, Redrive, Settings};
 use trailwarden::core::protection::{Fact, Part, Protection};
@@ -190,4 +192,22 @@ pub fn policy(bytes: &[u8]) {
             assert!(Document::parse(&corrected).doubts.len() <= before, "{}: {corrected}", weakness.kind);
         }
     }
+}
+
+/// A pattern and, after a line break, an event; without one, the pattern is tried on itself.
+pub fn pattern(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let (pattern, event) = text.split_once('\n').unwrap_or((text, text));
+    let compiled = match Pattern::parse(pattern) {
+        Ok(compiled) => compiled,
+        Err(fault) => {
+            assert!(pattern.is_char_boundary(fault.at) && !fault.says.is_empty(), "{fault:?}");
+            return;
+        }
+    };
+    let Some(event) = Tree::parse(event) else { return };
+    let matches = compiled.matches(&event);
+    assert_eq!(compiled.explain(&event).holds(), matches);
+    let possible = compiled.needs().alternatives().len() > 0;
+    assert!(possible || !compiled.matches(&envelope::wrap(event, None)));
 }

@@ -86,6 +86,11 @@ const WORDS: &[&str] = &[
     " IS NULL || ",
     "%^[a-z]{2}\\d%",
     "\"1h\"",
+    "{\"detail\":{\"eventName\":[\"DeleteTrail\",{\"exists\":false}]}}\n{\"detail\":{\"eventName\":[\"DeleteTrail\"]}}",
+    "{\"anything-but\":{\"wildcard\":[\"*a*\"]}}",
+    "{\"numeric\":[\">=\",1e3,\"<\",2e3]}",
+    "{\"cidr\":\"10.0.0.0/8\"}",
+    "\"$or\":[{\"a\":[1]},{\"a.b\":[null]}],",
     "\u{feff}",
     "é",
 ];
@@ -107,6 +112,7 @@ fn outside_bytes_are_understood_or_refused() {
         ("config", entry::config, &["config", "docs/configuration.md"]),
         ("filter", entry::filter, &["tests/golden/filters.json"]),
         ("policy", entry::policy, &["tests/golden/policies"]),
+        ("pattern", entry::pattern, &["tests/golden/patterns"]),
         ("path", entry::path, &["tests/golden/policies", "tests/golden/buckets"]),
     ];
     let rounds = std::env::var("TRAILWARDEN_FUZZ").map_or(ROUNDS, |text| text.parse().expect("a number"));
@@ -188,7 +194,7 @@ fn corpus(name: &str, places: &[&str]) -> Vec<Vec<u8>> {
     }
     let mut corpus = Vec::new();
     for file in files {
-        if name == "key" || name == "notice" || name == "policy" || name == "filter" {
+        if matches!(name, "key" | "notice" | "policy" | "filter" | "pattern") {
             strings(&file, &mut corpus);
         }
         if name != "gzip" && file.starts_with(&[0x1f, 0x8b]) {

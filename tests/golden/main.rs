@@ -10,6 +10,7 @@ mod filters;
 mod keys;
 mod notices;
 mod openness;
+mod patterns;
 mod plain_copy;
 mod policies;
 mod posture;
