@@ -23,7 +23,9 @@ pub mod posture;
 pub mod protection;
 pub mod record;
 pub mod route;
+pub mod sigma;
 pub mod tree;
+pub mod tried;
 pub mod unit;
 pub mod xml;
 
