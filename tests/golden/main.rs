@@ -14,5 +14,6 @@ mod plain_copy;
 mod policies;
 mod posture;
 mod samples;
+mod sigma;
 mod signing;
 mod trails;
