@@ -16,6 +16,7 @@ use trailwarden::core::policy::{self, Document, Expected, Fix, Kind, Principal, 
 use trailwarden::core::posture::{self, Archive, Known, Redrive, Settings};
 use trailwarden::core::protection::{Fact, Part, Protection};
 use trailwarden::core::record;
+use trailwarden::core::sigma;
 use trailwarden::core::tree::Tree;
 
 const TRAIL: &str = "arn:aws:cloudtrail:eu-west-1:111122223333:trail/t";
@@ -164,6 +165,24 @@ pub fn filter(bytes: &[u8]) {
         let tried = filter.explain(&record);
         assert!(!tried.is_empty() && tried.iter().all(|one| !one.condition.is_empty()));
         assert!(!filter.matches(&record) || tried.iter().any(|one| one.held));
+    }
+}
+
+/// The bytes as a file of rules, which are tried on records of a few shapes.
+pub fn sigma(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let rules = match sigma::read(text) {
+        Ok(rules) => rules,
+        Err(fault) => return assert!(fault.span.end <= text.len()),
+    };
+    let records =
+        ["null", r#"{"eventName":"CreateUser","userIdentity":{"arn":["a",null,{"b":1.0}]},"errorCode":true}"#];
+    for rule in rules.into_iter().flatten() {
+        let sigma::Body::Detection(detection) = rule.body else { continue };
+        for record in records.iter().filter_map(|record| Tree::parse(record)) {
+            let (matched, impossible) = (detection.matches(&record), detection.needs().alternatives().len() == 0);
+            assert!(!(matched && impossible) && !detection.explain(&record).is_empty());
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::cmd::{Context, Exit, Failure, Outcome, complain, plural, print, print
 use crate::config::rules as files;
 use crate::core::finding::Severity;
 use crate::core::printable;
-use crate::core::rule::{Matcher, Rule};
+use crate::core::rule::{Matcher, Rule, Scene};
 use crate::core::tree::Tree;
 
 #[derive(Debug, clap::Args)]
@@ -241,13 +241,14 @@ fn explain(context: &Context, json: bool, id: &str, path: &Path) -> Outcome {
         records(&text).map_err(|why| Failure::Usage(format!("{}: {why}", path.display())))?.iter().enumerate()
     {
         let Some(tree) = Tree::parse(raw) else { continue };
+        let scene = Scene::event(tree, None);
         for (step, matcher) in rule.steps().enumerate() {
             let condition = |(condition, held, found)| Condition { condition, held, found };
             all.push(Explained {
                 record: number + 1,
                 step,
-                matches: matcher.takes(&tree),
-                conditions: matcher.explain(&tree).into_iter().map(condition).collect(),
+                matches: matcher.takes(&scene),
+                conditions: matcher.explain(&scene).into_iter().map(condition).collect(),
             });
         }
     }

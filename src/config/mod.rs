@@ -10,6 +10,7 @@ mod read;
 mod retention;
 pub mod rules;
 mod secret;
+mod sigma;
 mod trails;
 pub mod units;
 

@@ -37,6 +37,7 @@ pub(super) fn config(text: &str, origin: &str, places: &Places) -> Read<Config> 
     let channels = reader.channels(&file.channel)?;
     let routes = reader.routes(&file.route, &channels)?;
     let heartbeat = reader.optional_duration(&file.alert.heartbeat, MINUTE, YEARS)?;
+    let (detect, remarks) = reader.detect(&file.detect)?;
     let mut config = Config {
         name: reader.name(&file.warden)?,
         organization,
@@ -44,7 +45,7 @@ pub(super) fn config(text: &str, origin: &str, places: &Places) -> Read<Config> 
         verify: reader.verify(&file.verify)?,
         retention: reader.retention(&file.retention)?,
         posture: reader.posture(file.posture.as_ref())?,
-        detect: reader.detect(&file.detect)?,
+        detect,
         channels,
         routes,
         heartbeat,
@@ -57,6 +58,7 @@ pub(super) fn config(text: &str, origin: &str, places: &Places) -> Read<Config> 
     };
     config.snapshot = reader.snapshot(&file.state, &config.trails)?;
     config.warnings = warnings(&config);
+    config.warnings.extend(remarks);
     Ok(config)
 }
 

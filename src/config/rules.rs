@@ -10,6 +10,7 @@ use serde::de::{self, MapAccess, Visitor};
 
 use super::raw::{At, Number, Text, Texts};
 use super::read::{Read, Reader, filled, word};
+use super::sigma::{Sigmas, is_sigma};
 use super::{ConfigError, raw};
 use crate::core::fault::Fault;
 use crate::core::finding::Severity;
@@ -132,9 +133,9 @@ impl<'de> Visitor<'de> for TriedVisitor {
 }
 
 impl Reader<'_> {
-    /// The rules that `[detect]` names, without those that it switches off.
-    pub(super) fn detect(&self, raw: &raw::Detect) -> Read<Arc<Rules>> {
-        let mut rules = Vec::new();
+    /// The rules that `[detect]` names, without those that it switches off; and what is to be said of them.
+    pub(super) fn detect(&self, raw: &raw::Detect) -> Read<(Arc<Rules>, Vec<String>)> {
+        let (mut rules, mut sigma) = (Vec::new(), Sigmas::default());
         for name in raw.packs.iter().flatten() {
             let text = self.parsed(name, |name| pack(name))?;
             rules.extend(read(text, &format!("pack {}", name.get_ref()), Path::new(""))?);
@@ -143,8 +144,18 @@ impl Reader<'_> {
             for file in self.rule_files(place)? {
                 let text = std::fs::read_to_string(&file)
                     .map_err(|error| self.at(place, format!("{} cannot be read: {}", file.display(), error.kind())))?;
-                rules.extend(read(&text, &file.display().to_string(), file.parent().unwrap_or(Path::new("")))?);
+                let origin = file.display().to_string();
+                match is_sigma(&file) {
+                    true => sigma.add(&text, &origin),
+                    false => rules.extend(read(&text, &origin, file.parent().unwrap_or(Path::new("")))?),
+                }
             }
+        }
+        let (loaded, mut remarks) = sigma.rules();
+        rules.extend(loaded);
+        for rule in &rules {
+            let of_rule = rule.steps().flat_map(Matcher::remarks);
+            remarks.extend(of_rule.map(|remark| format!("rule `{}`: {remark}", rule.id)));
         }
         let mut known: Vec<(&str, &str)> = Vec::with_capacity(rules.len());
         for rule in &rules {
@@ -160,10 +171,10 @@ impl Reader<'_> {
             is_known.then(|| id.to_owned()).ok_or_else(|| format!("no rule has the id `{id}`"))
         })?;
         rules.retain(|rule| !off.contains(&rule.id));
-        Ok(Arc::new(Rules::compile(rules)))
+        Ok((Arc::new(Rules::compile(rules)), remarks))
     }
 
-    /// A file, or the `*.toml` of a directory in the order of their names.
+    /// A file, or the rule files of a directory in the order of their names.
     fn rule_files(&self, place: &At<String>) -> Read<Vec<PathBuf>> {
         let path = self.path(place);
         let unreadable =
@@ -174,7 +185,7 @@ impl Reader<'_> {
         let mut files = Vec::new();
         for entry in std::fs::read_dir(&path).map_err(unreadable)? {
             let file = entry.map_err(unreadable)?.path();
-            if file.extension().is_some_and(|extension| extension == "toml") {
+            if is_sigma(&file) || file.extension().is_some_and(|extension| extension == "toml") {
                 files.push(file);
             }
         }

@@ -16,13 +16,11 @@ use std::ops::Range;
 use self::literal::Literal;
 use self::regex::Regex;
 use self::selector::Selector;
+use crate::core::decimal;
 use crate::core::fault::Fault;
 use crate::core::needs::{Need, Needs};
 use crate::core::tree::Tree;
-use crate::core::{decimal, printable};
-
-/// Bytes of a value that an explanation shows.
-const SHOWN: usize = 200;
+use crate::core::tried::{Tried, shown};
 
 /// A compiled filter pattern.
 #[derive(Debug, Clone)]
@@ -76,16 +74,6 @@ enum Operand {
     Regex(Regex),
 }
 
-/// A condition of a filter, tried on a record.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tried<'f> {
-    /// As the pattern has it.
-    pub condition: &'f str,
-    pub held: bool,
-    /// The value that decided, as JSON, cut where it is long; `None` where the selector found nothing.
-    pub found: Option<String>,
-}
-
 impl Filter {
     /// Refuses what AWS refuses, and what is no pattern for JSON.
     pub fn parse(text: &str) -> Result<Self, Fault> {
@@ -108,7 +96,7 @@ impl Filter {
         self.root.conditions(&mut conditions);
         let is_object = record.object().is_some();
         let tried = |condition: &Condition| Tried {
-            condition: self.text.get(condition.span.clone()).unwrap_or_default(),
+            condition: self.text.get(condition.span.clone()).unwrap_or_default().into(),
             held: is_object && condition.holds(record),
             found: condition.decisive(record).map(shown),
         };
@@ -214,20 +202,4 @@ impl Operand {
             _ => None,
         }
     }
-}
-
-fn shown(value: &Tree<'_>) -> String {
-    let text = match value {
-        Tree::Null => "null".to_owned(),
-        Tree::Bool(value) => value.to_string(),
-        Tree::Number(number) => (*number).to_owned(),
-        Tree::Text(text) => serde_json::Value::from(text.as_ref()).to_string(),
-        Tree::Array(values) => format!("[{}]", count(values.len(), "element")),
-        Tree::Object(object) => format!("{{{}}}", count(object.iter().len(), "member")),
-    };
-    printable(&text, SHOWN)
-}
-
-fn count(number: usize, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }

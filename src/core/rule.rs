@@ -7,6 +7,7 @@ mod detection;
 mod field;
 mod hits;
 mod index;
+mod matcher;
 mod sample;
 mod trial;
 mod watch;
@@ -15,14 +16,11 @@ pub use self::detection::Detection;
 pub use self::field::Field;
 pub use self::hits::{Group, Hit, Hits, WatchId, many};
 pub use self::index::Rules;
+pub use self::matcher::{Matcher, Scene};
 pub use self::sample::Sample;
 pub use self::trial::{Firing, Trial};
 pub use self::watch::Watch;
-use crate::core::fault::Fault;
-use crate::core::filter::Filter;
 use crate::core::finding::Severity;
-use crate::core::needs::Needs;
-use crate::core::tree::Tree;
 use crate::core::window::Window;
 
 /// A rule as meant. Nothing in it contradicts anything else in it.
@@ -78,63 +76,6 @@ pub enum Events {
     Inline(String),
     /// A file with the same, or with a log file's `Records`.
     File(std::path::PathBuf),
-}
-
-/// Which records a rule is about.
-#[derive(Debug, Clone)]
-pub enum Matcher {
-    Filter(Filter),
-}
-
-impl PartialEq for Matcher {
-    fn eq(&self, other: &Self) -> bool {
-        self.language() == other.language() && self.text() == other.text()
-    }
-}
-
-impl Matcher {
-    pub fn filter(text: &str) -> Result<Self, Fault> {
-        Filter::parse(text).map(Self::Filter)
-    }
-
-    pub fn pattern(text: &str) -> Result<Self, Fault> {
-        Err(Fault::new(text, 0..text.len(), "no event patterns"))
-    }
-
-    /// The key of a rule file that it stands at.
-    pub fn language(&self) -> &'static str {
-        match self {
-            Self::Filter(_) => "filter",
-        }
-    }
-
-    pub fn text(&self) -> String {
-        match self {
-            Self::Filter(filter) => filter.to_string(),
-        }
-    }
-
-    pub fn needs(&self) -> Needs {
-        match self {
-            Self::Filter(filter) => filter.needs(),
-        }
-    }
-
-    pub fn takes(&self, record: &Tree<'_>) -> bool {
-        match self {
-            Self::Filter(filter) => filter.matches(record),
-        }
-    }
-
-    /// Each condition as written, whether it held, and the value that decided.
-    pub fn explain(&self, record: &Tree<'_>) -> Vec<(String, bool, Option<String>)> {
-        match self {
-            Self::Filter(filter) => {
-                let tried = filter.explain(record).into_iter();
-                tried.map(|tried| (tried.condition.to_owned(), tried.held, tried.found)).collect()
-            }
-        }
-    }
 }
 
 #[cfg(test)]

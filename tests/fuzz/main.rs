@@ -79,6 +79,11 @@ const WORDS: &[&str] = &[
     "<QueueConfiguration><Queue>arn:aws:sqs:eu-west-1:111122223333:q</Queue><Event>s3:ObjectCreated:*</Event>",
     "<FilterRule><Name>prefix</Name><Value>",
     "bucket = ",
+    "|contains|all: ",
+    "|re: ",
+    "|base64offset|contains: ",
+    " and not 1 of ",
+    "\n---\n",
     "{ $.a = ",
     " }",
     "$.['a.b'][*]",
@@ -113,6 +118,7 @@ fn outside_bytes_are_understood_or_refused() {
         ("filter", entry::filter, &["tests/golden/filters.json"]),
         ("policy", entry::policy, &["tests/golden/policies"]),
         ("pattern", entry::pattern, &["tests/golden/patterns"]),
+        ("sigma", entry::sigma, &["tests/golden/sigma"]),
         ("path", entry::path, &["tests/golden/policies", "tests/golden/buckets"]),
     ];
     let rounds = std::env::var("TRAILWARDEN_FUZZ").map_or(ROUNDS, |text| text.parse().expect("a number"));

@@ -61,7 +61,7 @@ const CORPORA: &[(&str, &str)] = &[
 ];
 
 /// A file's records, as the text that they have there.
-fn records(bytes: &[u8]) -> Vec<String> {
+pub fn records(bytes: &[u8]) -> Vec<String> {
     let raw = |list: &[Box<serde_json::value::RawValue>]| list.iter().map(|one| one.get().to_owned()).collect();
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "PascalCase")]

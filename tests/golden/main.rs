@@ -15,5 +15,6 @@ mod plain_copy;
 mod policies;
 mod posture;
 mod samples;
+mod sigma;
 mod signing;
 mod trails;

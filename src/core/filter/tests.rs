@@ -276,7 +276,8 @@ fn needs_are_as_narrow_as_is_certain() {
 fn an_explanation_says_what_was_found() {
     let filter = Filter::parse(r#"{ ($.a = "x" || $.b[*] > 2) && $.c NOT EXISTS && $.d IS TRUE }"#).unwrap();
     let record = Tree::parse(r#"{"a":"\u0007é","b":[1,3],"d":{"e":1}}"#).unwrap();
-    let tried: Vec<_> = filter.explain(&record).into_iter().map(|t| (t.condition, t.held, t.found)).collect();
+    let tried: Vec<_> =
+        filter.explain(&record).into_iter().map(|t| (t.condition.into_owned(), t.held, t.found)).collect();
     let found = |text: &str| Some(text.to_owned());
     let wanted = [
         (r#"$.a = "x""#, false, found("\"\\u0007é\"")),
@@ -284,7 +285,7 @@ fn an_explanation_says_what_was_found() {
         ("$.c NOT EXISTS", true, None),
         ("$.d IS TRUE", false, found("{1 member}")),
     ];
-    assert_eq!(tried, wanted);
+    assert_eq!(tried, wanted.map(|(condition, held, found)| (condition.to_owned(), held, found)));
     assert_eq!(filter.to_string(), r#"{ ($.a = "x" || $.b[*] > 2) && $.c NOT EXISTS && $.d IS TRUE }"#);
     assert!(filter.explain(&Tree::Null).iter().all(|tried| !tried.held));
 }
@@ -497,6 +498,7 @@ fn met(needs: &Needs, record: &Tree<'_>) -> bool {
     needs.alternatives().any(|all| {
         all.iter().all(|need| match need {
             Need::Equal(path, text) => at(path).is_some_and(|value| value.text() == Some(text)),
+            Need::Alike(..) => panic!("a filter knows case"),
             Need::Present(path) => at(path).is_some(),
         })
     })

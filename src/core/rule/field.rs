@@ -12,6 +12,8 @@ pub enum Field {
     Path(Vec<String>),
     /// Who called: the role of a session, else the identity's own ARN or name.
     Principal,
+    /// Which of a matcher's detections took the record.
+    Which,
 }
 
 /// Where a principal is found, the first that is there.
@@ -47,6 +49,7 @@ impl Field {
                 let mut found = PRINCIPAL.iter().filter_map(|path| at(record, path));
                 found.find(|value| !value.is_empty())
             }
+            Self::Which => None,
         }
     }
 }
@@ -56,6 +59,7 @@ impl fmt::Display for Field {
         match self {
             Self::Path(path) => f.write_str(&path.join(".")),
             Self::Principal => f.write_str("principal"),
+            Self::Which => f.write_str("the rules that it names"),
         }
     }
 }

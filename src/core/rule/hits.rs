@@ -1,9 +1,10 @@
 //! What rules matched in one file, group by group.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::index::StepId;
-use super::{Rule, Sample};
+use super::{Field, Rule, Sample};
 use crate::core::change::EventId;
 use crate::core::id::{AccountId, Region, Sha256};
 use crate::core::printable;
@@ -91,7 +92,11 @@ impl Hits {
         group.account = group.account.filter(|known| Some(*known) == account);
         group.region = group.region.take().filter(|known| Some(known) == region.as_ref());
         let sample = (group.hits.len() < SAMPLES).then(|| Sample::of(tree));
-        let value = rule.distinct.as_ref().and_then(|field| field.of(tree)).unwrap_or_default();
+        let value = match &rule.distinct {
+            Some(Field::Which) => Cow::Owned(rule.matcher.which(tree).to_string()),
+            Some(field) => field.of(tree).unwrap_or_default(),
+            None => Cow::Borrowed(""),
+        };
         let moment = Moment { at, step, value: number_of(&value) };
         group.hits.push(Hit { event: event_id(rule, step, record, tree), moment, sample });
     }

@@ -8,7 +8,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use memchr::memmem::{self, Finder};
 
-use super::{Hits, Rule};
+use super::{Hits, Rule, Scene};
 use crate::core::needs::Need;
 use crate::core::record::Record;
 use crate::core::tree::Tree;
@@ -173,11 +173,18 @@ impl Rules {
 
     fn judge(&self, wanted: &[StepId], record: &Record<'_>, raw: &str, hits: &mut Hits) {
         let Some(tree) = Tree::parse(raw) else { return };
-        for StepId { rule: number, step } in wanted {
-            let (number, step) = (*number as usize, *step as usize);
-            let Some(rule) = self.rules.get(number) else { continue };
-            if rule.steps().nth(step).is_some_and(|matcher| matcher.takes(&tree)) {
-                hits.add(number, rule, step, record, &tree);
+        let steps = wanted.iter().filter_map(|StepId { rule, step }| {
+            let (number, step) = (*rule as usize, *step as usize);
+            let rule = self.rules.get(number)?;
+            Some((number, rule, step, rule.steps().nth(step)?))
+        });
+        let scene = match steps.clone().any(|(.., matcher)| matcher.wants_event()) {
+            true => Scene::event(tree, record.account()),
+            false => Scene::record(tree),
+        };
+        for (number, rule, step, matcher) in steps {
+            if matcher.takes(&scene) {
+                hits.add(number, rule, step, record, scene.tree());
             }
         }
     }

@@ -3,6 +3,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::core::record::Record;
+use crate::core::tree::Tree;
 use crate::core::window::Missing;
 
 fn rule(id: &str, filter: &str) -> Rule {
@@ -232,8 +233,8 @@ proptest! {
         if escape {
             text = text.replace("Root", "\\u0052oot").replace("long", "lo\\u006eg");
         }
-        let tree = Tree::parse(&text).unwrap();
-        let one_by_one: Vec<usize> = (0..all.len()).filter(|n| all[*n].matcher.takes(&tree)).collect();
+        let scene = Scene::record(Tree::parse(&text).unwrap());
+        let one_by_one: Vec<usize> = (0..all.len()).filter(|n| all[*n].matcher.takes(&scene)).collect();
         prop_assert_eq!(matched(&look(&Rules::compile(all), &text)), one_by_one);
     }
 }
