@@ -80,6 +80,13 @@ fn what_is_wrong_is_told_with_its_place() {
     }
 }
 
+#[test]
+fn a_fault_of_a_pattern_is_told_where_it_stands_in_the_file() {
+    let text = "[[rule]]\nid = \"a\"\ntitle = \"A\"\npattern = '''\n{\n  \"detail\": { \"eventName\": [{ \"prefx\": \"A\" }] }\n}'''\n";
+    let error = one(text).unwrap_err();
+    assert!(error.starts_with("rules.toml:6:"), "{error}");
+}
+
 /// The caret stands under what is wrong with the filter, and not under the whole of it.
 #[test]
 fn a_fault_of_a_filter_is_told_where_it_stands_in_the_file() {

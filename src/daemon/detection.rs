@@ -7,7 +7,9 @@ use crate::error::Result;
 use super::Daemon;
 
 /// A window that has ended is told after this at the latest.
-const EVERY: Duration = Duration::from_secs(15);
+const EVERY: Duration = Duration::from_secs(30);
+/// Without rules there is only what they left behind.
+const SELDOM: Duration = Duration::from_secs(300);
 
 impl Daemon {
     pub(super) async fn watch_rules(&self) -> Result<()> {
@@ -21,7 +23,8 @@ impl Daemon {
                     pulse.failed(&error);
                 }
             }
-            pulse.rest(EVERY).await;
+            let idle = self.works.deliveries.rules().is_empty();
+            pulse.rest(if idle { SELDOM } else { EVERY }).await;
         }
     }
 }

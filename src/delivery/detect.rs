@@ -21,6 +21,11 @@ impl Deliveries {
     pub async fn rest_watches(&self) -> Result<()> {
         let rules = self.rules();
         let known: Vec<String> = rules.iter().map(|rule| rule.id.clone()).collect();
+        let (now, names) = (self.env.now().as_second(), known.clone());
+        // a look that finds nothing writes nothing
+        if !self.store.read(move |conn| watches::is_due(conn, now, &names)).await? {
+            return Ok(());
+        }
         self.store.write(move |tx| watches::release(tx, &known)).await?;
         loop {
             let rules = rules.clone();

@@ -1,6 +1,6 @@
 //! What rules remember: of each group how full its windows are, and which events they have counted.
 
-use rusqlite::{OptionalExtension, Result, Row, params};
+use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
 use crate::core::change::EventId;
 use crate::core::rule::{Watch, WatchId};
@@ -97,19 +97,81 @@ fn watched(row: &Row<'_>) -> Result<Watched> {
     })
 }
 
-/// Makes everything that a rule no longer known remembers due at once. Answers how many there are.
-pub fn release(tx: &Tx<'_>, known: &[String]) -> Result<usize> {
-    let gone: Vec<String> = tx
-        .conn
+/// Whether something is to be looked at, released or forgotten by now, in seconds since the epoch.
+pub fn is_due(conn: &Connection, now: i64, known: &[String]) -> Result<bool> {
+    let due: bool = conn
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM watches WHERE due <= ?1) OR EXISTS (SELECT 1 FROM counted WHERE seen < ?2)",
+        )?
+        .query_row([now, now - REMEMBERED], |row| row.get(0))?;
+    Ok(due || !strangers(conn, known)?.is_empty())
+}
+
+/// Rules that have a finding open and are not known any more.
+fn strangers(conn: &Connection, known: &[String]) -> Result<Vec<String>> {
+    let mut rules: Vec<String> = conn
         .prepare_cached("SELECT DISTINCT rule FROM watches WHERE alarm = 1")?
         .query_map([], |row| row.get(0))?
         .collect::<Result<_>>()?;
-    let mut released = 0;
-    for rule in gone.iter().filter(|rule| !known.contains(rule)) {
-        released += tx
-            .conn
+    rules.retain(|rule| !known.contains(rule));
+    Ok(rules)
+}
+
+/// Makes what is open of rules that are not known any more due at once.
+pub fn release(tx: &Tx<'_>, known: &[String]) -> Result<()> {
+    for rule in strangers(tx.conn, known)? {
+        tx.conn
             .prepare_cached("UPDATE watches SET due = min(due, ?2) WHERE rule = ?1 AND alarm = 1")?
             .execute(params![rule, tx.seconds()])?;
     }
-    Ok(released)
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::Env;
+    use crate::store::Store;
+
+    #[tokio::test]
+    async fn events_are_counted_once_and_forgotten_after_a_while() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let env = Env::manual("2026-03-03T00:00:00Z".parse().expect("a time"), 1);
+        let store = Store::open(&dir.path().join("state.db"), &env).await.expect("a ledger");
+        let play = |tx: &Tx<'_>| {
+            let [old, new] = [[1; 16], [2; 16]];
+            assert!(count(tx, &old)? && count(tx, &new)? && !count(tx, &old)?);
+            tx.conn
+                .execute("UPDATE counted SET seen = seen - ?2 WHERE event = ?1", params![&old[..], REMEMBERED + 1])?;
+            assert!(is_due(tx.conn, tx.seconds(), &[])?);
+            assert_eq!((forget_events(tx)?, forget_events(tx)?), (1, 0));
+            assert!(!is_due(tx.conn, tx.seconds(), &[])?);
+            Ok((count(tx, &old)?, count(tx, &new)?))
+        };
+        assert_eq!(store.write(play).await.expect("a step"), (true, false));
+    }
+
+    #[tokio::test]
+    async fn a_rule_that_is_no_more_is_due_at_once() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let env = Env::manual("2026-03-03T00:00:00Z".parse().expect("a time"), 1);
+        let store = Store::open(&dir.path().join("state.db"), &env).await.expect("a ledger");
+        let play = |tx: &Tx<'_>| {
+            let alarm = crate::core::window::Alarm { first: 0, last: 0, count: 1, until: i64::MAX };
+            let mut watched =
+                Watched { id: [1; 16], rule: "a".into(), group: vec!["x".into()], watch: Watch::default() };
+            watched.watch.state.alarm = Some(alarm);
+            put(tx, &watched, tx.seconds() + 100)?;
+            assert_eq!((get(tx, &[1; 16])?, get(tx, &[2; 16])?), (watched.watch.clone(), Watch::default()));
+            assert_eq!((alarms(tx, "a")?, alarms(tx, "b")?), (1, 0));
+            release(tx, &["a".into()])?;
+            assert!(due(tx, 9)?.is_empty() && !is_due(tx.conn, tx.seconds(), &["a".into()])?);
+            assert!(is_due(tx.conn, tx.seconds(), &[])?);
+            release(tx, &[])?;
+            assert_eq!(due(tx, 9)?, [watched]);
+            forget(tx, &[1; 16])?;
+            due(tx, 9)
+        };
+        assert_eq!(store.write(play).await.expect("a step"), []);
+    }
 }

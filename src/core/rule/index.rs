@@ -29,7 +29,8 @@ pub struct Rules {
     of_all: Vec<Entry>,
 }
 
-type Table = HashMap<Box<str>, Vec<Entry>, BuildHasherDefault<Words>>;
+/// By names in small letters: some languages compare without case.
+type Table = HashMap<Box<[u8]>, Vec<Entry>, BuildHasherDefault<Words>>;
 
 /// A step of a rule, where it may be what a record is about.
 #[derive(Debug, Clone)]
@@ -105,8 +106,8 @@ impl Rules {
         };
         let entry = Entry { step, source, text: needs.iter().find_map(telling) };
         let place = match key {
-            Key::Name(name) => self.by_name.entry(name.into()).or_default(),
-            Key::Source(source) => self.by_source.entry(source.into()).or_default(),
+            Key::Name(name) => self.by_name.entry(small(name)).or_default(),
+            Key::Source(source) => self.by_source.entry(small(source)).or_default(),
             Key::Error => &mut self.of_errors,
             Key::Identity(kind) => {
                 let known = self.by_identity.iter().position(|(finder, _)| finder.needle() == kind.as_bytes());
@@ -143,7 +144,10 @@ impl Rules {
         let mut escaped = None;
         let mut take = |entries: &[Entry]| {
             for Entry { step, source: needed, text } in entries {
-                let fits = needed.as_deref().is_none_or(|needed| Some(needed) == source);
+                let fits = match (needed, source) {
+                    (Some(needed), Some(source)) => needed.eq_ignore_ascii_case(source),
+                    (needed, _) => needed.is_none(),
+                };
                 // escaped, a text may stand there in other letters
                 let mut has_escapes = || *escaped.get_or_insert_with(|| memmem::find(raw.as_bytes(), b"\\u").is_some());
                 if fits && text.as_ref().is_none_or(|text| text.find(raw.as_bytes()).is_some() || has_escapes()) {
@@ -151,11 +155,10 @@ impl Rules {
                 }
             }
         };
-        if let Some(entries) = name.and_then(|name| self.by_name.get(name)) {
-            take(entries);
-        }
-        if let Some(entries) = source.and_then(|source| self.by_source.get(source)) {
-            take(entries);
+        for (table, key) in [(&self.by_name, name), (&self.by_source, source)] {
+            if let Some(entries) = key.and_then(|key| found(table, key)) {
+                take(entries);
+            }
         }
         if record.error_code.is_some() {
             take(&self.of_errors);
@@ -194,19 +197,44 @@ fn is_at(path: &[String], names: &[&str]) -> bool {
     path.iter().map(String::as_str).eq(names.iter().copied())
 }
 
-/// The text that a path must have.
+/// A name in small letters. Most fit on the stack.
+fn found<'t>(table: &'t Table, name: &str) -> Option<&'t Vec<Entry>> {
+    if table.is_empty() {
+        return None;
+    }
+    let mut room = [0; 64];
+    match room.get_mut(..name.len()) {
+        Some(small) => {
+            small.copy_from_slice(name.as_bytes());
+            small.make_ascii_lowercase();
+            table.get(&*small)
+        }
+        None => table.get(&small(name)),
+    }
+}
+
+fn small(name: &str) -> Box<[u8]> {
+    name.to_ascii_lowercase().into_bytes().into()
+}
+
+/// The text that a path must have, perhaps in other letters.
 fn equal<'n>(needs: &'n [Need], names: &[&str]) -> Option<&'n str> {
     needs.iter().find_map(|need| match need {
-        Need::Equal(path, value) if is_at(path, names) => Some(value.as_str()),
+        Need::Equal(path, value) | Need::Alike(path, value) if is_at(path, names) => Some(value.as_str()),
         _ => None,
     })
 }
 
 fn key(needs: &[Need]) -> Key<'_> {
-    let identity = || equal(needs, &["userIdentity", "type"]).filter(|kind| is_plain(kind));
+    let identity = || {
+        needs.iter().find_map(|need| match need {
+            Need::Equal(path, kind) if is_at(path, &["userIdentity", "type"]) && is_plain(kind) => Some(kind.as_str()),
+            _ => None,
+        })
+    };
     let has_error = || {
         needs.iter().any(|need| {
-            let (Need::Equal(path, _) | Need::Present(path)) = need;
+            let (Need::Equal(path, _) | Need::Alike(path, _) | Need::Present(path)) = need;
             is_at(path, &["errorCode"])
         })
     };

@@ -89,6 +89,33 @@ fn a_record_is_shown_to_the_rules_that_it_may_be_about() {
 }
 
 #[test]
+fn languages_stand_side_by_side() {
+    let sigma = "title: T\nlogsource: {product: aws, service: cloudtrail}\ndetection:\n  a:\n    eventName: createuser\n  condition: a\n";
+    let crate::core::sigma::Body::Detection(detection) = crate::core::sigma::read(sigma).unwrap().remove(0).unwrap().body
+    else {
+        panic!("a detection");
+    };
+    let of = |id: &str, matcher: Matcher| Rule { matcher, ..rule(id, "{ $.a = 1 }") };
+    let pattern = r#"{"source": ["aws.iam"], "account": ["111122223333"], "detail": {"eventName": [{"prefix": "Create"}]}}"#;
+    let rules = Rules::compile(vec![
+        rule("filter", r#"{ $.eventName = "CreateUser" }"#),
+        of("pattern", Matcher::pattern(pattern).unwrap()),
+        of("sigma", Matcher::Sigma("".into(), vec![detection])),
+    ]);
+    let user = event("1", "CreateUser");
+    assert_eq!(matched(&look(&rules, &user.to_string())), [0, 1, 2]);
+    let mut other = event("1", "CREATEUSER");
+    assert_eq!(matched(&look(&rules, &other.to_string())), [2], "Sigma compares without case");
+    other["eventName"] = json!("CreateRole");
+    assert_eq!(matched(&look(&rules, &other.to_string())), [1]);
+    let scene = Scene::event(Tree::parse(r#"{"eventName": "Get"}"#).unwrap(), None);
+    for rule in rules.iter() {
+        let told = rule.matcher.explain(&scene);
+        assert!(!told.is_empty() && told.iter().any(|(_, held, _)| !held), "{}: {told:?}", rule.id);
+    }
+}
+
+#[test]
 fn groups_are_told_apart_and_samples_hold_no_secret() {
     let mut by_principal = rule("r", r#"{ $.eventName = "CreateUser" }"#);
     by_principal.group = vec![Field::Principal, Field::parse("requestParameters.none").unwrap()];
