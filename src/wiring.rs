@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 
 use crate::alert::Alerts;
 use crate::aws::Aws;
+use crate::backtest::Backtest;
 use crate::channel;
 use crate::config::{self, Config, KeysFrom, MembersFrom, Place};
 use crate::core::admit::{Layout, Rules};
@@ -93,6 +94,7 @@ impl Works {
         deliveries.unlisted_after = signed(config.verify.unlisted_after);
         deliveries.memory = Memory::new(config.limits.bytes, env.clone());
         deliveries.pace = Pace::new(config.limits.messages, metrics.fetches.clone());
+        deliveries.set_rules(config.detect.clone());
         let deliveries = Arc::new(deliveries);
         let mut trails = Vec::new();
         for (trail, seams) in config.trails.iter().zip(seams.trails) {
@@ -243,6 +245,19 @@ pub async fn bucket(trail: &config::Trail, cloud: &Cloud) -> Result<DynBucket> {
     Ok(match &trail.bucket {
         Place::Aws(name) => Arc::new(cloud.get().await.bucket(name.clone(), trail.owner)),
         Place::Dir(path) => Arc::new(Dir::open(path)?),
+    })
+}
+
+/// A rule's history: where a trail's logs lie.
+pub async fn backtest(config: &Config, trail: &config::Trail, concurrency: usize, env: &Env) -> Result<Backtest> {
+    Ok(Backtest {
+        bucket: bucket(trail, &Cloud::of(trail)).await?,
+        layout: rules(config, trail)?.layout,
+        caps: caps(config),
+        object_limit: config.limits.object,
+        memory: Memory::new(config.limits.bytes, env.clone()),
+        env: env.clone(),
+        concurrency,
     })
 }
 

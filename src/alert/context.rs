@@ -13,10 +13,13 @@ pub fn complete(conn: &Connection, row: &Due, alert: Alert) -> Result<Alert> {
         Some(account) => members::name_of(conn, account)?,
         None => None,
     };
-    let integrity = match &finding.object {
-        Some(object) => objects::anywhere(conn, object)?.iter().map(integrity).next(),
-        None => None,
-    };
+    // Of several logs the one that is proven least speaks for all of them.
+    let logs = finding.detection.iter().flat_map(|seen| &seen.objects);
+    let mut verdicts = Vec::new();
+    for object in finding.object.iter().chain(logs) {
+        verdicts.extend(objects::anywhere(conn, object)?.iter().map(integrity).next());
+    }
+    let integrity = verdicts.iter().find(|words| **words != PROVEN).or(verdicts.first()).copied();
     Ok(Alert {
         more: outbox::more(conn, row.id)?,
         ledger: Some(journal::head(conn)?),
@@ -27,10 +30,12 @@ pub fn complete(conn: &Connection, row: &Due, alert: Alert) -> Result<Alert> {
     })
 }
 
+const PROVEN: &str = "proven by a digest";
+
 /// How an object of the archive stands.
 fn integrity(known: &Known) -> &'static str {
     const OF_LISTING: [(Listing, &str); 4] = [
-        (Listing::Fits, "proven by a digest"),
+        (Listing::Fits, PROVEN),
         (Listing::Differs, "not what its digest says"),
         (Listing::Told, "no digest lists it"),
         (Listing::Unproven, "no digest came that could prove it"),

@@ -7,6 +7,7 @@ use super::{
     Channel, Config, Email, KeysFrom, MembersFrom, Place, Posture, Retention, Role, Slack, Snapshot, Syslog, Trail,
 };
 use crate::core::route::Route;
+use crate::core::rule::Rules;
 
 type Lines = Vec<(String, String)>;
 
@@ -48,6 +49,7 @@ impl Config {
             Some(posture) => say_posture(posture, &mut lines),
             None => lines.push(("posture.every".into(), "never".into())),
         }
+        lines.push(("detect.rules".into(), tell_rules(&self.detect)));
         let mut say = |name: &str, value: String| lines.push((name.to_owned(), value));
         for (name, channel) in &self.channels {
             say(&format!("channel.{name}"), tell_channel(channel));
@@ -127,6 +129,19 @@ fn say_posture(posture: &Posture, lines: &mut Lines) {
     for (number, acceptance) in posture.accepted.iter().enumerate() {
         say(&format!("accept.{}", number + 1), format!("{}: {}", acceptance.weakness, acceptance.reason));
     }
+}
+
+/// How many rules, and where they are from.
+fn tell_rules(rules: &Rules) -> String {
+    let mut origins: Vec<(&str, usize)> = Vec::new();
+    for rule in rules.iter() {
+        match origins.iter_mut().find(|(origin, _)| *origin == rule.origin) {
+            Some((_, count)) => *count += 1,
+            None => origins.push((&rule.origin, 1)),
+        }
+    }
+    let told: Vec<String> = origins.iter().map(|(origin, count)| format!("{count} of {origin}")).collect();
+    if told.is_empty() { "none".into() } else { told.join(", ") }
 }
 
 fn listed(all: &[impl ToString], none: &str) -> String {

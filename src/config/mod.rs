@@ -9,13 +9,16 @@ mod posture;
 mod raw;
 mod read;
 mod retention;
+pub mod rules;
 mod secret;
+mod sigma;
 mod trails;
 pub mod units;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use channel::{Channel, Email, Encryption, Format, Slack, Syslog};
@@ -28,6 +31,7 @@ use crate::core::lock::{Prices, Promise};
 use crate::core::policy::Principal;
 use crate::core::posture::Acceptance;
 use crate::core::route::Route;
+use crate::core::rule::Rules;
 
 /// What the file means, checked: nothing in it contradicts anything else in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +46,8 @@ pub struct Config {
     pub retention: Option<Retention>,
     /// How what protects the archive is audited, if it is.
     pub posture: Option<Posture>,
+    /// What records are looked at for; may be empty.
+    pub detect: Arc<Rules>,
     pub channels: BTreeMap<String, Channel>,
     /// Empty, or the last matches everything. All channels named exist.
     pub routes: Vec<Route>,

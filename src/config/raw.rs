@@ -23,6 +23,7 @@ pub struct File {
     pub verify: Verify,
     pub retention: Retention,
     pub posture: Option<Posture>,
+    pub detect: Detect,
     pub channel: BTreeMap<String, At<Channel>>,
     pub route: Vec<At<Route>>,
     pub alert: Alert,
@@ -149,6 +150,14 @@ pub struct Posture {
 pub struct Acceptance {
     pub weakness: Text,
     pub reason: Text,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Detect {
+    pub rules: Texts,
+    pub packs: Texts,
+    pub off: Texts,
 }
 
 macro_rules! channel {

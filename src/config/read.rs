@@ -38,6 +38,7 @@ pub(super) fn config(text: &str, origin: &str, places: &Places) -> Read<Config> 
     let channels = reader.channels(&file.channel)?;
     let routes = reader.routes(&file.route, &channels)?;
     let heartbeat = reader.optional_duration(&file.alert.heartbeat, MINUTE, YEARS)?;
+    let (detect, remarks) = reader.detect(&file.detect)?;
     let mut config = Config {
         name: reader.name(&file.warden)?,
         organization,
@@ -45,6 +46,7 @@ pub(super) fn config(text: &str, origin: &str, places: &Places) -> Read<Config> 
         verify: reader.verify(&file.verify)?,
         retention: reader.retention(&file.retention)?,
         posture: reader.posture(file.posture.as_ref())?,
+        detect,
         channels,
         routes,
         heartbeat,
@@ -58,6 +60,7 @@ pub(super) fn config(text: &str, origin: &str, places: &Places) -> Read<Config> 
     };
     config.snapshot = reader.snapshot(&file.state, &config.trails)?;
     config.warnings = warnings(&config);
+    config.warnings.extend(remarks);
     Ok(config)
 }
 
@@ -102,8 +105,8 @@ fn warnings(config: &Config) -> Vec<String> {
 }
 
 pub(super) struct Reader<'a> {
-    text: &'a str,
-    origin: &'a str,
+    pub(super) text: &'a str,
+    pub(super) origin: &'a str,
     pub(super) places: &'a Places,
 }
 

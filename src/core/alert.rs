@@ -11,6 +11,7 @@ use crate::core::grant::partition;
 use crate::core::id::{AccountId, Region};
 use crate::core::journal::Head;
 use crate::core::printable;
+use crate::core::rule::Sample;
 
 /// Bytes of a value in a list of facts; a key of S3 has 1,024 at most.
 const VALUE: usize = 1_100;
@@ -18,6 +19,8 @@ const VALUE: usize = 1_100;
 const DETAIL: usize = 4_000;
 /// Hours that are named one by one.
 const HOURS: usize = 12;
+/// Bytes of a line about an event.
+const EVENT: usize = 1_000;
 /// What may stand in a URL as it is (RFC 3986, unreserved).
 const IN_URL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -133,6 +136,11 @@ impl Alert {
     pub fn new(reason: Reason, finding: Held, warden: &str) -> Self {
         let kind = finding.kind;
         let id = short(&finding.id);
+        // What a rule raised is explained by the rule.
+        let (title, means, action) = match &finding.detection {
+            Some(rule) => (rule.title.as_str(), rule.why.as_str(), rule.action.as_str()),
+            None => (kind.title(), kind.means(), kind.action()),
+        };
         let commands = match reason {
             reason if !reason.calls() => Vec::new(),
             Reason::Test => Vec::new(),
@@ -144,9 +152,9 @@ impl Alert {
         };
         Self {
             reason,
-            title: kind.title().into(),
-            means: kind.means().into(),
-            action: kind.action().into(),
+            title: title.into(),
+            means: means.into(),
+            action: action.into(),
             warden: warden.into(),
             ledger: None,
             more: None,
@@ -214,6 +222,14 @@ impl Alert {
         };
         add("account", self.account());
         add("region", finding.region.as_ref().map(Region::to_string));
+        if let Some(seen) = &finding.detection {
+            let last = seen.samples.last();
+            add("principal", last.map(principal));
+            add("source", Some(sources(&seen.samples)));
+            add("rule", Some(seen.rule.clone()));
+            add("counted", Some(format!("{}; {}", seen.count, seen.threshold)));
+            add("attack", Some(seen.attack.join(", ")));
+        }
         add("trail", finding.trail.clone());
         add("bucket", finding.bucket.clone());
         add("object", finding.object.clone());
@@ -226,6 +242,20 @@ impl Alert {
         add("finding", Some(finding.id.clone()));
         add("warden", Some(self.warden.clone()));
         facts
+    }
+
+    /// The events that a rule saw, one line each, the newest last; without what may be secret, and chosen by strangers.
+    pub fn events(&self) -> Vec<String> {
+        let samples = self.finding.detection.iter().flat_map(|seen| &seen.samples);
+        let line = |sample: &Sample| {
+            let error = if sample.error.is_empty() { String::new() } else { format!(" ({})", sample.error) };
+            let named: Vec<String> = sample.parameters.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+            let (Sample { time, source, name, address, id, .. }, named) = (sample, named.concat());
+            let line =
+                format!("{time} {source} {name}{error} by {} from {address}{named}, event {id}", principal(sample));
+            printable(&line, EVENT)
+        };
+        samples.map(line).collect()
     }
 
     /// `111122223333 (payments, Root/Workloads/Prod)`
@@ -267,6 +297,9 @@ impl Alert {
         if self.reason.calls() {
             text.push_str(&format!("\nWhat it means: {}\n\nWhat to do: {}\n", self.means, self.action));
         }
+        for event in self.events() {
+            text.push_str(&format!("\n{event}"));
+        }
         for link in &self.links {
             text.push_str(&format!("\n{}: {}", link.title, link.url));
         }
@@ -275,6 +308,25 @@ impl Alert {
         }
         text
     }
+}
+
+/// Who it was: the role, the session in it, and who is behind that.
+fn principal(sample: &Sample) -> String {
+    let behind = match sample.source_identity.as_str() {
+        "" => String::new(),
+        name => format!("source identity {name}"),
+    };
+    let chain = [sample.role.as_str(), sample.principal.as_str(), behind.as_str()];
+    chain.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" → ")
+}
+
+/// Addresses, each once.
+fn sources(samples: &[Sample]) -> String {
+    let mut found: Vec<&str> =
+        samples.iter().map(|sample| sample.address.as_str()).filter(|at| !at.is_empty()).collect();
+    found.sort_unstable();
+    found.dedup();
+    found.join(", ")
 }
 
 fn capital(title: &str) -> String {
@@ -286,6 +338,19 @@ fn links(finding: &Held, runbook: Option<&str>) -> Vec<Link> {
     let runbook = runbook.map_or_else(|| finding.url.clone(), |runbook| runbook.replace("{kind}", finding.kind.name()));
     let mut links = vec![Link { title: "runbook", url: runbook }];
     let is_aws = finding.region.as_ref().is_none_or(|region| partition(region.as_str()) == "aws");
+    if let Some(seen) = &finding.detection {
+        let https = seen.references.iter().filter(|url| url.starts_with("https://"));
+        links.extend(https.map(|url| Link { title: "reference", url: url.clone() }));
+        let last = seen.samples.last().filter(|last| is_aws && Region::parse(&last.region).is_ok());
+        links.extend(last.map(|last| Link {
+            title: "event in the AWS console",
+            url: format!(
+                "https://{region}.console.aws.amazon.com/cloudtrailv2/home?region={region}#/events/{}",
+                utf8_percent_encode(&last.id, IN_URL),
+                region = last.region
+            ),
+        }));
+    }
     if let (Some(bucket), Some(object), true) = (&finding.bucket, &finding.object, is_aws) {
         let url = |text: &str| utf8_percent_encode(text, IN_URL).to_string();
         let url = format!("https://s3.console.aws.amazon.com/s3/object/{}?prefix={}", url(bucket), url(object));
@@ -329,6 +394,7 @@ pub fn specimen(reason: Reason) -> Alert {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::rule::Detection;
 
     #[test]
     fn an_alert_says_what_somebody_who_was_woken_asks_for() {
@@ -345,6 +411,55 @@ mod tests {
             assert!(text.contains(wanted), "{wanted}: {text}");
         }
         assert!(text.contains("evil\\u{a}<!channel>"), "one line stays one line: {text}");
+    }
+
+    #[test]
+    fn what_a_rule_saw_is_told_with_who_it_was_and_from_where() {
+        let sample = Sample {
+            id: "e-1".into(),
+            time: "2026-03-03T10:20:07Z".into(),
+            source: "iam.amazonaws.com".into(),
+            name: "CreateUser".into(),
+            region: "us-east-1".into(),
+            principal: "arn:aws:sts::111122223333:assumed-role/admin/alice".into(),
+            role: "arn:aws:iam::111122223333:role/admin".into(),
+            source_identity: "alice\n@example.com".into(),
+            address: "203.0.113.7".into(),
+            ..Sample::default()
+        };
+        let seen = Detection {
+            rule: "iam-user".into(),
+            title: "a user was made".into(),
+            why: "users have keys".into(),
+            action: "ask whoever made it".into(),
+            false_positives: vec![],
+            attack: vec!["T1136.003".into()],
+            references: vec!["https://example.com/r".into(), "javascript:x".into()],
+            group: vec![],
+            threshold: "at least 1 events within 60 s".into(),
+            first: Timestamp::UNIX_EPOCH,
+            last: Timestamp::UNIX_EPOCH,
+            count: 1,
+            samples: vec![sample.clone(), sample],
+            objects: vec![],
+        };
+        let held = Held { detection: Some(Box::new(seen)), ..specimen(Reason::First).finding };
+        let alert = Alert::new(Reason::First, held, "w");
+        assert_eq!((alert.title.as_str(), alert.action.as_str()), ("a user was made", "ask whoever made it"));
+        let text = alert.text();
+        let chain = "arn:aws:iam::111122223333:role/admin → arn:aws:sts::111122223333:assumed-role/admin/alice → source identity alice";
+        for wanted in [
+            chain,
+            "source     203.0.113.7\n",
+            "rule       iam-user\n",
+            "T1136.003",
+            "#/events/e-1",
+            "https://example.com/r",
+        ] {
+            assert!(text.contains(wanted), "{wanted}: {text}");
+        }
+        assert_eq!(alert.events().len(), 2);
+        assert!(!text.contains("javascript:") && !text.contains("alice\n@"), "{text}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
 use crate::core::id::{AccountId, Region, Sha256};
+use crate::core::rule::Detection;
 
 /// Where packages put it.
 const DOCUMENTATION: &str = "file:///usr/share/doc/trailwarden";
@@ -16,6 +17,7 @@ pub enum Class {
     Delivery,
     Ingest,
     Operation,
+    Detection,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -59,7 +61,7 @@ macro_rules! names {
         }
     };
 }
-names!(Class { Integrity "integrity", Delivery "delivery", Ingest "ingest", Operation "operation" });
+names!(Class { Integrity "integrity", Delivery "delivery", Ingest "ingest", Operation "operation", Detection "detection" });
 names!(Severity { Info "info", Low "low", Medium "medium", High "high", Critical "critical" });
 names!(State { Open "open", Acknowledged "acknowledged", Resolved "resolved" });
 
@@ -76,7 +78,7 @@ macro_rules! kinds {
                 match self { $(Self::$variant => Class::$class),+ }
             }
 
-            /// The usual severity; a finding may carry a lower one.
+            /// The usual severity; a finding may carry a lower one, and that of a rule any.
             pub fn severity(self) -> Severity {
                 match self { $(Self::$variant => Severity::$severity),+ }
             }
@@ -314,6 +316,10 @@ kinds! {
         "a part of what protects the archive could not be checked"
         "It could not be read, or could not be judged. It is not known to be well, and weaknesses that were known of it stay open."
         "Grant the permission that the evidence names to the role of `[posture]`, or to that of the trail; look at what could not be judged by hand."
+    RuleFired "rule_fired" Detection High
+        "a detection rule fired"
+        "Records that the rule is about came as often as it says within the time that it gives. What it watches for and why it matters stands in the rule."
+        "Do what the rule says; `trailwarden findings show` prints it with the events, and `trailwarden rule show` the rule itself."
     Heartbeat "heartbeat" Operation Info
         "the warden is alive"
         "Sent on schedule, so that silence is visible."
@@ -362,6 +368,8 @@ pub struct Finding {
     /// End times of the missing digests.
     pub hours: Vec<Timestamp>,
     pub detail: String,
+    /// What a rule saw, if one raised it.
+    pub detection: Option<Box<Detection>>,
 }
 
 impl Finding {
@@ -377,6 +385,7 @@ impl Finding {
             object: None,
             hours: Vec::new(),
             detail: detail.into(),
+            detection: None,
         }
     }
 
@@ -437,6 +446,7 @@ impl Finding {
             object: self.object,
             hours: self.hours,
             detail: self.detail,
+            detection: self.detection,
             first_seen: now,
             last_seen: now,
             resolved_at: None,
@@ -490,6 +500,8 @@ pub struct Held {
     pub object: Option<String>,
     pub hours: Vec<Timestamp>,
     pub detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detection: Option<Box<Detection>>,
     pub first_seen: Timestamp,
     pub last_seen: Timestamp,
     pub resolved_at: Option<Timestamp>,

@@ -50,6 +50,9 @@ impl PagerDuty {
             details.insert("means".into(), alert.means.as_str().into());
             details.insert("to do".into(), alert.action.as_str().into());
             details.insert("commands".into(), json!(alert.commands));
+            if alert.finding.detection.is_some() {
+                details.insert("events".into(), json!(alert.events()));
+            }
             details.insert("key".into(), key.into());
             event["payload"] = json!({
                 "summary": cut(&alert.subject(SUMMARY), SUMMARY),

@@ -57,6 +57,10 @@ fn message(alert: &Alert) -> Value {
         json!({ "type": "header", "text": plain(&format!("{mark} {said}{}", alert.title), HEADER) }),
         json!({ "type": "section", "text": plain(&alert.detail(), SECTION) }),
     ];
+    let events = alert.events().join("\n");
+    if !events.is_empty() {
+        blocks.push(json!({ "type": "section", "text": plain(&events, SECTION) }));
+    }
     let facts: Vec<Value> =
         alert.facts().iter().take(FIELDS).map(|(name, value)| plain(&format!("{name}: {value}"), FIELD)).collect();
     blocks.push(json!({ "type": "section", "fields": facts }));

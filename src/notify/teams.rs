@@ -51,6 +51,7 @@ fn card(alert: &Alert) -> Value {
         let name = json!({ "type": "TextRun", "text": format!("{name}: "), "weight": "bolder" });
         block(vec![name, run(value, VALUE)])
     }));
+    body.extend(alert.events().iter().map(|event| block(vec![run(event, VALUE)])));
     if alert.reason.calls() {
         body.push(json!({ "type": "TextBlock", "text": format!("What to do: {}", alert.action), "wrap": true }));
     }

@@ -11,7 +11,7 @@ use crate::core::route;
 use crate::store::{Tx, journal, outbox, time};
 
 const HELD: &str = "id, kind, severity, state, account, region, trail, bucket, object, hours, detail, first_seen, last_seen, \
-                    resolved_at, note, count, subject";
+                    resolved_at, note, count, subject, detection";
 
 /// `None` for what another version of the program has written, of a kind that this one does not know.
 fn held(row: &Row<'_>) -> Result<Option<Held>> {
@@ -31,6 +31,7 @@ fn held(row: &Row<'_>) -> Result<Option<Held>> {
         object: row.get(8)?,
         hours: serde_json::from_str(&row.get::<_, String>(9)?).unwrap_or_default(),
         detail: row.get(10)?,
+        detection: text(17)?.and_then(|text| serde_json::from_str(&text).ok()),
         first_seen: time(row.get(11)?),
         last_seen: time(row.get(12)?),
         resolved_at: row.get::<_, Option<i64>>(13)?.map(time),
@@ -81,12 +82,13 @@ pub fn raise_times(tx: &Tx<'_>, finding: &Finding, times: u64) -> Result<bool> {
     tx.conn
         .prepare_cached(
             "INSERT INTO findings (id, kind, severity, state, subject, account, region, trail, bucket, object, hours, detail,
-                                   first_seen, last_seen, count)
-             VALUES (?1, ?2, ?3, 'open', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12, ?13)
+                                   first_seen, last_seen, count, detection)
+             VALUES (?1, ?2, ?3, 'open', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12, ?13, ?14)
              ON CONFLICT (id) DO UPDATE SET
                state = CASE state WHEN 'resolved' THEN 'open' ELSE state END, resolved_at = NULL,
                object = CASE state WHEN 'resolved' THEN excluded.object ELSE object END,
-               hours = excluded.hours, detail = excluded.detail, last_seen = excluded.last_seen, count = count + excluded.count",
+               hours = excluded.hours, detail = excluded.detail, last_seen = excluded.last_seen, count = count + excluded.count,
+               detection = ifnull(excluded.detection, detection)",
         )?
         .execute(params![
             id.as_str(),
@@ -102,6 +104,7 @@ pub fn raise_times(tx: &Tx<'_>, finding: &Finding, times: u64) -> Result<bool> {
             finding.detail,
             tx.seconds(),
             i64::try_from(times).unwrap_or(i64::MAX),
+            finding.detection.as_ref().and_then(|detection| serde_json::to_string(detection).ok()),
         ])?;
     let (what, severity) = match before {
         None => (What::Raised, finding.severity.name().to_owned()),

@@ -84,6 +84,15 @@ const MAIL: Kind = Kind {
     env: |_| Vec::new(),
 };
 
+/// No emulator either: the reference implementation of Sigma.
+const SIGMA: Kind = Kind {
+    name: "sigma",
+    packages: &["pysigma==2.0.1"],
+    program: "pySigma",
+    args: |_| Vec::new(),
+    env: |_| Vec::new(),
+};
+
 const MOTO: Kind = Kind {
     name: "moto",
     packages: &["moto[server]==5.2.5"],
@@ -199,6 +208,11 @@ pub fn linter() -> Option<PathBuf> {
 /// The `python` of the mail server's virtual environment.
 pub fn mail() -> Option<PathBuf> {
     or_skip(&MAIL, install(&MAIL).map(|venv| venv.join("bin")))
+}
+
+/// A `python` that has pySigma.
+pub fn sigma() -> Option<PathBuf> {
+    or_skip(&SIGMA, install(&SIGMA).map(|venv| venv.join("bin/python")))
 }
 
 fn or_skip<T>(kind: &Kind, started: Result<T, String>) -> Option<T> {
