@@ -14,15 +14,16 @@ use tokio_rustls::TlsConnector;
 
 use super::tls;
 use crate::config;
-use crate::core::alert::{Alert, Reason, cut};
+use crate::core::alert::{Alert, Reason};
 use crate::core::finding::Severity;
+use crate::core::printable;
 use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::seam::Channel;
 
 const OP: &str = "syslog:send";
-/// Receivers should take 8,192 octets (RFC 5425, 4.3.1): 20 values of a fact at most, and the text.
-const VALUE: usize = 1_024;
+/// Receivers should take 8,192 octets (RFC 5425, 4.3.1): three long values, each at worst of what has to be escaped, and the text.
+const VALUE: usize = 600;
 const TEXT: usize = 2_048;
 const HOSTNAME: usize = 255;
 /// How long a peer may take to close a connection that we have ended.
@@ -125,7 +126,7 @@ fn message(facility: u8, now: Timestamp, key: &str, alert: &Alert) -> String {
     ];
     let mut data = format!("[{ID}");
     for (name, value) in fields.iter().filter(|(_, value)| !value.is_empty()) {
-        data.push_str(&format!(" {name}=\"{}\"", escaped(&cut(value, VALUE))));
+        data.push_str(&format!(" {name}=\"{}\"", escaped(value)));
     }
     data.push(']');
     // The byte order mark says that the text is UTF-8 (RFC 5424, 6.4).
@@ -140,7 +141,7 @@ fn message(facility: u8, now: Timestamp, key: &str, alert: &Alert) -> String {
 /// Quotes, backslashes and closing brackets are escaped in a value (RFC 5424, 6.3.3); control characters are made visible.
 fn escaped(value: &str) -> String {
     let mut out = String::new();
-    for c in crate::core::printable(value, usize::MAX).chars() {
+    for c in printable(value, VALUE).chars() {
         if matches!(c, '"' | '\\' | ']') {
             out.push('\\');
         }

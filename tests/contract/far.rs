@@ -205,11 +205,7 @@ async fn syslog_messages_are_counted_framed_and_escaped() {
     channel.send("key", &hostile).await.unwrap();
     let (first, second) = far.await.unwrap();
     check_frame(&first);
-    assert!(
-        second.contains(r#"object="a\"\]\\\\b\\u{a}[x y=\"z\"\]""#)
-            || second.contains(r#"object="a\"\]\\b\\u{a}[x y=\"z\"\]""#),
-        "{second}"
-    );
+    assert!(second.contains(r#"object="a\"\]\\b\\u{a}[x y=\"z\"\]""#), "{second}");
     assert!(second.len() < 8_192, "{}", second.len());
     let gone = channel.send("key", &alert(Reason::First)).await.unwrap_err();
     assert!(gone.is_transient(), "{gone}");
@@ -242,7 +238,7 @@ async fn syslog_over_tls_believes_the_certificate_that_it_is_told_to() {
     check_frame(&far.await.unwrap());
 }
 
-/// Debian's Alertmanager, from the path or unpacked below the build directory; it ends with this value.
+/// Debian's Alertmanager, unpacked below the build directory; it ends with this value.
 struct Alertmanager {
     child: Child,
     url: String,
@@ -251,17 +247,19 @@ struct Alertmanager {
 
 impl Alertmanager {
     fn start() -> Option<Self> {
-        let (program, templates) = Self::program()?;
+        let root = Self::unpacked().or_else(|| {
+            eprintln!("SKIPPED: Debian's Alertmanager cannot be had");
+            None
+        })?;
         let (dir, port) = (tempfile::tempdir().unwrap(), free_port());
-        let templates = templates.map(|path| format!("templates: [{path:?}]\n")).unwrap_or_default();
-        let config = format!("{templates}route: {{ receiver: none }}\nreceivers: [{{ name: none }}]\n");
+        let config = "route: { receiver: none }\nreceivers: [{ name: none }]\n";
         std::fs::write(dir.path().join("config.yml"), config).unwrap();
-        let child = Command::new(program)
+        let child = Command::new(root.join("alertmanager"))
             .arg(format!("--config.file={}", dir.path().join("config.yml").display()))
             .arg(format!("--storage.path={}", dir.path().display()))
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
             .arg("--cluster.listen-address=")
-            .current_dir(dir.path())
+            .current_dir(root)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -269,28 +267,19 @@ impl Alertmanager {
         Some(Self { child, url: format!("http://127.0.0.1:{port}"), _dir: dir })
     }
 
-    /// And the templates that it wants to find.
-    fn program() -> Option<(PathBuf, Option<PathBuf>)> {
-        for name in ["/usr/bin/prometheus-alertmanager", "/usr/bin/alertmanager", "/usr/local/bin/alertmanager"] {
-            if Path::new(name).exists() {
-                return Some((name.into(), None));
-            }
-        }
+    /// Where it is unpacked, as `alertmanager`.
+    fn unpacked() -> Option<PathBuf> {
+        // It looks for its templates where Debian would have installed them: below the folder that it runs in will do.
+        const UNPACK: &str = "apt-get download prometheus-alertmanager && dpkg -x prometheus-alertmanager_*.deb . \
+            && sed 's#/usr/share/prometheus/alertmanager#usr/share/prometheus/alertmanager/#g' \
+               usr/bin/prometheus-alertmanager > made && chmod +x made && mv made alertmanager";
         let root = Path::new(env!("CARGO_TARGET_TMPDIR")).parent()?.join("alertmanager");
-        let program = root.join("usr/bin/prometheus-alertmanager");
-        if !program.exists() {
-            std::fs::create_dir_all(&root).ok()?;
-            let run =
-                |command: &mut Command| command.current_dir(&root).output().is_ok_and(|output| output.status.success());
-            let fetched = run(Command::new("apt-get").args(["download", "prometheus-alertmanager"]))
-                && run(Command::new("sh").args(["-c", "dpkg -x prometheus-alertmanager_*.deb ."]));
-            if !fetched || !program.exists() {
-                eprintln!("SKIPPED: there is no Alertmanager, and Debian's cannot be had");
-                return None;
-            }
+        std::fs::create_dir_all(&root).ok()?;
+        if !root.join("alertmanager").exists() {
+            let output = Command::new("sh").args(["-c", UNPACK]).current_dir(&root).output().ok()?;
+            output.status.success().then_some(())?;
         }
-        let templates = root.join("usr/share/prometheus/alertmanager/default.tmpl");
-        Some((program, templates.exists().then_some(templates)))
+        Some(root)
     }
 
     async fn get(&self, path: &str) -> Option<Value> {
