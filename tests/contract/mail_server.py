@@ -56,7 +56,9 @@ class Handler:
 
 
 def authenticate(server, session, envelope, mechanism, data):
-    return AuthResult(success=data.login == b"user" and data.password == b"s3cr3t0123")
+    known = data.login == b"user" and data.password == b"s3cr3t0123"
+    # not handled: the server itself says 535
+    return AuthResult(success=known, handled=known)
 
 
 def main():
