@@ -50,9 +50,21 @@ pub(super) fn status_of<E>(error: &SdkError<E, HttpResponse>) -> Option<u16> {
 }
 
 fn answered<E: ProvideErrorMetadata>(op: &'static str, error: &E, raw: &HttpResponse) -> Error {
-    let status = raw.status().as_u16();
-    let code = error.code().unwrap_or_default();
-    let words = match error.message() {
+    let request = error.meta().extra("aws_request_id");
+    let (code, status) = (error.code().unwrap_or_default(), raw.status().as_u16());
+    refused(op, code, error.message(), status, retry_after(raw), request)
+}
+
+/// `code` is empty when the answer had none.
+pub(super) fn refused(
+    op: &'static str,
+    code: &str,
+    words: Option<&str>,
+    status: u16,
+    retry_after: Option<Duration>,
+    request: Option<&str>,
+) -> Error {
+    let words = match words {
         // Their messages quote the request's headers.
         _ if code.contains("Signature") || code.contains("AuthenticationToken") => {
             "the request's signature was refused"
@@ -65,11 +77,11 @@ fn answered<E: ProvideErrorMetadata>(op: &'static str, error: &E, raw: &HttpResp
     if !code.is_empty() {
         text.push_str(&format!(", code {}", printable(code, 80)));
     }
-    if let Some(request) = error.meta().extra("aws_request_id") {
+    if let Some(request) = request {
         text.push_str(&format!(", request {}", printable(request, 80)));
     }
     text.push(')');
-    let error = Error::new(class_of(code, status, retry_after(raw)), op, text);
+    let error = Error::new(class_of(code, status, retry_after), op, text);
     if code.is_empty() { error } else { error.with_code(code) }
 }
 

@@ -54,6 +54,12 @@ pub enum On {
     /// `*`, where Organizations is asked for members.
     Organization,
     Topics,
+    /// Event buses that alerts go to.
+    Buses,
+    /// Functions that are invoked with alerts.
+    Functions,
+    /// Where Security Hub takes findings of one's own.
+    Hubs,
     /// Copies of the ledger.
     Copies,
     /// KMS keys that what is read is encrypted with.
@@ -182,6 +188,24 @@ pub const GROUPS: &[Group] = &[
         sid: "PublishAlerts",
         on: On::Topics,
         actions: &[("sns:Publish", "no alert reaches the topic")],
+    },
+    Group {
+        role: Role::Reader,
+        sid: "PutAlerts",
+        on: On::Buses,
+        actions: &[("events:PutEvents", "no alert reaches the event bus")],
+    },
+    Group {
+        role: Role::Reader,
+        sid: "InvokeWithAlerts",
+        on: On::Functions,
+        actions: &[("lambda:InvokeFunction", "no alert reaches the function")],
+    },
+    Group {
+        role: Role::Reader,
+        sid: "ImportAlerts",
+        on: On::Hubs,
+        actions: &[("securityhub:BatchImportFindings", "no alert reaches Security Hub")],
     },
     Group {
         role: Role::Reader,

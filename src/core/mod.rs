@@ -1,11 +1,16 @@
 //! Pure rules: no I/O, no clock, no async, no AWS types.
 
 pub mod admit;
+pub mod alert;
 pub mod chain;
 pub mod change;
 pub mod coverage;
+pub mod decimal;
 pub mod depth;
 pub mod digest;
+pub mod envelope;
+pub mod fault;
+pub mod filter;
 pub mod finding;
 pub mod grant;
 pub mod gzip;
@@ -15,13 +20,19 @@ pub mod key;
 pub mod lock;
 pub mod needs;
 pub mod notice;
+pub mod pattern;
 pub mod policy;
 pub mod posture;
 pub mod protection;
 pub mod record;
 pub mod route;
+pub mod rule;
+pub mod sigma;
+pub mod template;
 pub mod tree;
+pub mod tried;
 pub mod unit;
+pub mod window;
 pub mod xml;
 
 /// Years in which CloudTrail can have written anything: it began in the first. A time far from every clock is a lie, and would

@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
 
-use super::site::{any_trail, bucket_arn, deliveries, queue_arn, queue_url, roles};
+use super::site::{any_trail, bucket_arn, deliveries, queue_arn, queue_url, resource, roles};
 use super::{Answer, Doctor, Line, patient, queue};
 use crate::aws::Aws;
 use crate::aws::probe::{Announced, BucketAt, Probe, Sample, Tried};
+use crate::channel;
 use crate::config::{Channel, KeysFrom, MembersFrom, Place, Trail};
 use crate::core::grant::{GROUPS, Group, On, Role};
 use crate::core::id::Region;
 use crate::local::members::MembersFile;
-use crate::notify::webhook::Webhook;
 use crate::seam::{Bucket, Members as _};
 
 /// The groups of a kind of resource.
@@ -332,18 +332,6 @@ impl Doctor<'_> {
         let line = Line::new(Role::Reader, "channel", &format!("{name} ({})", channel.kind()));
         match channel {
             Channel::Stdout(_) => vec![line.ok("written to stdout")],
-            Channel::Webhook { url, secret, timeout } => {
-                let reached = match Webhook::new(url, secret.as_ref(), *timeout, self.env.clone()) {
-                    Ok(webhook) => webhook.reach().await,
-                    Err(error) => Err(error),
-                };
-                vec![match reached {
-                    Ok(()) => line.ok("its host answers; `channel test` sends something"),
-                    Err(error) => line
-                        .bad(error.to_string(), "no alert reaches the channel")
-                        .remedy(format!("trailwarden channel test {name}")),
-                }]
-            }
             Channel::Sns { topic, region, role } => {
                 let probe = &self.probe(Some(region), role.as_ref()).await;
                 let tries = groups(On::Topics).map(|group| {
@@ -352,6 +340,24 @@ impl Doctor<'_> {
                     })
                 });
                 join_all(tries).await.into_iter().flatten().collect()
+            }
+            channel => {
+                let reached = match channel::open(channel, &self.env).await {
+                    Ok(far) => far.reach().await,
+                    Err(error) => Err(error),
+                };
+                if let Some((on, arn)) = resource(channel) {
+                    let tried = &Tried::of(reached);
+                    let tries = groups(on)
+                        .map(|group| self.group(group, std::slice::from_ref(&arn), async move |_| tried.clone()));
+                    return join_all(tries).await.into_iter().flatten().collect();
+                }
+                vec![match reached {
+                    Ok(()) => line.ok("it answers; `channel test` sends something"),
+                    Err(error) => line
+                        .bad(error.to_string(), "no alert reaches the channel")
+                        .remedy(format!("trailwarden channel test {name}")),
+                }]
             }
         }
     }

@@ -14,8 +14,8 @@ pub fn of(config: &Config, ask: &Ask) -> Site {
         site.add(On::Organization, "*");
     }
     for channel in config.channels.values() {
-        if let Channel::Sns { topic, .. } = channel {
-            site.add(On::Topics, topic);
+        if let Some((on, arn)) = resource(channel) {
+            site.add(on, arn);
         }
     }
     if let Some(snapshot) = &config.snapshot
@@ -43,6 +43,20 @@ pub fn of(config: &Config, ask: &Ask) -> Site {
     }
     site.via = via(config, &ask.keys);
     site
+}
+
+/// What a channel needs a permission on.
+pub fn resource(channel: &Channel) -> Option<(On, String)> {
+    Some(match channel {
+        Channel::Sns { topic, .. } => (On::Topics, topic.clone()),
+        Channel::EventBridge { bus, .. } => (On::Buses, bus.clone()),
+        Channel::Lambda { function, .. } => (On::Functions, function.clone()),
+        Channel::SecurityHub { account, region, .. } => {
+            let partition = partition(region.as_str());
+            (On::Hubs, format!("arn:{partition}:securityhub:{region}:{account}:product/{account}/default"))
+        }
+        _ => return None,
+    })
 }
 
 fn add_trail(site: &mut Site, trail: &Trail, config: &Config) {
@@ -120,10 +134,7 @@ pub fn assumed<'c>(config: &'c Config, trail: &'c Trail, role: grant::Role) -> O
 
 /// Roles to assume, each once.
 pub fn roles(config: &Config) -> Vec<&Role> {
-    let channels = config.channels.values().filter_map(|channel| match channel {
-        Channel::Sns { role, .. } => role.as_ref(),
-        _ => None,
-    });
+    let channels = config.channels.values().filter_map(Channel::role);
     let trails = config.trails.iter().flat_map(|trail| [&trail.role, &trail.audit_role]).flatten();
     let retention = config.retention.as_ref().and_then(|retention| retention.role.as_ref());
     let posture = config.posture.as_ref().and_then(|posture| posture.role.as_ref());

@@ -5,6 +5,7 @@ mod common;
 
 mod bad_input;
 mod coverage;
+mod detect;
 mod directories;
 mod doctor;
 mod emulated;

@@ -79,7 +79,23 @@ const WORDS: &[&str] = &[
     "<QueueConfiguration><Queue>arn:aws:sqs:eu-west-1:111122223333:q</Queue><Event>s3:ObjectCreated:*</Event>",
     "<FilterRule><Name>prefix</Name><Value>",
     "bucket = ",
+    "|contains|all: ",
+    "|re: ",
+    "|base64offset|contains: ",
+    " and not 1 of ",
+    "\n---\n",
+    "{ $.a = ",
+    " }",
+    "$.['a.b'][*]",
+    " NOT EXISTS && (",
+    " IS NULL || ",
+    "%^[a-z]{2}\\d%",
     "\"1h\"",
+    "{\"detail\":{\"eventName\":[\"DeleteTrail\",{\"exists\":false}]}}\n{\"detail\":{\"eventName\":[\"DeleteTrail\"]}}",
+    "{\"anything-but\":{\"wildcard\":[\"*a*\"]}}",
+    "{\"numeric\":[\">=\",1e3,\"<\",2e3]}",
+    "{\"cidr\":\"10.0.0.0/8\"}",
+    "\"$or\":[{\"a\":[1]},{\"a.b\":[null]}],",
     "\u{feff}",
     "é",
 ];
@@ -99,7 +115,10 @@ fn outside_bytes_are_understood_or_refused() {
         ("gzip", entry::gzip, CASES),
         ("bucket", entry::bucket, &["tests/golden/buckets"]),
         ("config", entry::config, &["config", "docs/configuration.md"]),
+        ("filter", entry::filter, &["tests/golden/filters.json"]),
         ("policy", entry::policy, &["tests/golden/policies"]),
+        ("pattern", entry::pattern, &["tests/golden/patterns"]),
+        ("sigma", entry::sigma, &["tests/golden/sigma"]),
         ("path", entry::path, &["tests/golden/policies", "tests/golden/buckets"]),
     ];
     let rounds = std::env::var("TRAILWARDEN_FUZZ").map_or(ROUNDS, |text| text.parse().expect("a number"));
@@ -181,7 +200,7 @@ fn corpus(name: &str, places: &[&str]) -> Vec<Vec<u8>> {
     }
     let mut corpus = Vec::new();
     for file in files {
-        if name == "key" || name == "notice" || name == "policy" {
+        if matches!(name, "key" | "notice" | "policy" | "filter" | "pattern") {
             strings(&file, &mut corpus);
         }
         if name != "gzip" && file.starts_with(&[0x1f, 0x8b]) {

@@ -156,8 +156,8 @@ impl Queue for Rest {
 
 #[async_trait]
 impl Channel for Rest {
-    async fn send(&self, _: &str, _: &trailwarden::core::finding::Alert) -> Result<()> {
-        Ok(())
+    async fn send(&self, _: &str, _: &trailwarden::core::alert::Alert) -> Result<Option<String>> {
+        Ok(None)
     }
 }
 
