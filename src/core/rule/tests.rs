@@ -91,12 +91,14 @@ fn a_record_is_shown_to_the_rules_that_it_may_be_about() {
 #[test]
 fn languages_stand_side_by_side() {
     let sigma = "title: T\nlogsource: {product: aws, service: cloudtrail}\ndetection:\n  a:\n    eventName: createuser\n  condition: a\n";
-    let crate::core::sigma::Body::Detection(detection) = crate::core::sigma::read(sigma).unwrap().remove(0).unwrap().body
+    let crate::core::sigma::Body::Detection(detection) =
+        crate::core::sigma::read(sigma).unwrap().remove(0).unwrap().body
     else {
         panic!("a detection");
     };
     let of = |id: &str, matcher: Matcher| Rule { matcher, ..rule(id, "{ $.a = 1 }") };
-    let pattern = r#"{"source": ["aws.iam"], "account": ["111122223333"], "detail": {"eventName": [{"prefix": "Create"}]}}"#;
+    let pattern =
+        r#"{"source": ["aws.iam"], "account": ["111122223333"], "detail": {"eventName": [{"prefix": "Create"}]}}"#;
     let rules = Rules::compile(vec![
         rule("filter", r#"{ $.eventName = "CreateUser" }"#),
         of("pattern", Matcher::pattern(pattern).unwrap()),
@@ -167,7 +169,7 @@ fn events_count_once_however_often_they_come() {
     assert_eq!((trial.firings.len(), trial.firings[0].detection.count), (1, 4));
     let told = trial.firings[0].detection.sentence();
     assert!(told.starts_with(
-        "r (recipientAccountId 111122223333): 4 of at least 3 events within 300 s, at 2026-03-01T22:10:00Z"
+        "r (recipientAccountId 111122223333): 4 counted, at least 3 events within 300 s, at 2026-03-01T22:10:00Z"
     ));
     assert_eq!(trial.firings[0].detection.objects, ["log"]);
     feed(&mut trial, &event("5", "CreateUser"), 1_772_403_900);
