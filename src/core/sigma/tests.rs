@@ -118,10 +118,17 @@ fn a_rule_that_is_refused_leaves_the_others() {
 #[test]
 fn a_hostile_file_is_refused() {
     let rule = |condition: &str| load(&format!("detection: {{ s: {{ a: b }}, condition: \"{condition}\" }}"));
-    assert!(rule(&"(".repeat(100_000)).unwrap_err().message.contains("too deeply"));
-    assert!(rule(&"not ".repeat(100_000)).unwrap_err().message.contains("too deeply"));
+    assert!(rule(&"(".repeat(8_000)).unwrap_err().message.contains("too deeply"));
+    assert!(rule(&"not ".repeat(2_000)).unwrap_err().message.contains("too deeply"));
+    assert!(rule(&"(".repeat(100_000)).unwrap_err().message.contains("8 KiB"));
     assert!(rule(&format!("{}s", "not ".repeat(60))).is_ok());
-    assert!(rule(&vec!["s"; 10_000].join(" or ")).is_ok());
+    assert!(rule(&vec!["s"; 1_000].join(" or ")).is_ok());
+    let keys: String = (0..1_001).map(|n| format!("k{n}: 1, ")).collect();
+    assert!(item(&keys).unwrap_err().message.contains("1,000 keys"));
+    assert!(read(&"a: é\n".repeat(1 << 20)).unwrap_err().message.contains("4 MiB"));
+    // as long as the file, not as its square
+    let long = format!("detection: {{ s: {{ a: [{}é] }}, condition: s }}", "b, ".repeat(300_000));
+    assert!(load(&long).is_ok());
     let nested = format!("detection: {{ s: {}, condition: s }}", "[".repeat(100));
     assert!(load(&nested).unwrap_err().message.contains("too deeply"));
     let nested = format!("detection: {{ s: {}a{}, condition: s }}", "[".repeat(15), "]".repeat(15));
@@ -181,6 +188,33 @@ fn scalars_are_what_the_tools_of_rule_authors_take_them_for() {
     ] {
         assert_eq!(matches(written, record), wanted, "{written} {record}");
     }
+}
+
+#[test]
+fn an_object_is_searched_only_by_what_searches() {
+    for (written, wanted) in [
+        ("a: '*'", true),
+        ("a|contains: x1", true),
+        ("a: '*x?y*'", true),
+        ("a: '*1*y*'", true),
+        ("a: x1y", false),
+        ("a: 'x?y*'", false),
+        ("a: '*x?y'", false),
+        ("a|endswith: y", false),
+        ("a|startswith: x", false),
+        ("a|re: x", false),
+        ("a|exists: true", true),
+        ("a: null", false),
+    ] {
+        assert_eq!(matches(written, r#"{"a":{"b":["x1y"]}}"#), wanted, "{written}");
+    }
+}
+
+#[test]
+fn no_letter_becomes_an_ascii_one() {
+    // the sign of kelvin has a small k
+    assert!(!matches("a: k", r#"{"a":"\u212a"}"#) && matches("a: K", r#"{"a":"k"}"#));
+    assert!(!matches("a|contains: k", r#"{"a":"\u212a"}"#) && matches("a|contains: é", r#"{"a":"xÉ"}"#));
 }
 
 #[test]
