@@ -173,6 +173,7 @@ fn correlations_are_read_whole() {
 fn scalars_are_what_the_tools_of_rule_authors_take_them_for() {
     for (written, record, wanted) in [
         ("a: 012345678901", r#"{"a":"012345678901"}"#, true),
+        ("a: 012", r#"{"a":12}"#, false),
         ("a: 123456789012", r#"{"a":"123456789012"}"#, true),
         ("a: '22'", r#"{"a":22}"#, true),
         ("a: 22", r#"{"a":22.0}"#, true),
@@ -188,6 +189,41 @@ fn scalars_are_what_the_tools_of_rule_authors_take_them_for() {
     ] {
         assert_eq!(matches(written, record), wanted, "{written} {record}");
     }
+}
+
+#[test]
+fn modifiers_keep_to_their_words() {
+    for (written, record, wanted) in [
+        ("a|cidr: 10.0.0.0/8", r#"{"a":"10.255.0.1"}"#, true),
+        ("a|cidr: 10.0.0.0/8", r#"{"a":"a00::1"}"#, false),
+        ("a|cidr: 0.0.0.0/0", r#"{"a":"::1"}"#, false),
+        ("a|cidr: 192.0.2.7", r#"{"a":"192.0.2.7"}"#, true),
+        ("a|windash: x -y", r#"{"a":"x /y"}"#, true),
+        ("a|windash: x-y", r#"{"a":"x/y"}"#, false),
+        ("a|windash: x - y", r#"{"a":"x / y"}"#, false),
+    ] {
+        assert_eq!(matches(written, record), wanted, "{written} {record}");
+    }
+}
+
+#[test]
+fn names_are_meant_by_patterns() {
+    let names = ["sel_ab", "sel_b", "other", "_sel_b"];
+    let meant = |pattern: &str| {
+        let selection = |name: &&str| format!("{name}: {{ k{name}: 1 }}");
+        let selections = names.iter().map(selection).collect::<Vec<_>>().join(", ");
+        let detection = load(&format!("detection: {{ {selections}, condition: 1 of {pattern} }}")).unwrap();
+        let fires = |name: &&&str| detection.matches(&Tree::parse(&format!(r#"{{"k{name}":1}}"#)).unwrap());
+        names.iter().filter(fires).copied().collect::<Vec<_>>()
+    };
+    assert_eq!(meant("them"), ["sel_ab", "sel_b", "other"]);
+    assert_eq!(meant("sel_*"), ["sel_ab", "sel_b"]);
+    assert_eq!(meant("sel*b"), ["sel_ab", "sel_b"]);
+    assert_eq!(meant("*a*"), ["sel_ab"]);
+    assert_eq!(meant("*r"), ["other"]);
+    assert_eq!(meant("o*e*"), ["other"]);
+    assert_eq!(meant("sel_b"), ["sel_b"]);
+    assert_eq!(meant("_*"), ["_sel_b"]);
 }
 
 #[test]
