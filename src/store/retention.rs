@@ -293,9 +293,10 @@ pub fn loose(conn: &Connection, place: i64, done: &Extended, after: (&str, &str)
          WHERE place = ?1 AND seen >= ?2 AND delivered <= ?3 AND (name, version) > (?4, ?5) AND {EVIDENCE}
          ORDER BY name, version LIMIT ?6"
     ))?
-    .query_map(params![place, done.done.seen, until, after.0, after.1, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
-        Ok(Loose { key: row.get(0)?, name: row.get(1)?, version: row.get(2)? })
-    })?
+    .query_map(
+        params![place, done.done.seen, until, after.0, after.1, i64::try_from(limit).unwrap_or(i64::MAX)],
+        |row| Ok(Loose { key: row.get(0)?, name: row.get(1)?, version: row.get(2)? }),
+    )?
     .collect()
 }
 
