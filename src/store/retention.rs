@@ -309,6 +309,20 @@ pub fn next_folded(conn: &Connection, place: &Place, done: &Extended, after: i64
     Ok(day.and_then(|day| Some((day, date(day)?))))
 }
 
+/// What the bucket does not show, by name and value: holds, consents, and since when the bucket has had which default. How far
+/// objects were locked one by one is found out anew.
+pub fn kept(conn: &Connection) -> Result<Vec<(String, String)>> {
+    let mut query = conn.prepare_cached(
+        "SELECT name, value FROM progress
+         WHERE name GLOB 'hold/*' OR name GLOB 'retention/*/default' OR name GLOB 'retention/*/accepted'",
+    )?;
+    query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+}
+
+pub fn carry(tx: &Tx<'_>, kept: &[(String, String)]) -> Result<()> {
+    kept.iter().try_for_each(|(name, value)| lists::set_progress(tx, name, value))
+}
+
 /// A legal hold that was put through this warden.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
