@@ -1,9 +1,8 @@
 //! The daemon: starts the loops, supervises them, speaks to systemd, stops in order.
 
 mod alerting;
+mod audits;
 mod detection;
-mod posture;
-mod retention;
 mod wellness;
 
 use std::path::{Path, PathBuf};
@@ -16,6 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use self::audits::Audit;
 use crate::alert::Alerts;
 use crate::config::{self, Config};
 use crate::core::finding::{Finding, Kind};
@@ -231,12 +231,12 @@ impl Daemon {
                 loops.spawn(async move { this.scrub(&of, every, pulse).await });
             }
             if let Some(every) = self.config.retention.as_ref().map(|retention| retention.audit) {
-                let (this, of, pulse) = (this.clone(), of.clone(), self.audited(&of, every));
-                loops.spawn(async move { this.retain(&of, every, pulse).await });
+                let (this, of, pulse) = (this.clone(), of.clone(), self.audited(Audit::Retention, &of, every));
+                loops.spawn(async move { this.keep_auditing(Audit::Retention, &of, every, pulse).await });
             }
             if let Some(every) = self.config.posture.as_ref().map(|posture| posture.every) {
-                let (this, of, pulse) = (this.clone(), of.clone(), self.guarded(&of, every));
-                loops.spawn(async move { this.watch_posture(&of, every, pulse).await });
+                let (this, of, pulse) = (this.clone(), of.clone(), self.audited(Audit::Posture, &of, every));
+                loops.spawn(async move { this.keep_auditing(Audit::Posture, &of, every, pulse).await });
             }
             if self.config.verify.reconcile.is_some() {
                 let (pulse, ingest) = (self.sliced("reconcile", &of), reconciled);

@@ -153,9 +153,12 @@ impl State {
         } else {
             self.breaching(window, &fresh)
         };
-        if let Some(breach) = breach {
-            let counted = moments.iter().filter(|moment| moment.step == 0).count() as u64;
-            self.raise(window, breach, counted, now);
+        let counted = moments.iter().filter(|moment| moment.step == 0).count() as u64;
+        match (breach, &mut self.alarm) {
+            (Some(breach), _) => self.raise(window, breach, counted, now),
+            // it does not go on for their sake
+            (None, Some(alarm)) if !window.distinct => alarm.count += counted,
+            (None, _) => {}
         }
         self.turn(before, now)
     }

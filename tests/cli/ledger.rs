@@ -251,8 +251,20 @@ fn a_ledger_made_anew_from_the_bucket_says_the_same() {
     assert!(open.as_array().expect("a list").iter().any(|held| held["kind"] == "digest_missing"), "{open}");
     verb(&ground.config, &["findings", "ack", &id, "--note", "restored from a copy"]);
     let before = shown(&ground.ledger());
+    let kept = "SELECT group_concat(name || value) FROM (SELECT * FROM progress
+                WHERE name LIKE 'hold/%' OR name LIKE 'retention/%/default' OR name LIKE 'retention/%/accepted' ORDER BY name)";
+    let names =
+        ["hold/org/b/AWSLogs/", "retention/org/b/default", "retention/org/b/accepted", "retention/org/b/place/1"];
+    for name in names {
+        ground.ledger().execute("INSERT INTO progress (name, value) VALUES (?1, '{}')", [name]).expect("a row");
+    }
+    let remembered = |ledger: rusqlite::Connection| ledger.query_row(kept, [], |row| row.get::<_, String>(0)).ok();
+    let promises = remembered(ground.ledger());
 
     let output = verb(&ground.config, &["ledger", "rebuild"]);
+    assert_eq!(remembered(ground.ledger()), promises);
+    let place = "SELECT count(*) FROM progress WHERE name LIKE 'retention/%/place/%'";
+    assert_eq!(ground.ledger().query_row(place, [], |row| row.get::<_, i64>(0)), Ok(0), "places have other numbers");
     let text = stdout(&output);
     assert_eq!(output.status.code(), Some(0), "{text}{}", stderr(&output));
     assert_eq!(shown(&ground.ledger()), before, "{text}");

@@ -137,7 +137,7 @@ async fn a_rule_fires_once_whatever_comes_again_and_ends_with_its_window() {
     let (finding, detection) = (&all[0], all[0].detection.as_ref().unwrap());
     assert_eq!(finding.severity, Severity::Critical);
     assert_eq!(finding.account.unwrap().as_str(), "111122223333");
-    assert!(finding.detail.starts_with("Users are made one after the other (recipientAccountId 111122223333, principal arn:aws:iam::111122223333:user/eve): 3 of "));
+    assert!(finding.detail.starts_with("Users are made one after the other (recipientAccountId 111122223333, principal arn:aws:iam::111122223333:user/eve): 3 counted, at least 3 events within 600 s"));
     assert_eq!(detection.samples.iter().map(|sample| sample.id.as_str()).collect::<Vec<_>>(), ["e1", "e2", "e3"]);
     assert_eq!(detection.objects.len(), 2, "{:?}", detection.objects);
     let text = serde_json::to_string(finding).unwrap();

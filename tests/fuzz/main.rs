@@ -118,7 +118,7 @@ fn outside_bytes_are_understood_or_refused() {
         ("filter", entry::filter, &["tests/golden/filters.json"]),
         ("policy", entry::policy, &["tests/golden/policies"]),
         ("pattern", entry::pattern, &["tests/golden/patterns"]),
-        ("sigma", entry::sigma, &["tests/golden/sigma"]),
+        ("sigma", entry::sigma, &["tests/golden/sigma/rules.yml"]),
         ("path", entry::path, &["tests/golden/policies", "tests/golden/buckets"]),
     ];
     let rounds = std::env::var("TRAILWARDEN_FUZZ").map_or(ROUNDS, |text| text.parse().expect("a number"));
@@ -202,6 +202,11 @@ fn corpus(name: &str, places: &[&str]) -> Vec<Vec<u8>> {
     for file in files {
         if matches!(name, "key" | "notice" | "policy" | "filter" | "pattern") {
             strings(&file, &mut corpus);
+        }
+        if name == "sigma" {
+            let text = String::from_utf8(file).expect("rules are text");
+            corpus.extend(text.split("---\n").map(|rule| rule.as_bytes().to_vec()));
+            continue;
         }
         if name != "gzip" && file.starts_with(&[0x1f, 0x8b]) {
             let caps = trailwarden::core::gzip::Caps { inflated: LARGEST, ratio: 100 };

@@ -17,8 +17,6 @@ impl Literal {
         let rest = text.strip_prefix('*').unwrap_or(text);
         let inner = rest.strip_suffix('*').unwrap_or(rest);
         let open = (rest.len() < text.len(), inner.len() < rest.len());
-        // a lone star is open at both ends
-        let open = if text == "*" { (true, true) } else { open };
         Self { text: inner.to_owned(), open, numeric: false }
     }
 

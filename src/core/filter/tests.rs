@@ -110,6 +110,8 @@ fn a_hostile_pattern_is_refused_by_its_length() {
             assert!(fault.message.contains("1,024"), "{fault}");
         }
     }
+    let long = |length: usize| format!("{{ $.a = 1{}}}", " ".repeat(length - 10));
+    assert!(Filter::parse(&long(1_024)).is_ok() && Filter::parse(&long(1_025)).is_err());
     let deep = format!("{{{}$.a = 1{}}}", "(".repeat(500), ")".repeat(500));
     assert!(matches(&deep, r#"{"a":1}"#));
     let joined =

@@ -19,7 +19,7 @@ pub struct Detection {
     pub references: Vec<String>,
     /// The fields that events were grouped by, with the values of this group.
     pub group: Vec<(String, String)>,
-    /// What was too much: `3 events within 300 s`.
+    /// What is too much: `at least 3 events within 300 s`.
     pub threshold: String,
     /// Of the first and of the last event.
     pub first: Timestamp,
@@ -78,7 +78,7 @@ impl Detection {
         } else {
             format!("from {} to {}", self.first, self.last)
         };
-        let mut text = format!("{}{whose}: {} of {}, {when}", self.title, self.count, self.threshold);
+        let mut text = format!("{}{whose}: {} counted, {}, {when}", self.title, self.count, self.threshold);
         if let Some(sample) = self.samples.last() {
             let error = if sample.error.is_empty() { String::new() } else { format!(" ({})", sample.error) };
             text.push_str(&format!(

@@ -125,7 +125,7 @@ impl Rules {
         place.push(entry);
     }
 
-    /// Asks all rules about a record. `raw` is its text.
+    /// Asks all rules about a record. `raw` is the text that it was read from, and no deeper than a record may be.
     pub fn look(&self, record: &Record<'_>, raw: &str, hits: &mut Hits) {
         let mut wanted = std::mem::take(&mut hits.wanted);
         wanted.clear();
@@ -175,7 +175,7 @@ impl Rules {
     }
 
     fn judge(&self, wanted: &[StepId], record: &Record<'_>, raw: &str, hits: &mut Hits) {
-        let Some(tree) = Tree::parse(raw) else { return };
+        let Some(tree) = Tree::of_known(raw) else { return };
         let steps = wanted.iter().filter_map(|StepId { rule, step }| {
             let (number, step) = (*rule as usize, *step as usize);
             let rule = self.rules.get(number)?;

@@ -169,7 +169,7 @@ fn events_count_once_however_often_they_come() {
     assert_eq!((trial.firings.len(), trial.firings[0].detection.count), (1, 4));
     let told = trial.firings[0].detection.sentence();
     assert!(told.starts_with(
-        "r (recipientAccountId 111122223333): 4 of at least 3 events within 300 s, at 2026-03-01T22:10:00Z"
+        "r (recipientAccountId 111122223333): 4 counted, at least 3 events within 300 s, at 2026-03-01T22:10:00Z"
     ));
     assert_eq!(trial.firings[0].detection.objects, ["log"]);
     feed(&mut trial, &event("5", "CreateUser"), 1_772_403_900);

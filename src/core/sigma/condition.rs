@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-/// Parentheses and `not`s in one another.
+/// Bytes of a condition, parentheses and `not`s in one another.
+const LONGEST: usize = 8 << 10;
 const DEEPEST: usize = 64;
 
 /// Selections are told by their place among those of the rule.
@@ -18,6 +19,9 @@ pub(super) enum Condition {
 pub(super) type Wrong = (Range<usize>, String);
 
 pub(super) fn parse(text: &str, selections: &[&str]) -> Result<Condition, Wrong> {
+    if text.len() > LONGEST {
+        return Err((0..text.len(), "a condition has at most 8 KiB".to_owned()));
+    }
     if let Some(at) = text.find('|') {
         let why = "counts in a condition (`|`) are no part of Sigma any more; write a correlation";
         return Err((at..at + 1, why.to_owned()));

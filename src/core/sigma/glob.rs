@@ -124,9 +124,7 @@ impl Matcher {
                 let mut chars = self.chars(text).rev();
                 wanted.chars().rev().all(|c| chars.next() == Some(c))
             }
-            Shape::Contains(wanted) => {
-                text.char_indices().any(|(at, _)| self.starts(text.get(at..).unwrap_or_default(), wanted))
-            }
+            Shape::Contains(wanted) => self.contains(text, wanted),
             Shape::Other(elements) => self.walks(text, elements),
         }
     }
@@ -159,6 +157,18 @@ impl Matcher {
     fn starts(&self, text: &str, wanted: &str) -> bool {
         let mut chars = self.chars(text);
         wanted.chars().all(|c| chars.next() == Some(c))
+    }
+
+    fn contains(&self, text: &str, wanted: &str) -> bool {
+        let begins = |at: usize| text.get(at..).is_some_and(|rest| self.starts(rest, wanted));
+        match wanted.bytes().next() {
+            // only ASCII becomes ASCII, so that bytes can be looked through
+            Some(first) if first.is_ascii() => {
+                let same = |byte: u8| first == if self.cased { byte } else { byte.to_ascii_lowercase() };
+                text.bytes().enumerate().any(|(at, byte)| same(byte) && begins(at))
+            }
+            _ => text.char_indices().any(|(at, _)| begins(at)),
+        }
     }
 
     fn walks(&self, text: &str, elements: &[Element]) -> bool {

@@ -118,10 +118,17 @@ fn a_rule_that_is_refused_leaves_the_others() {
 #[test]
 fn a_hostile_file_is_refused() {
     let rule = |condition: &str| load(&format!("detection: {{ s: {{ a: b }}, condition: \"{condition}\" }}"));
-    assert!(rule(&"(".repeat(100_000)).unwrap_err().message.contains("too deeply"));
-    assert!(rule(&"not ".repeat(100_000)).unwrap_err().message.contains("too deeply"));
+    assert!(rule(&"(".repeat(8_000)).unwrap_err().message.contains("too deeply"));
+    assert!(rule(&"not ".repeat(2_000)).unwrap_err().message.contains("too deeply"));
+    assert!(rule(&"(".repeat(100_000)).unwrap_err().message.contains("8 KiB"));
     assert!(rule(&format!("{}s", "not ".repeat(60))).is_ok());
-    assert!(rule(&vec!["s"; 10_000].join(" or ")).is_ok());
+    assert!(rule(&vec!["s"; 1_000].join(" or ")).is_ok());
+    let keys: String = (0..1_001).map(|n| format!("k{n}: 1, ")).collect();
+    assert!(item(&keys).unwrap_err().message.contains("1,000 keys"));
+    assert!(read(&"a: é\n".repeat(1 << 20)).unwrap_err().message.contains("4 MiB"));
+    // as long as the file, not as its square
+    let long = format!("detection: {{ s: {{ a: [{}é] }}, condition: s }}", "b, ".repeat(300_000));
+    assert!(load(&long).is_ok());
     let nested = format!("detection: {{ s: {}, condition: s }}", "[".repeat(100));
     assert!(load(&nested).unwrap_err().message.contains("too deeply"));
     let nested = format!("detection: {{ s: {}a{}, condition: s }}", "[".repeat(15), "]".repeat(15));
@@ -166,6 +173,7 @@ fn correlations_are_read_whole() {
 fn scalars_are_what_the_tools_of_rule_authors_take_them_for() {
     for (written, record, wanted) in [
         ("a: 012345678901", r#"{"a":"012345678901"}"#, true),
+        ("a: 012", r#"{"a":12}"#, false),
         ("a: 123456789012", r#"{"a":"123456789012"}"#, true),
         ("a: '22'", r#"{"a":22}"#, true),
         ("a: 22", r#"{"a":22.0}"#, true),
@@ -181,6 +189,68 @@ fn scalars_are_what_the_tools_of_rule_authors_take_them_for() {
     ] {
         assert_eq!(matches(written, record), wanted, "{written} {record}");
     }
+}
+
+#[test]
+fn modifiers_keep_to_their_words() {
+    for (written, record, wanted) in [
+        ("a|cidr: 10.0.0.0/8", r#"{"a":"10.255.0.1"}"#, true),
+        ("a|cidr: 10.0.0.0/8", r#"{"a":"a00::1"}"#, false),
+        ("a|cidr: 0.0.0.0/0", r#"{"a":"::1"}"#, false),
+        ("a|cidr: 192.0.2.7", r#"{"a":"192.0.2.7"}"#, true),
+        ("a|windash: x -y", r#"{"a":"x /y"}"#, true),
+        ("a|windash: x-y", r#"{"a":"x/y"}"#, false),
+        ("a|windash: x - y", r#"{"a":"x / y"}"#, false),
+    ] {
+        assert_eq!(matches(written, record), wanted, "{written} {record}");
+    }
+}
+
+#[test]
+fn names_are_meant_by_patterns() {
+    let names = ["sel_ab", "sel_b", "other", "_sel_b"];
+    let meant = |pattern: &str| {
+        let selection = |name: &&str| format!("{name}: {{ k{name}: 1 }}");
+        let selections = names.iter().map(selection).collect::<Vec<_>>().join(", ");
+        let detection = load(&format!("detection: {{ {selections}, condition: 1 of {pattern} }}")).unwrap();
+        let fires = |name: &&&str| detection.matches(&Tree::parse(&format!(r#"{{"k{name}":1}}"#)).unwrap());
+        names.iter().filter(fires).copied().collect::<Vec<_>>()
+    };
+    assert_eq!(meant("them"), ["sel_ab", "sel_b", "other"]);
+    assert_eq!(meant("sel_*"), ["sel_ab", "sel_b"]);
+    assert_eq!(meant("sel*b"), ["sel_ab", "sel_b"]);
+    assert_eq!(meant("*a*"), ["sel_ab"]);
+    assert_eq!(meant("*r"), ["other"]);
+    assert_eq!(meant("o*e*"), ["other"]);
+    assert_eq!(meant("sel_b"), ["sel_b"]);
+    assert_eq!(meant("_*"), ["_sel_b"]);
+}
+
+#[test]
+fn an_object_is_searched_only_by_what_searches() {
+    for (written, wanted) in [
+        ("a: '*'", true),
+        ("a|contains: x1", true),
+        ("a: '*x?y*'", true),
+        ("a: '*1*y*'", true),
+        ("a: x1y", false),
+        ("a: 'x?y*'", false),
+        ("a: '*x?y'", false),
+        ("a|endswith: y", false),
+        ("a|startswith: x", false),
+        ("a|re: x", false),
+        ("a|exists: true", true),
+        ("a: null", false),
+    ] {
+        assert_eq!(matches(written, r#"{"a":{"b":["x1y"]}}"#), wanted, "{written}");
+    }
+}
+
+#[test]
+fn no_letter_becomes_an_ascii_one() {
+    // the sign of kelvin has a small k
+    assert!(!matches("a: k", r#"{"a":"\u212a"}"#) && matches("a: K", r#"{"a":"k"}"#));
+    assert!(!matches("a|contains: k", r#"{"a":"\u212a"}"#) && matches("a|contains: é", r#"{"a":"xÉ"}"#));
 }
 
 #[test]

@@ -6,9 +6,10 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span};
 
 use crate::core::fault::Fault;
 
-/// Bytes of a file, lists and maps in one another.
+/// Bytes of a file, lists and maps in one another, keys of a map.
 const LARGEST: usize = 4 << 20;
 const DEEPEST: usize = 24;
+const MOST: usize = 1_000;
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Node {
@@ -63,15 +64,15 @@ pub(super) fn documents(text: &str) -> Result<Vec<Node>, Fault> {
     if text.len() > LARGEST {
         return Err(Fault::new(text, 0..0, "a file of rules has at most 4 MiB"));
     }
-    let lines = Lines::of(text);
+    let places = Places::of(text);
     let mut documents = Vec::new();
     let mut open: Vec<Open> = Vec::new();
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| {
-            let at = lines.offset(error.marker());
+            let at = places.offset(error.marker());
             Fault::new(text, at..at, format!("this is no YAML: {}", error.info()))
         })?;
-        let span = lines.range(&span);
+        let span = places.range(&span);
         let refuse = |message: &str| Err(Fault::new(text, span.clone(), message));
         let node = match event {
             Event::Alias(_) => return refuse("anchors and aliases are not supported"),
@@ -129,6 +130,9 @@ impl Open {
                     Kind::Bool(_) | Kind::Null => text.get(node.span.clone()).unwrap_or_default().to_owned(),
                     _ => return Err(Fault::new(text, node.span, "a key is a plain text")),
                 };
+                if members.len() >= MOST {
+                    return Err(Fault::new(text, node.span, "a map has at most 1,000 keys"));
+                }
                 if members.iter().any(|(key, _)| key.name == name) {
                     return Err(Fault::new(text, node.span, format!("`{name}` is there twice")));
                 }
@@ -162,16 +166,23 @@ fn is_number(value: &str) -> bool {
     all(whole) && all(fraction) && (whole == "0" || !whole.starts_with('0'))
 }
 
-/// Where lines begin: the parser counts characters.
-struct Lines<'t> {
-    text: &'t str,
-    starts: Vec<usize>,
+/// Where characters stand: the parser counts lines and characters.
+struct Places {
+    /// The characters before each line.
+    lines: Vec<usize>,
+    /// The bytes before each character, where these are not as many.
+    bytes: Option<Vec<usize>>,
+    end: usize,
 }
 
-impl<'t> Lines<'t> {
-    fn of(text: &'t str) -> Self {
-        let breaks = text.match_indices('\n').map(|(at, _)| at + 1);
-        Self { text, starts: std::iter::once(0).chain(breaks).collect() }
+impl Places {
+    fn of(text: &str) -> Self {
+        let breaks = text.chars().enumerate().filter(|(_, c)| *c == '\n').map(|(at, _)| at + 1);
+        Self {
+            lines: std::iter::once(0).chain(breaks).collect(),
+            bytes: (!text.is_ascii()).then(|| text.char_indices().map(|(at, _)| at).collect()),
+            end: text.len(),
+        }
     }
 
     fn range(&self, span: &Span) -> Range<usize> {
@@ -180,8 +191,8 @@ impl<'t> Lines<'t> {
     }
 
     fn offset(&self, marker: &Marker) -> usize {
-        let start = self.starts.get(marker.line().saturating_sub(1)).copied().unwrap_or(self.text.len());
-        let line = self.text.get(start..).unwrap_or_default();
-        line.char_indices().nth(marker.col()).map_or(self.text.len(), |(at, _)| start + at)
+        let line = self.lines.get(marker.line().saturating_sub(1)).copied().unwrap_or(self.end);
+        let at = line.saturating_add(marker.col());
+        self.bytes.as_ref().map_or(at, |bytes| bytes.get(at).copied().unwrap_or(self.end)).min(self.end)
     }
 }

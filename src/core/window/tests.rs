@@ -34,6 +34,8 @@ fn an_alarm_goes_on_and_off() {
     assert_eq!((state.due(&three), state.rest(&three, NOW + 299)), (NOW + 300, Turn::Hold));
     assert_eq!(state.take(&three, &[at(305)], NOW + 200), Turn::Hold);
     assert_eq!(state.alarm, Some(Alarm { first: NOW, last: NOW + 305, count: 4, until: NOW + 500 }));
+    assert_eq!(state.take(&three, &[at(5_000)], NOW + 400), Turn::Hold, "counted, and no reason to go on");
+    assert_eq!(state.alarm.map(|alarm| (alarm.count, alarm.until)), Some((5, NOW + 500)));
     assert_eq!(state.rest(&three, NOW + 500), Turn::Clear);
     assert_eq!(state.rest(&three, NOW + 501), Turn::Rest);
     // what was too much is remembered, and is no news
