@@ -293,9 +293,10 @@ pub fn loose(conn: &Connection, place: i64, done: &Extended, after: (&str, &str)
          WHERE place = ?1 AND seen >= ?2 AND delivered <= ?3 AND (name, version) > (?4, ?5) AND {EVIDENCE}
          ORDER BY name, version LIMIT ?6"
     ))?
-    .query_map(params![place, done.done.seen, until, after.0, after.1, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
-        Ok(Loose { key: row.get(0)?, name: row.get(1)?, version: row.get(2)? })
-    })?
+    .query_map(
+        params![place, done.done.seen, until, after.0, after.1, i64::try_from(limit).unwrap_or(i64::MAX)],
+        |row| Ok(Loose { key: row.get(0)?, name: row.get(1)?, version: row.get(2)? }),
+    )?
     .collect()
 }
 
@@ -306,6 +307,20 @@ pub fn next_folded(conn: &Connection, place: &Place, done: &Extended, after: i64
         .prepare_cached("SELECT min(day) FROM days WHERE place = ?1 AND day > ?2 AND day <= ?3 AND objects > 0")?
         .query_row(params![place.id, after, last], |row| row.get(0))?;
     Ok(day.and_then(|day| Some((day, date(day)?))))
+}
+
+/// What the bucket does not show, by name and value: holds, consents, and since when the bucket has had which default. How far
+/// objects were locked one by one is found out anew.
+pub fn kept(conn: &Connection) -> Result<Vec<(String, String)>> {
+    let mut query = conn.prepare_cached(
+        "SELECT name, value FROM progress
+         WHERE name GLOB 'hold/*' OR name GLOB 'retention/*/default' OR name GLOB 'retention/*/accepted'",
+    )?;
+    query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+}
+
+pub fn carry(tx: &Tx<'_>, kept: &[(String, String)]) -> Result<()> {
+    kept.iter().try_for_each(|(name, value)| lists::set_progress(tx, name, value))
 }
 
 /// A legal hold that was put through this warden.

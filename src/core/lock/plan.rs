@@ -216,7 +216,7 @@ pub fn make(input: &Input<'_>) -> Plan {
         promise: input.promise,
         protection: input.protection,
         default: actual.default.filter(|_| actual.knows(Part::ObjectLock)),
-        lockable: actual.lockable,
+        lockable: actual.lockable || !actual.knows(Part::ObjectLock),
         versioned: actual.versioned || !actual.knows(Part::Versioning),
         minimum: actual.minimum.as_deref(),
         stock: input.stock,
