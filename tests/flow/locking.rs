@@ -1,6 +1,7 @@
 //! Locks made longer object by object, on a directory: what is left, what was refused, and where it goes on.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use jiff::SignedDuration;
 use trailwarden::core::finding::{Finding, Kind};
@@ -10,6 +11,7 @@ use trailwarden::retain::Applied;
 use trailwarden::seam::{Locked, Vault as _};
 use trailwarden::store::findings;
 
+use crate::common::warden::pause;
 use crate::retention::{GOVERNANCE, PROD, REST};
 use crate::yard::{Counting, Yard, fold};
 
@@ -143,6 +145,8 @@ async fn a_spent_budget_goes_on_where_it_stopped() {
     let plan = retain.plan().await.unwrap();
     retain.apply(&plan, true).await.unwrap();
     let keys = yard.deliver_all(PROD, 70);
+    // What came in the second in which a pass begins is counted until its end.
+    pause(Duration::from_millis(1_100));
     let counting = Counting::over(yard.vault(), None);
     retain.vault = counting.clone();
     let asked = || counting.objects.swap(0, Ordering::SeqCst);
