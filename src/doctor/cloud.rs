@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
 
-use super::site::{any_trail, bucket_arn, deliveries, queue_arn, queue_url, roles};
+use super::site::{any_trail, bucket_arn, deliveries, queue_arn, queue_url, roles, writers};
 use super::{Answer, Doctor, Line, patient, queue};
 use crate::aws::Aws;
 use crate::aws::probe::{Announced, BucketAt, Probe, Sample, Tried};
@@ -284,13 +284,18 @@ impl Doctor<'_> {
 
     pub(super) async fn keys_of_kms(&self) -> Vec<Line> {
         let Some(trail) = self.config.trails.iter().find(|trail| trail.region.is_some()) else { return Vec::new() };
-        let probe = &self.probe_as(Role::Audit, trail).await;
-        let tries = groups(On::AuditedKeys).chain(groups(On::KeysToWrite)).flat_map(|group| {
+        let auditor = self.probe_as(Role::Audit, trail).await;
+        let mut asked = vec![(On::AuditedKeys, auditor)];
+        for role in writers(self.config) {
+            asked.push((On::KeysToWrite, self.probe(trail.region.as_ref(), role).await));
+        }
+        let tries = asked.iter().flat_map(|(on, probe)| groups(*on).map(move |group| (group, probe)));
+        let tries = tries.flat_map(|(group, probe)| {
             self.site.of(group.on).iter().map(move |key| {
                 self.group(group, std::slice::from_ref(key), async move |action| probe.on_key(action, key).await)
             })
         });
-        join_all(tries).await.into_iter().flatten().collect()
+        join_all(tries).await.into_iter().flatten().map(told_of_services).collect()
     }
 
     /// The trails that deliver, and the topics between the bucket and the queue.
@@ -355,6 +360,18 @@ impl Doctor<'_> {
             }
         }
     }
+}
+
+/// A denial of `kms:GenerateDataKey` may be one of the question alone.
+fn told_of_services(line: Line) -> Line {
+    let is_of_question = line.name == "kms:GenerateDataKey" && line.answer == Answer::Bad && line.remedy.is_none();
+    if !is_of_question {
+        return line;
+    }
+    line.remedy(
+        "a policy that allows it through services alone (kms:ViaService under StringEquals) refuses this question, too: \
+         StringEqualsIfExists lets it be tried",
+    )
 }
 
 /// The key that a denial names: "… on resource: arn:aws:kms:… because …".

@@ -134,6 +134,19 @@ pub fn roles(config: &Config) -> Vec<&Role> {
     roles
 }
 
+/// Who writes what may be encrypted: the process its copies, each topic's role its alerts.
+pub fn writers(config: &Config) -> Vec<Option<&Role>> {
+    let copies = config.snapshot.iter().filter(|snapshot| matches!(snapshot.to, Place::Aws(_))).map(|_| None);
+    let alerts = config.channels.values().filter_map(|channel| match channel {
+        Channel::Sns { role, .. } => Some(role.as_ref()),
+        _ => None,
+    });
+    let mut writers: Vec<Option<&Role>> = copies.chain(alerts).collect();
+    writers.sort_unstable_by_key(|role| role.map(|role| &role.arn));
+    writers.dedup_by_key(|role| role.map(|role| &role.arn));
+    writers
+}
+
 /// The services through which keys are used, in the regions of the keys that are named, else of the trails.
 fn via(config: &Config, keys: &[String]) -> Vec<String> {
     let mut services = Vec::new();
@@ -187,6 +200,27 @@ mod tests {
         let kept = format!("[retention]\nkeep = \"7y\"\n{}", role("role", "keep"));
         let all = format!("{text}{}[posture]\n{}{kept}", role("audit_role", "ask"), role("role", "look"));
         assert_eq!(who(&all), (some(["keep", "look", "ask"]), ["ask", "keep", "look", "read"].map(Into::into).into()));
+    }
+
+    #[test]
+    fn each_who_writes_is_asked_for_once() {
+        let topic = |name: &str, role: &str| {
+            format!("[channel.{name}]\nkind = \"sns\"\ntopic = \"arn:aws:sns:eu-west-1:111122223333:{name}\"\n{role}")
+        };
+        let role = "role = \"arn:aws:iam::111122223333:role/alerts\"\n";
+        let text = format!(
+            "[[trail]]\nname = \"org\"\nbucket = \"acme\"\nregion = \"eu-west-1\"\n\
+             queue = \"https://sqs.eu-west-1.amazonaws.com/111122223333/trail\"\n\
+             [state]\nsnapshot.to = \"s3://copies/ledger\"\n{}{}{}\
+             [[route]]\nto = [\"a\", \"b\", \"c\"]\n",
+            topic("a", role),
+            topic("b", role),
+            topic("c", "")
+        );
+        let config = Config::from_text(&text, "test").unwrap();
+        let names: Vec<Option<&str>> =
+            writers(&config).into_iter().map(|role| role.map(|role| role.arn.as_str())).collect();
+        assert_eq!(names, [None, Some("arn:aws:iam::111122223333:role/alerts")]);
     }
 
     #[test]
