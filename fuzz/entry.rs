@@ -49,6 +49,7 @@ pub fn bucket(bytes: &[u8]) {
         protection: &protection,
         stock: &Stock::default(),
         needs: &[],
+        empty_units: &[],
         prices: &Prices::default(),
         prefixes: &["AWSLogs/".to_owned()],
         scrubs: true,

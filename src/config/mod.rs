@@ -215,6 +215,13 @@ pub struct Retention {
     pub prices: Prices,
 }
 
+impl Retention {
+    /// Requests for objects in one audit: what fits between two, so that nothing else waits for longer to be looked at.
+    pub fn budget(&self) -> u64 {
+        self.requests.saturating_mul(self.audit.as_secs()).max(1)
+    }
+}
+
 /// What the daemon does about a difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Enforce {
