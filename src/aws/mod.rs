@@ -142,7 +142,8 @@ impl Aws {
         if let Some(region) = sqs::region_of(&url) {
             config = config.region(SdkRegion::new(region));
         }
-        SqsQueue::new(aws_sdk_sqs::Client::from_conf(config.build()), url, visibility)
+        let client = aws_sdk_sqs::Client::from_conf(config.build());
+        SqsQueue::new(client, url, visibility, self.config.credentials_provider())
     }
 
     /// Answered only in the management account and to delegated administrators.
