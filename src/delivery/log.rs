@@ -184,6 +184,9 @@ fn tell_changes(tx: &Tx<'_>, changes: &Changes, bucket: &str, log: &str) -> rusq
         for event in &group.events {
             count += u64::from(changes::note(tx, event)?);
         }
+        if count > 0 {
+            count += group.more;
+        }
         let finding = group.last.finding(&group.subject, bucket, log, count, tx.now);
         if count > 0 && findings::raise_times(tx, &finding, count)? {
             news.push(finding.kind);
