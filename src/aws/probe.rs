@@ -92,9 +92,7 @@ impl Probe {
         match provider.provide_credentials().await {
             Ok(_) => Tried::Allowed,
             Err(error) => {
-                // The chain of providers tells of each on a line of its own.
-                let text = chain(&error).replace("\\u{a}", "");
-                let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+                let text = chain(&error);
                 // The provider gives its cause as a text only.
                 if text.contains("AccessDenied") || text.contains("not authorized") {
                     Tried::Denied { action: denied_action(&text), text }
