@@ -1,8 +1,7 @@
 //! The daemon: starts the loops, supervises them, speaks to systemd, stops in order.
 
 mod alerting;
-mod posture;
-mod retention;
+mod audits;
 mod wellness;
 
 use std::path::{Path, PathBuf};
@@ -15,6 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use self::audits::Audit;
 use crate::alert::Alerts;
 use crate::config::{self, Config};
 use crate::core::finding::{Finding, Kind};
@@ -226,12 +226,12 @@ impl Daemon {
                 loops.spawn(async move { this.scrub(&of, every, pulse).await });
             }
             if let Some(every) = self.config.retention.as_ref().map(|retention| retention.audit) {
-                let (this, of, pulse) = (this.clone(), of.clone(), self.audited(&of, every));
-                loops.spawn(async move { this.retain(&of, every, pulse).await });
+                let (this, of, pulse) = (this.clone(), of.clone(), self.audited(Audit::Retention, &of, every));
+                loops.spawn(async move { this.keep_auditing(Audit::Retention, &of, every, pulse).await });
             }
             if let Some(every) = self.config.posture.as_ref().map(|posture| posture.every) {
-                let (this, of, pulse) = (this.clone(), of.clone(), self.guarded(&of, every));
-                loops.spawn(async move { this.watch_posture(&of, every, pulse).await });
+                let (this, of, pulse) = (this.clone(), of.clone(), self.audited(Audit::Posture, &of, every));
+                loops.spawn(async move { this.keep_auditing(Audit::Posture, &of, every, pulse).await });
             }
             if self.config.verify.reconcile.is_some() {
                 let (pulse, ingest) = (self.sliced("reconcile", &of), reconciled);
