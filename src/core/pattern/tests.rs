@@ -136,7 +136,7 @@ fn what_is_made_up_matches_often_enough_to_tell() {
         pairs.filter(|(pattern, event)| agrees(pattern, event).unwrap()).count()
     };
     let (wide, tight) = (share((pattern(), event()).boxed()), share(tight().boxed()));
-    assert!(wide > 30 && tight > 60, "{wide} {tight}");
+    assert!(wide > 15 && tight > 60, "{wide} {tight}");
 }
 
 proptest! {
@@ -201,8 +201,6 @@ fn has(record: &Tree<'_>, need: &Need) -> bool {
     match need {
         Need::Equal(path, text) => at(record, path).is_some_and(|tree| holds(tree, text)),
         Need::Present(path) => at(record, path).is_some(),
-        // none of a pattern's
-        Need::Alike(..) => false,
     }
 }
 
