@@ -147,7 +147,6 @@ fn links(conn: &Connection, chain: i64, from: i64, until: i64) -> Result<Vec<Lin
     .collect()
 }
 
-/// The end of the span that ends where a digest begins.
 /// Digests in a row that are folded together.
 struct Span {
     /// Whether the ledger has the span that it goes on.
