@@ -297,7 +297,7 @@ async fn alertmanager_gets_labels_that_never_change_and_an_end() {
     let labels = &first["labels"];
     assert_eq!((&labels["alertname"], &labels["finding"]), (&json!("log_modified"), &json!(ID)));
     let time = |value: &Value| value.as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
-    let now = jiff::Timestamp::now();
+    let now = trailwarden::env::Env::system().now();
     assert!(time(&first["endsAt"]) > now && time(&resolved["endsAt"]) <= now);
     assert!(time(&resolved["startsAt"]) <= time(&resolved["endsAt"]));
     let stub = Stub::start(|_| Answer::new(200, ""));
