@@ -63,6 +63,8 @@ impl<'a> Outlet<'a> {
         if self.rests.is_some_and(|until| Instant::now() < until) {
             return Ok(false);
         }
+        let alerts = self.alerts;
+        let _turn = alerts.turns.read().await;
         if !self.recalled {
             self.recall().await?;
         }

@@ -163,7 +163,7 @@ fn the_meaning_is_told_and_no_secret_in_it() {
     assert!(
         told("route.1").starts_with("class integrity or delivery and kind log_modified or account_silent and severity")
     );
-    assert_eq!(told("channel.hook"), "webhook, signed, timeout 10 s");
+    assert_eq!(told("channel.hook"), "webhook, signed, by a template, timeout 10 s");
     let shown = format!("{lines:?} {all:?}");
     assert!(!shown.contains("hunter2") && !shown.contains("t0ken"), "{shown}");
 }
