@@ -1,5 +1,5 @@
 //! Rules over log files of common size: inflate, parse and ask 50 and 1,000 rules, beside the same loop that asks none; and what a
-//! rule takes up in memory.
+//! rule takes up in memory. With `-- groups`: what ten million groups of one rule take up, each record making one of its own.
 #![expect(clippy::disallowed_methods, reason = "a bench measures wall time")]
 
 mod common;
@@ -9,11 +9,15 @@ use std::path::Path;
 
 use common::{Beside, RECORDS, Scratch, figure, play, time};
 use criterion::{BenchmarkId, Criterion, Throughput};
+use trailwarden::config::Config;
 use trailwarden::config::rules::{PACKS, read};
 use trailwarden::core::gzip::{self, Caps};
 use trailwarden::core::key::{self, LogKey, LogKind, ObjectKey};
+use trailwarden::core::notice::Notice;
 use trailwarden::core::record;
 use trailwarden::core::rule::{Hits, Rule, Rules};
+use trailwarden::env::Env;
+use trailwarden::wiring::Works;
 use trailwarden::world::Scale;
 
 /// Rules whose memory is measured.
@@ -101,9 +105,77 @@ fn resident() -> usize {
     text.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).expect("a number of pages") * 4096
 }
 
+const GROUPS: usize = 10_000_000;
+const OF_A_LOG: usize = 2_000;
+const CROWD: &str = r#"
+[[rule]]
+id = "crowd"
+title = "A group for every call"
+filter = '{ $.eventName = "GetCallerIdentity" }'
+group = ["userIdentity.arn"]
+count = { at_least = 2, within = "10m" }
+"#;
+
+/// A log of calls, each by somebody else.
+fn crowd(log: usize, time: jiff::Timestamp) -> Vec<u8> {
+    let record = |nth: usize| {
+        let id = log * OF_A_LOG + nth;
+        format!(
+            r#"{{"eventVersion":"1.11","eventTime":"{time:.0}","eventSource":"sts.amazonaws.com","eventName":"GetCallerIdentity","awsRegion":"us-east-1","recipientAccountId":"111122223333","eventID":"{id:08}","eventType":"AwsApiCall","userIdentity":{{"type":"IAMUser","arn":"arn:aws:iam::111122223333:user/{id}"}}}}"#
+        )
+    };
+    let records: Vec<String> = (0..OF_A_LOG).map(record).collect();
+    gzip::deflate(format!("{{\"Records\":[{}]}}", records.join(",")).as_bytes())
+}
+
+async fn groups(dir: &Path) {
+    let root = dir.display();
+    for folder in ["spool", "keys", "bucket"] {
+        std::fs::create_dir_all(dir.join(folder)).expect("the disk takes it");
+    }
+    let config = format!(
+        "[organization]\nmembers = \"members.toml\"\n[[trail]]\nname = \"t\"\nbucket = \"file://{root}/bucket\"\n\
+         queue = \"file://{root}/spool\"\nkeys = \"keys\"\n[state]\npath = \"state.db\"\n[channel.out]\nkind = \"stdout\"\n\
+         [[route]]\nto = [\"out\"]\n[detect]\nrules = [\"crowd.toml\"]\n"
+    );
+    std::fs::write(dir.join("members.toml"), "[[account]]\nid = \"111122223333\"\n").expect("the disk takes it");
+    std::fs::write(dir.join("crowd.toml"), CROWD).expect("the disk takes it");
+    std::fs::write(dir.join("trailwarden.toml"), config).expect("the disk takes it");
+    let config = Config::load(&dir.join("trailwarden.toml")).unwrap_or_else(|error| panic!("{error}"));
+    let works = Works::open(&config, &Env::system()).await.expect("the works");
+    works.deliveries.roster.refresh().await.expect("members");
+    let time = works.env.now();
+    let folder = format!("AWSLogs/111122223333/CloudTrail/us-east-1/{}", time.strftime("%Y/%m/%d"));
+    std::fs::create_dir_all(dir.join("bucket").join(&folder)).expect("the disk takes it");
+    let mut early = 0;
+    for log in 0..GROUPS / OF_A_LOG {
+        let name = format!("111122223333_CloudTrail_us-east-1_{}_{log:016}.json.gz", time.strftime("%Y%m%dT%H%MZ"));
+        let (key, path) = (format!("{folder}/{name}"), dir.join("bucket").join(&folder).join(&name));
+        std::fs::write(&path, crowd(log, time)).expect("the disk takes it");
+        let notice = Notice::listed("bucket", key, 1, None);
+        works.deliveries.settle(&works.trails[0], &notice).await.expect("it is settled");
+        std::fs::remove_file(path).expect("it was there");
+        if log * OF_A_LOG == GROUPS / 10 {
+            early = resident();
+        }
+    }
+    let ledger = std::fs::metadata(dir.join("state.db")).expect("the ledger").len();
+    let held = "SELECT count(*), (SELECT count(*) FROM findings WHERE kind = 'rule_fired') FROM watches";
+    let held = works.store.read(move |conn| conn.query_row(held, [], |row| Ok((row.get(0)?, row.get(1)?)))).await;
+    let (watches, told): (i64, i64) = held.expect("the ledger answers");
+    figure("groups that came; that are remembered; findings", format!("{GROUPS}; {watches}; {told}"), "");
+    figure("RSS after a tenth of them; after all", format!("{}; {} MB", early >> 20, resident() >> 20), "wanted: flat");
+    figure("ledger", format!("{} MB", ledger >> 20), "");
+}
+
 fn main() {
     if !common::is_bench() {
         return;
+    }
+    if std::env::args().any(|arg| arg == "groups") {
+        let scratch = Scratch::new("groups");
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        return runtime.expect("a runtime").block_on(groups(&scratch.0));
     }
     let before = resident();
     let weighed = Rules::compile(mixed(WEIGHED));

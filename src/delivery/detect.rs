@@ -13,6 +13,8 @@ use crate::store::{Tx, findings};
 
 /// Groups of one rule that are told one by one at a time; more are told together.
 const MOST_ALARMS: i64 = 1_000;
+/// Groups of one rule that are remembered; more are counted together.
+const MOST_GROUPS: i64 = 100_000;
 /// Groups that one step looks at.
 const STEP: usize = 500;
 
@@ -78,19 +80,22 @@ fn take(
     fresh: &[&Hit],
     (bucket, log): (&str, &str),
 ) -> rusqlite::Result<Option<Kind>> {
-    let mut watch = watches::get(tx, &group.watch)?;
+    let held = watches::get(tx, &group.watch)?;
+    if held.is_none() && group.values != many() && watches::groups(tx, &rule.id)? >= MOST_GROUPS {
+        return take(tx, rule, &together(rule), fresh, (bucket, log));
+    }
+    let mut watch = held.unwrap_or_default();
     let known = watch.state.alarm.map_or(0, |alarm| alarm.count);
     let turn = watch.take(rule, fresh, log, tx.seconds());
     if turn == Turn::Fire && group.values != many() && watches::alarms(tx, &rule.id)? >= MOST_ALARMS {
         watch.state.alarm = None;
         remember(tx, rule, group, watch)?;
-        let together = Group { account: None, region: None, ..Group::new(&rule.id, many()) };
         let mut anyone = rule.clone();
         anyone.window.at_least = 1;
         anyone.window.then.clear();
         let plain = |hit: &&Hit| Hit { moment: Moment { step: 0, ..hit.moment }, ..(*hit).clone() };
         let hits: Vec<Hit> = fresh.iter().map(plain).collect();
-        return take(tx, &anyone, &together, &hits.iter().collect::<Vec<_>>(), (bucket, log));
+        return take(tx, &anyone, &together(rule), &hits.iter().collect::<Vec<_>>(), (bucket, log));
     }
     let detection = watch.detection(rule, &group.values);
     let count = watch.state.alarm.map_or(0, |alarm| alarm.count.saturating_sub(known)).max(1);
@@ -110,6 +115,11 @@ fn take(
     }
 }
 
+/// The group of those of a rule that are too many.
+fn together(rule: &Rule) -> Group {
+    Group::new(&rule.id, many())
+}
+
 fn remember(tx: &Tx<'_>, rule: &Rule, group: &Group, watch: Watch) -> rusqlite::Result<()> {
     let due = watch.state.due(&rule.window);
     let watched = Watched { id: group.watch, rule: rule.id.clone(), group: group.values.clone(), watch };
@@ -121,7 +131,7 @@ fn rest(tx: &Tx<'_>, rules: &Rules, watched: &Watched) -> rusqlite::Result<()> {
     let subject = subject(&watched.rule, &watched.group);
     let Some(rule) = rules.find(&watched.rule) else {
         findings::resolve(tx, Kind::RuleFired, &subject)?;
-        return watches::forget(tx, &watched.id);
+        return watches::forget(tx, watched);
     };
     let mut after = watched.clone();
     let turn = after.watch.state.rest(&rule.window, tx.seconds());
@@ -136,7 +146,7 @@ fn rest(tx: &Tx<'_>, rules: &Rules, watched: &Watched) -> rusqlite::Result<()> {
     }
     if after.watch.state.is_spent(&rule.window, tx.seconds()) {
         findings::resolve(tx, Kind::RuleFired, &subject)?;
-        return watches::forget(tx, &watched.id);
+        return watches::forget(tx, watched);
     }
     // never at once again, whatever it says
     let due = after.watch.state.due(&rule.window).max(tx.seconds() + 1);

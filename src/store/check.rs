@@ -320,6 +320,7 @@ const RULES: &[(&str, &str, Rules)] = &[
                      UNION ALL SELECT 'bytes/' || id,
                        (SELECT ifnull(sum(size), 0) FROM objects WHERE source = id AND sha IS NOT NULL)
                          + (SELECT ifnull(sum(bytes), 0) FROM days JOIN places ON places.id = place WHERE source = sources.id) FROM sources
+                     UNION ALL SELECT 'watches/' || rule, count(*) FROM watches GROUP BY rule
                      UNION ALL SELECT 'alerts.sent', count(*) FROM outbox WHERE state = 'sent'
                      UNION ALL SELECT 'alerts.dead', count(*) FROM outbox WHERE state = 'dead') AS should)
              WHERE value <> counted",

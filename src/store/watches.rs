@@ -37,14 +37,14 @@ pub fn forget_events(tx: &Tx<'_>) -> Result<usize> {
         .execute(params![tx.seconds() - REMEMBERED, STEP])
 }
 
-/// What is remembered of a group: nothing, if it is new or cannot be read.
-pub fn get(tx: &Tx<'_>, id: &WatchId) -> Result<Watch> {
+/// What is remembered of a group; of one that cannot be read, nothing.
+pub fn get(tx: &Tx<'_>, id: &WatchId) -> Result<Option<Watch>> {
     let state: Option<String> = tx
         .conn
         .prepare_cached("SELECT state FROM watches WHERE id = ?1")?
         .query_row([&id[..]], |row| row.get(0))
         .optional()?;
-    Ok(state.and_then(|state| serde_json::from_str(&state).ok()).unwrap_or_default())
+    Ok(state.map(|state| serde_json::from_str(&state).unwrap_or_default()))
 }
 
 /// Remembers a group until `due`, seconds since the epoch.
@@ -52,24 +52,44 @@ pub fn put(tx: &Tx<'_>, watched: &Watched, due: i64) -> Result<()> {
     let json = |value: serde_json::Result<String>| {
         value.map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
     };
+    let (alarm, state) = (watched.watch.state.alarm.is_some(), json(serde_json::to_string(&watched.watch))?);
+    let known = tx
+        .conn
+        .prepare_cached("UPDATE watches SET alarm = ?2, due = ?3, state = ?4 WHERE id = ?1")?
+        .execute(params![&watched.id[..], alarm, due, state])?;
+    if known > 0 {
+        return Ok(());
+    }
     tx.conn
-        .prepare_cached(
-            "INSERT INTO watches (id, rule, grp, alarm, due, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-             ON CONFLICT (id) DO UPDATE SET alarm = excluded.alarm, due = excluded.due, state = excluded.state",
-        )?
+        .prepare_cached("INSERT INTO watches (id, rule, grp, alarm, due, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
         .execute(params![
             &watched.id[..],
             watched.rule,
             json(serde_json::to_string(&watched.group))?,
-            watched.watch.state.alarm.is_some(),
+            alarm,
             due,
-            json(serde_json::to_string(&watched.watch))?,
-        ])
-        .map(|_| ())
+            state
+        ])?;
+    tx.count(&total(&watched.rule), 1);
+    Ok(())
 }
 
-pub fn forget(tx: &Tx<'_>, id: &WatchId) -> Result<()> {
-    tx.conn.prepare_cached("DELETE FROM watches WHERE id = ?1")?.execute([&id[..]]).map(|_| ())
+pub fn forget(tx: &Tx<'_>, watched: &Watched) -> Result<()> {
+    let gone = tx.conn.prepare_cached("DELETE FROM watches WHERE id = ?1")?.execute([&watched.id[..]])?;
+    tx.count(&total(&watched.rule), -i64::try_from(gone).unwrap_or(0));
+    Ok(())
+}
+
+/// How many groups of a rule were remembered when the transaction began.
+pub fn groups(tx: &Tx<'_>, rule: &str) -> Result<i64> {
+    tx.conn
+        .prepare_cached("SELECT ifnull(sum(value), 0) FROM counters WHERE name = ?1")?
+        .query_row([total(rule)], |row| row.get(0))
+}
+
+/// The counter of a rule's groups.
+fn total(rule: &str) -> String {
+    format!("watches/{rule}")
 }
 
 /// Groups that are to be looked at by now, the longest due first.
@@ -162,16 +182,21 @@ mod tests {
                 Watched { id: [1; 16], rule: "a".into(), group: vec!["x".into()], watch: Watch::default() };
             watched.watch.state.alarm = Some(alarm);
             put(tx, &watched, tx.seconds() + 100)?;
-            assert_eq!((get(tx, &[1; 16])?, get(tx, &[2; 16])?), (watched.watch.clone(), Watch::default()));
+            put(tx, &watched, tx.seconds() + 100)?;
+            assert_eq!((get(tx, &[1; 16])?, get(tx, &[2; 16])?), (Some(watched.watch.clone()), None));
             assert_eq!((alarms(tx, "a")?, alarms(tx, "b")?), (1, 0));
             release(tx, &["a".into()])?;
             assert!(due(tx, 9)?.is_empty() && !is_due(tx.conn, tx.seconds(), &["a".into()])?);
             assert!(is_due(tx.conn, tx.seconds(), &[])?);
             release(tx, &[])?;
             assert_eq!(due(tx, 9)?, [watched]);
-            forget(tx, &[1; 16])?;
+            let other = Watched { id: [3; 16], ..watched.clone() };
+            put(tx, &other, i64::MAX)?;
+            forget(tx, &watched)?;
+            forget(tx, &watched)?;
             due(tx, 9)
         };
         assert_eq!(store.write(play).await.expect("a step"), []);
+        assert_eq!(store.write(|tx| Ok((groups(tx, "a")?, groups(tx, "b")?))).await.expect("a step"), (1, 0));
     }
 }

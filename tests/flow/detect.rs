@@ -159,6 +159,37 @@ async fn a_rule_fires_once_whatever_comes_again_and_ends_with_its_window() {
 }
 
 /// What in the ledger does not fit its seals.
+/// What somebody does who makes a group of every call.
+#[tokio::test]
+async fn groups_beyond_what_is_remembered_are_counted_together() {
+    let yard = Yard::new();
+    let (works, env) = yard.works("2026-03-01T22:20:00Z").await;
+    let by = |id: u32, who: u32| {
+        let mut event = event(&format!("e{id}"), "CreateUser", "22:01:00");
+        event["userIdentity"]["arn"] = format!("arn:aws:iam::111122223333:user/{who}").into();
+        event
+    };
+    yard.deliver(&works, 1, &[by(1, 1)]).await;
+    let crowd = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 99999)
+                 INSERT INTO watches SELECT CAST(printf('%016d', i) AS BLOB), 'three-users', '[\"\",\"\"]', 0, 4e9, '' FROM n";
+    let counted = "UPDATE counters SET value = value + 99999 WHERE name = 'watches/three-users'";
+    let fill =
+        move |tx: &trailwarden::store::Tx<'_>| tx.conn.execute(crowd, []).and_then(|_| tx.conn.execute(counted, []));
+    works.store.write(fill).await.unwrap();
+    yard.deliver(&works, 2, &[by(2, 2), by(3, 3), by(4, 4)]).await;
+    yard.deliver(&works, 3, &[by(5, 1), by(6, 1)]).await;
+    let told = held(&works.store).await.into_iter().filter(|held| held.subject.starts_with("three-users"));
+    let mut told: Vec<(String, u64)> = told.map(|held| (held.subject, held.count)).collect();
+    told.sort();
+    let known = "three-users 111122223333 arn:aws:iam::111122223333:user/1";
+    assert_eq!(told, [(known.to_owned(), 3), ("three-users many".to_owned(), 3)]);
+    env.advance(SignedDuration::from_hours(7));
+    works.deliveries.rest_watches().await.unwrap();
+    let left = "SELECT count(*) FROM watches WHERE state <> ''";
+    assert_eq!(works.store.read(move |conn| conn.query_row(left, [], |row| row.get::<_, i64>(0))).await.unwrap(), 0);
+    assert_eq!(sealed(&works.store).await, [] as [String; 0]);
+}
+
 async fn sealed(store: &Store) -> Vec<String> {
     let report = trailwarden::store::check::run(store.path(), None, store.env()).await.unwrap();
     report.checks.into_iter().flat_map(|check| check.faults).collect()
