@@ -1,6 +1,7 @@
 //! Pure rules: no I/O, no clock, no async, no AWS types.
 
 pub mod admit;
+pub mod anomaly;
 pub mod chain;
 pub mod change;
 pub mod coverage;
