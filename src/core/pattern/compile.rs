@@ -11,6 +11,8 @@ use super::{Fault, Part, Pattern, walk::Node};
 const MOST_WAYS: usize = 1_000;
 /// Bytes; the service takes 4,096.
 const LONGEST: usize = 65_536;
+/// Names of a path, counted after dots have been taken for names in one another.
+const DEEPEST: usize = 100;
 const OR: &str = "$or";
 
 /// An alternative of `$or` with one of these names is none: `$or` is a field then.
@@ -172,6 +174,10 @@ impl Compiler {
             if name.contains('.') {
                 let says = format!("{joined}: a name with dots is the same as names in one another");
                 self.remarks.push(says);
+            }
+            if joined.split('.').count() > DEEPEST {
+                let says = format!("expected a path of at most {DEEPEST} names");
+                return Err(Miss { at: member.at, pointer: String::new(), says });
             }
             match &member.value.value {
                 Value::Object(members) => self.object(ways, Some(&joined), &member.value, members, place, within)?,

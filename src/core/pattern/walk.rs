@@ -139,12 +139,23 @@ impl Walk<'_> {
             if child.children.is_empty() || !below.is_in(object) {
                 return value.is_none() && self.missing(child, open);
             }
-            // a leaf of the same name has no value there
+            // a leaf of the same name has its value, if any, under the name without a dot
             let own = child.leaf.filter(|_| open.from == 0);
-            let bare = own.is_none_or(|leaf| !open.must && self.may_be_absent(leaf));
+            let bare = own.is_none_or(|leaf| match value {
+                Some(value) => self.alone(leaf, value),
+                None => !open.must && self.may_be_absent(leaf),
+            });
             let open = if own.is_some() { Open { from: 1, must: false } } else { open };
             bare && self.members(child, object, Some(&below), open)
         })
+    }
+
+    /// Whether a leaf takes a value, or any that is in an array.
+    fn alone(&self, leaf: usize, value: &Tree<'_>) -> bool {
+        match value {
+            Tree::Array(elements) => elements.iter().any(|element| self.alone(leaf, element)),
+            value => is_scalar(value) && self.leaf(leaf).is_some_and(|leaf| leaf.takes(value)),
+        }
     }
 
     fn array(&self, node: &Node, elements: &[Tree<'_>], open: Open) -> bool {
