@@ -6,6 +6,7 @@ use trailwarden::config::Config;
 use trailwarden::core::change::{Changes, Ours};
 use trailwarden::core::digest::{Digest, Examined, Place};
 use trailwarden::core::envelope;
+use trailwarden::core::filter::Filter;
 use trailwarden::core::gzip::{self, Caps, inflate};
 use trailwarden::core::key::{DigestKey, LogKind, ObjectKey, parse};
 use trailwarden::core::lock::{Action, Class, Input, Mode, Move, Prices, Promise, Stock, Term, lifecycle, plan};
@@ -15,6 +16,7 @@ use trailwarden::core::policy::{self, Document, Expected, Fix, Kind, Principal, 
 use trailwarden::core::posture::{self, Archive, Known, Redrive, Settings};
 use trailwarden::core::protection::{Fact, Part, Protection};
 use trailwarden::core::record;
+use trailwarden::core::sigma;
 use trailwarden::core::tree::Tree;
 
 const TRAIL: &str = "arn:aws:cloudtrail:eu-west-1:111122223333:trail/t";
@@ -52,6 +54,7 @@ pub fn bucket(bytes: &[u8]) {
         protection: &protection,
         stock: &Stock::default(),
         needs: &[],
+        empty_units: &[],
         prices: &Prices::default(),
         prefixes: &["AWSLogs/".to_owned()],
         scrubs: true,
@@ -144,6 +147,43 @@ pub fn config(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     if let Err(error) = Config::from_text(text, "fuzz.toml") {
         assert!(!error.to_string().is_empty());
+    }
+}
+
+/// A line of pattern, and the record that it is tried on; the whole as a pattern too.
+pub fn filter(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let (line, rest) = text.split_once('\n').unwrap_or((text, r#"{"eventName":"a","errorCode":null}"#));
+    for pattern in [line, text] {
+        let filter = match Filter::parse(pattern) {
+            Ok(filter) => filter,
+            Err(fault) => {
+                assert!(fault.span.end <= pattern.len() && fault.to_string().contains('^'));
+                continue;
+            }
+        };
+        let record = Tree::parse(rest).unwrap_or(Tree::Null);
+        let tried = filter.explain(&record);
+        assert!(!tried.is_empty() && tried.iter().all(|one| !one.condition.is_empty()));
+        assert!(!filter.matches(&record) || tried.iter().any(|one| one.held));
+    }
+}
+
+/// The bytes as a file of rules, which are tried on records of a few shapes.
+pub fn sigma(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let rules = match sigma::read(text) {
+        Ok(rules) => rules,
+        Err(fault) => return assert!(fault.span.end <= text.len()),
+    };
+    let records =
+        ["null", r#"{"eventName":"CreateUser","userIdentity":{"arn":["a",null,{"b":1.0}]},"errorCode":true}"#];
+    for rule in rules.into_iter().flatten() {
+        let sigma::Body::Detection(detection) = rule.body else { continue };
+        for record in records.iter().filter_map(|record| Tree::parse(record)) {
+            let (matched, impossible) = (detection.matches(&record), detection.needs().alternatives().len() == 0);
+            assert!(!(matched && impossible) && !detection.explain(&record).is_empty());
+        }
     }
 }
 

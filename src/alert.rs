@@ -1,5 +1,6 @@
 //! An alert's way: due rows of the outbox, the worst first, each channel by itself, until they are sent.
 
+mod context;
 mod outlet;
 mod pace;
 #[cfg(test)]
@@ -19,7 +20,7 @@ use crate::error::Result;
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::seam::DynChannel;
-use crate::store::{Store, findings, journal, lists, outbox};
+use crate::store::{Store, findings, journal, lists, outbox, silences};
 
 /// An alert that waits for longer is late: its channel is told of by the others.
 const LATE: SignedDuration = SignedDuration::from_mins(15);
@@ -34,6 +35,8 @@ pub struct Alerts {
     channels: BTreeMap<String, DynChannel>,
     warden: String,
     heartbeat: Option<SignedDuration>,
+    /// Where a kind is explained, with `{kind}` in it.
+    runbook: Option<String>,
     health: OnceLock<Arc<Health>>,
 }
 
@@ -45,7 +48,13 @@ impl Alerts {
         warden: String,
         heartbeat: Option<SignedDuration>,
     ) -> Self {
-        Self { store, metrics, channels, warden, heartbeat, health: OnceLock::new() }
+        Self { store, metrics, channels, warden, heartbeat, runbook: None, health: OnceLock::new() }
+    }
+
+    #[must_use]
+    pub fn runbook(mut self, runbook: Option<String>) -> Self {
+        self.runbook = runbook;
+        self
     }
 
     /// Whose health the heartbeat is to tell, and who is to know that alerts are being sent.
@@ -90,6 +99,10 @@ impl Alerts {
     /// What is to be done now and then, whatever the channels do.
     pub async fn tend(&self) -> Result<()> {
         self.beat().await?;
+        let now = self.store.env().now();
+        if self.store.read(move |conn| silences::any_passed(conn, now)).await? {
+            self.store.write(silences::settle).await?;
+        }
         let names: Vec<String> = self.names().cloned().collect();
         let strays = self.store.read(move |conn| outbox::strays(conn, &names)).await?;
         if !strays.is_empty() {

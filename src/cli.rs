@@ -82,6 +82,8 @@ pub enum Verb {
     Posture(cmd::posture::Args),
     /// Findings: list, show, acknowledge, resolve
     Findings(cmd::findings::Args),
+    /// Detection rules: list, show, test, explain, try on history
+    Rule(cmd::rule::Args),
     /// Messages that could not be understood: list, show, replay, drop
     Quarantine(cmd::quarantine::Args),
     /// Alert channels: send a marked test alert
@@ -132,6 +134,7 @@ pub async fn run(cli: Cli) -> u8 {
         Verb::Retention(args) => cmd::retention::run(&context, args).await,
         Verb::Posture(args) => cmd::posture::run(&context, args).await,
         Verb::Findings(args) => cmd::findings::run(&context, args).await,
+        Verb::Rule(args) => cmd::rule::run(&context, args).await,
         Verb::Quarantine(args) => cmd::quarantine::run(&context, args).await,
         Verb::Channel(args) => cmd::channel::run(&context, args).await,
         Verb::Keys(args) => cmd::keys::run(&context, args).await,

@@ -1,8 +1,8 @@
 //! The daemon: starts the loops, supervises them, speaks to systemd, stops in order.
 
 mod alerting;
-mod posture;
-mod retention;
+mod audits;
+mod detection;
 mod wellness;
 
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use self::audits::Audit;
 use crate::alert::Alerts;
 use crate::config::{self, Config};
 use crate::core::finding::{Finding, Kind};
@@ -134,6 +135,7 @@ pub async fn drain(config: Config, path: &Path, env: &Env) -> Result<Drained> {
         sweep.run(trail).await?;
         sweep.run(trail).await?;
     }
+    daemon.works.deliveries.rest_watches().await?;
     let alerts = daemon.current_alerts();
     while alerts.pump().await? {}
     alerts.forget().await?;
@@ -201,6 +203,9 @@ impl Daemon {
         self.health.expect("alerts", PATIENCE);
         loops.spawn(async move { this.send_alerts().await });
         let this = self.clone();
+        self.health.expect("rules", PATIENCE);
+        loops.spawn(async move { this.watch_rules().await });
+        let this = self.clone();
         let ages = self.works.trails.iter().map(|trail| format!("queue age {}", trail.name));
         for name in ages.chain(["health".to_owned(), "ledger".to_owned()]) {
             // What is not known to be wrong is well.
@@ -226,12 +231,12 @@ impl Daemon {
                 loops.spawn(async move { this.scrub(&of, every, pulse).await });
             }
             if let Some(every) = self.config.retention.as_ref().map(|retention| retention.audit) {
-                let (this, of, pulse) = (this.clone(), of.clone(), self.audited(&of, every));
-                loops.spawn(async move { this.retain(&of, every, pulse).await });
+                let (this, of, pulse) = (this.clone(), of.clone(), self.audited(Audit::Retention, &of, every));
+                loops.spawn(async move { this.keep_auditing(Audit::Retention, &of, every, pulse).await });
             }
             if let Some(every) = self.config.posture.as_ref().map(|posture| posture.every) {
-                let (this, of, pulse) = (this.clone(), of.clone(), self.guarded(&of, every));
-                loops.spawn(async move { this.watch_posture(&of, every, pulse).await });
+                let (this, of, pulse) = (this.clone(), of.clone(), self.audited(Audit::Posture, &of, every));
+                loops.spawn(async move { this.keep_auditing(Audit::Posture, &of, every, pulse).await });
             }
             if self.config.verify.reconcile.is_some() {
                 let (pulse, ingest) = (self.sliced("reconcile", &of), reconciled);
@@ -282,7 +287,7 @@ impl Daemon {
         }
     }
 
-    /// Routes and channels are read again; anything else needs a restart. A broken file changes nothing.
+    /// Rules, routes and channels are read again; anything else needs a restart. A broken file changes nothing.
     async fn reload(&self) {
         let _ = sd_notify::notify(&[NotifyState::Reloading]);
         let config = match Config::load(&self.path) {
@@ -293,11 +298,17 @@ impl Daemon {
             Ok(alerts) => {
                 alerts.attach(&self.health);
                 self.works.store.set_routes(config.routes.clone());
+                self.works.deliveries.set_rules(config.detect.clone());
                 self.alerts.send_replace(Arc::new(alerts));
-                let rest =
-                    Config { routes: self.config.routes.clone(), channels: self.config.channels.clone(), ..config };
+                let (rules, old) = (config.detect.len(), &self.config);
+                let rest = Config {
+                    routes: old.routes.clone(),
+                    channels: old.channels.clone(),
+                    detect: old.detect.clone(),
+                    ..config
+                };
                 let restart = rest != Config { warnings: rest.warnings.clone(), ..self.config.clone() };
-                tracing::info!(restart_needed = restart, "routes and channels reloaded");
+                tracing::info!(restart_needed = restart, rules, "rules, routes and channels reloaded");
             }
             Err(error) => tracing::error!(error = %error, "reload refused; the old configuration stays"),
         }

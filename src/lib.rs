@@ -24,10 +24,10 @@
 //! 10  cmd                                             one file per verb, glue only
 //!  9  daemon                                          starts and supervises the loops
 //!  8  wiring · http                                   configuration to running parts; metrics and health
-//!  7  ingest · verify · alert · retain · posture · backfill · snapshot · doctor · world
+//!  7  ingest · verify · alert · retain · posture · backfill · backtest · snapshot · doctor · world
 //!                                                     the flows, and the made-up organization they are tried on
 //!  6  delivery                                        the one step that every flow settles a notice with
-//!  5  trail                                           one configured trail: its seams, rules and limits
+//!  5  trail · channel                                 one configured trail: its seams, rules and limits; a channel, opened
 //!  4  store · aws · local · notify                    the ledger, and the implementations of the seams
 //!  3  retry · listing
 //!  2  env · seam · config · metrics · health
@@ -59,6 +59,8 @@
 pub mod alert;
 pub mod aws;
 pub mod backfill;
+pub mod backtest;
+pub mod channel;
 pub mod cli;
 pub mod cmd;
 pub mod config;

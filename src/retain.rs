@@ -5,6 +5,7 @@ mod extend;
 mod holds;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use holds::Scope;
 
@@ -43,6 +44,10 @@ pub struct Retain {
     pub pulse: Pulse,
 }
 
+/// Looks after a change that S3 does not show yet.
+const SETTLING: [Duration; 4] =
+    [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8)];
+
 /// What became of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Applied {
@@ -71,6 +76,7 @@ impl Retain {
         let parts: Vec<Part> = Part::RETENTION.into_iter().chain(ALSO).collect();
         let protection = self.vault.describe(&parts).await;
         let needs = self.needs(&protection).await?;
+        let empty_units = self.empty_units().await?;
         let source = self.source;
         let stock = self.store.read(move |conn| retention::stock(conn, source)).await?;
         Ok(plan::make(&Input {
@@ -80,11 +86,19 @@ impl Retain {
             protection: &protection,
             stock: &stock,
             needs: &needs,
+            empty_units: &empty_units,
             prices: &self.wanted.prices,
             prefixes: &self.prefixes,
             scrubs: self.scrubs,
             now: self.env().now(),
         }))
+    }
+
+    /// Units of overrides that no known member is in; none before anybody said who is a member.
+    async fn empty_units(&self) -> Result<Vec<String>> {
+        let known = self.store.read(members::all).await?;
+        let paths = known.values().map(|known| &known.member.ou);
+        Ok(self.wanted.promise.empty_units(paths))
     }
 
     /// Whose objects have to be locked one by one, once the default is as promised. None of those that have it by default.
@@ -138,7 +152,7 @@ impl Retain {
     /// leaves the rest, which is the next plan.
     pub async fn apply(&self, made: &Plan, accepted: bool) -> Result<Applied> {
         let mut now = self.plan().await?;
-        if !now.unread.is_empty() {
+        if now.is_blind() {
             return Ok(Applied::Unread(now.unread));
         }
         if made.bucket != self.bucket || made.state != now.state {
@@ -156,7 +170,7 @@ impl Retain {
         }
         for (taken, step) in made.steps.iter().enumerate() {
             if taken > 0 {
-                now = self.plan().await?;
+                now = self.plan_where(|plan| plan.is_rest(made.steps.get(taken..).unwrap_or_default())).await?;
             }
             if !now.is_rest(made.steps.get(taken..).unwrap_or_default()) {
                 return Ok(stale(taken, "the bucket's protection was changed by somebody else meanwhile"));
@@ -171,17 +185,33 @@ impl Retain {
                     let text = format!("{} (after {taken} of {} steps)", error.text, made.steps.len());
                     Error { text, ..error }
                 };
-                self.take(own).await.map_err(said)?;
+                self.take(own, u64::MAX).await.map_err(said)?;
             }
         }
         Ok(Applied::Done(made.steps.len()))
     }
 
-    async fn take(&self, step: &Step) -> Result<()> {
+    /// The plan once it is as it should be after a change, else the last one: S3 may go on answering what was.
+    async fn plan_where(&self, fits: impl Fn(&Plan) -> bool) -> Result<Plan> {
+        let mut pauses = SETTLING.into_iter();
+        loop {
+            let plan = self.plan().await?;
+            match pauses.next() {
+                Some(pause) if !fits(&plan) => {
+                    self.pulse.beat();
+                    tokio::time::sleep(pause).await;
+                }
+                _ => return Ok(plan),
+            }
+        }
+    }
+
+    /// With no more than about so many requests for objects.
+    async fn take(&self, step: &Step, budget: u64) -> Result<()> {
         if let Action::Extend { needs } = &step.action {
             let (archive, promise) = (self.archive(), self.wanted.promise.digest());
             self.store.write(move |tx| retention::set_accepted(tx, &archive, &promise)).await?;
-            return self.extend(needs).await;
+            return self.extend(needs, budget).await;
         }
         retry(self.env(), Policy::STEP, || self.vault.apply(&step.action)).await?;
         let (subject, detail) = (self.bucket.clone(), format!("{}: {}", step.call, step.diff.join("; ")));
@@ -219,7 +249,7 @@ impl Retain {
         let mut taken: Vec<String> = Vec::new();
         let mut refused = None;
         while let Some(step) = plan.steps.iter().find(|step| may(step) && !taken.contains(&step.call)).cloned() {
-            match self.take(&step).await {
+            match self.take(&step, self.wanted.budget()).await {
                 Err(error) if error.is_fatal() => return Err(error),
                 Err(error) => {
                     tracing::warn!(trail = self.trail, step = step.call, error = %error, "a step of retention was refused");
@@ -227,8 +257,10 @@ impl Retain {
                 }
                 Ok(()) => {}
             }
+            let stands = |plan: &Plan| plan.steps.iter().any(|other| other.action == step.action);
+            let awaited = refused.is_none() && !step.action.is_extension();
+            plan = self.plan_where(|plan| !awaited || !stands(plan)).await?;
             taken.push(step.call);
-            plan = self.plan().await?;
         }
         Ok((plan, refused))
     }
@@ -237,7 +269,7 @@ impl Retain {
     async fn tell(&self, plan: &Plan, whole: bool) -> Result<()> {
         let standing = self.findings(plan);
         let (trail, bucket) = (self.trail.clone(), self.bucket.clone());
-        let unread = !plan.unread.is_empty();
+        let blind = plan.is_blind();
         let news = self
             .store
             .write(move |tx| {
@@ -256,7 +288,7 @@ impl Retain {
                 ];
                 for kind in KINDS.into_iter().filter(|_| whole) {
                     // What could not be read is not known to be well again.
-                    if unread && kind != Kind::RetentionUnchecked {
+                    if blind && kind != Kind::RetentionUnchecked {
                         continue;
                     }
                     for (id, subject) in findings::open_of(tx.conn, kind)? {
@@ -324,7 +356,6 @@ fn stale(taken: usize, why: &str) -> Applied {
     Applied::Stale { taken, why: why.into() }
 }
 
-/// Whether an account is in an organizational unit, as far as its members' source knows: one unit, or a path of them.
 /// Whose objects lie under a root.
 fn account_of(prefix: &str) -> Option<AccountId> {
     crate::core::key::Root::parse(prefix).map(|root| root.account)

@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use crate::core::finding::Alert;
+use crate::core::alert::Alert;
 use crate::core::id::{AccountId, Region, Sha256};
 use crate::core::lock::{Action, Retention};
 use crate::core::posture::{Seen, Settings};
@@ -260,8 +260,13 @@ pub trait Keys: Send + Sync {
 
 #[async_trait]
 pub trait Channel: Send + Sync {
-    /// Repeating a send with the same `key` is harmless: the far side drops it or shows the same thing again.
-    async fn send(&self, key: &str, alert: &Alert) -> Result<()>;
+    /// Repeating a send with the same `key` is harmless: the far side drops it or shows the same thing again. Answers what the
+    /// far side calls it, where later alerts of the same finding have to say so: it comes back as their `thread`.
+    async fn send(&self, key: &str, alert: &Alert) -> Result<Option<String>>;
+    /// Whether it could be told, as far as that shows without telling it anything.
+    async fn reach(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 pub type DynQueue = Arc<dyn Queue>;

@@ -9,7 +9,9 @@ use tokio::sync::Notify;
 
 use crate::alert::Alerts;
 use crate::aws::Aws;
-use crate::config::{self, Channel, Config, KeysFrom, MembersFrom, Place};
+use crate::backtest::Backtest;
+use crate::channel;
+use crate::config::{self, Config, KeysFrom, MembersFrom, Place};
 use crate::core::admit::{Layout, Rules};
 use crate::core::change::{Name, Ours};
 use crate::core::gzip::Caps;
@@ -23,11 +25,9 @@ use crate::local::dir::Dir;
 use crate::local::keys::KeysDir;
 use crate::local::members::MembersFile;
 use crate::local::spool::Spool;
-use crate::local::stdout::Stdout;
 use crate::local::trails::TrailsFile;
 use crate::local::vault::LocalVault;
 use crate::metrics::Metrics;
-use crate::notify::webhook::Webhook;
 use crate::posture::{self, Posture};
 use crate::retain::Retain;
 use crate::seam::{DynBucket, DynChannel, DynKeys, DynMembers, DynQueue, DynTrails, DynVault};
@@ -94,6 +94,7 @@ impl Works {
         deliveries.unlisted_after = signed(config.verify.unlisted_after);
         deliveries.memory = Memory::new(config.limits.bytes, env.clone());
         deliveries.pace = Pace::new(config.limits.messages, metrics.fetches.clone());
+        deliveries.set_rules(config.detect.clone());
         let deliveries = Arc::new(deliveries);
         let mut trails = Vec::new();
         for (trail, seams) in config.trails.iter().zip(seams.trails) {
@@ -117,12 +118,13 @@ pub async fn alerts(config: &Config, store: &Store, metrics: &Arc<Metrics>) -> R
 fn outbox(config: &Config, channels: BTreeMap<String, DynChannel>, store: &Store, metrics: &Arc<Metrics>) -> Alerts {
     let heartbeat = config.heartbeat.map(signed);
     Alerts::new(store.clone(), metrics.clone(), channels, config.name.clone(), heartbeat)
+        .runbook(config.runbook.clone())
 }
 
 async fn channels(config: &Config, env: &Env) -> Result<BTreeMap<String, DynChannel>> {
     let mut channels = BTreeMap::new();
     for (name, channel) in &config.channels {
-        channels.insert(name.clone(), self::channel(channel, env).await?);
+        channels.insert(name.clone(), channel::open(channel, env).await?);
     }
     Ok(channels)
 }
@@ -134,18 +136,6 @@ pub async fn snapshots(warden: &str, to: &config::Snapshot, keep: Option<usize>,
         Place::Aws(name) => (Arc::new(connect(to.region.as_ref(), None).await.bucket(name.clone(), None)), None),
     };
     Ok(Snapshots { store: store.clone(), warden: warden.into(), bucket, prefix: to.prefix.clone(), keep })
-}
-
-pub async fn channel(channel: &Channel, env: &Env) -> Result<DynChannel> {
-    Ok(match channel {
-        Channel::Stdout(format) => Arc::new(Stdout::new(*format)),
-        Channel::Webhook { url, secret, timeout } => {
-            Arc::new(Webhook::new(url, secret.as_ref(), *timeout, env.clone())?)
-        }
-        Channel::Sns { topic, region, role } => {
-            Arc::new(connect(Some(region), role.as_ref()).await.topic(topic.clone()))
-        }
-    })
 }
 
 async fn members(config: &Config) -> DynMembers {
@@ -255,6 +245,19 @@ pub async fn bucket(trail: &config::Trail, cloud: &Cloud) -> Result<DynBucket> {
     Ok(match &trail.bucket {
         Place::Aws(name) => Arc::new(cloud.get().await.bucket(name.clone(), trail.owner)),
         Place::Dir(path) => Arc::new(Dir::open(path)?),
+    })
+}
+
+/// A rule's history: where a trail's logs lie.
+pub async fn backtest(config: &Config, trail: &config::Trail, concurrency: usize, env: &Env) -> Result<Backtest> {
+    Ok(Backtest {
+        bucket: bucket(trail, &Cloud::of(trail)).await?,
+        layout: rules(config, trail)?.layout,
+        caps: caps(config),
+        object_limit: config.limits.object,
+        memory: Memory::new(config.limits.bytes, env.clone()),
+        env: env.clone(),
+        concurrency,
     })
 }
 

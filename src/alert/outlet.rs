@@ -6,16 +6,17 @@ use jiff::SignedDuration;
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 
-use super::pace::{Manner, Pace};
-use super::{Alerts, LATE};
-use crate::core::finding::{Alert, Finding, Held, Kind, Reason};
+use super::pace::{Manner, Pace, QUIET};
+use super::{Alerts, LATE, context};
+use crate::core::alert::{Alert, Reason};
+use crate::core::finding::{Finding, Held, Kind};
 use crate::core::printable;
 use crate::error::{Class, Error, Result};
 use crate::metrics::Sending;
 use crate::retry::delay_after;
 use crate::seam::DynChannel;
 use crate::store::outbox::{self, Due};
-use crate::store::{Tx, findings, journal};
+use crate::store::{Tx, findings};
 
 /// The outbox is looked at this often though nothing rings: other processes write to the ledger, too.
 const LOOK: Duration = Duration::from_secs(60);
@@ -34,6 +35,8 @@ pub struct Outlet<'a> {
     pace: Pace,
     /// How long what comes on top of the pace is kept for one alert.
     together: Duration,
+    /// Whether the pace knows what was told before this began.
+    recalled: bool,
     /// Failures in a row, and until when the channel is left alone.
     failures: u32,
     rests: Option<Instant>,
@@ -49,6 +52,7 @@ impl<'a> Outlet<'a> {
             bell,
             pace: Pace::default(),
             together,
+            recalled: false,
             failures: 0,
             rests: None,
         }
@@ -58,6 +62,9 @@ impl<'a> Outlet<'a> {
     pub async fn turn(&mut self) -> Result<bool> {
         if self.rests.is_some_and(|until| Instant::now() < until) {
             return Ok(false);
+        }
+        if !self.recalled {
+            self.recall().await?;
         }
         let (store, now) = (&self.alerts.store, self.alerts.store.env().now());
         let name = self.name.clone();
@@ -72,38 +79,61 @@ impl<'a> Outlet<'a> {
             store.write(move |tx| outbox::later(tx, due.id, tx.now + LATER, "of no kind that is known")).await?;
             return Ok(true);
         };
-        match self.pace.manner(held.kind, due.reason, &due.finding, self.together) {
+        let manner = match due.ends {
+            true => Manner::Alone,
+            false => self.pace.manner(&due.group, due.reason, &due.finding, self.together),
+        };
+        match manner {
             Manner::After(rest) => {
                 let until = now + SignedDuration::try_from(rest).unwrap_or(LATER).max(SignedDuration::from_secs(1));
-                store.write(move |tx| outbox::put_off(tx, &due, held.kind, until)).await?;
+                store.write(move |tx| outbox::put_off(tx, &due, until)).await?;
                 return Ok(true);
             }
             // What was tried once may have been received, and is not changed any more.
             Manner::ForAll if due.attempts == 0 => {
                 let lead = due.clone();
-                store.write(move |tx| outbox::fold(tx, &lead, held.kind)).await?;
+                store.write(move |tx| outbox::fold(tx, &lead)).await?;
             }
             Manner::ForAll | Manner::Alone => {}
         }
         self.send(due, held).await
     }
 
+    /// A restart is no reason to tell a flood one by one again.
+    async fn recall(&mut self) -> Result<()> {
+        let (store, name) = (&self.alerts.store, self.name.clone());
+        let now = store.env().now();
+        let since = now - SignedDuration::try_from(QUIET).unwrap_or(LATER);
+        for (group, reason, finding, at) in store.read(move |conn| outbox::lately(conn, &name, since)).await? {
+            let age = Duration::try_from(now.duration_since(at)).unwrap_or_default();
+            if let Some(at) = Instant::now().checked_sub(age) {
+                self.pace.told_at(&group, reason, &finding, at);
+            }
+        }
+        self.recalled = true;
+        Ok(())
+    }
+
     async fn send(&mut self, due: Due, held: Held) -> Result<bool> {
         let store = &self.alerts.store;
-        let (id, kind) = (due.id, held.kind);
-        let key = format!("{}-{}-{id}", due.finding, due.reason);
-        let look = move |conn: &rusqlite::Connection| Ok((outbox::more(conn, id)?, journal::head(conn)?));
-        let (more, head) = store.read(look).await?;
-        let alert = Alert { more, ..Alert::new(due.reason, held, &self.alerts.warden).ledger(head) };
-        if let Err(error) = self.channel.send(&key, &alert).await {
-            self.failed(due, &error).await?;
-            return Ok(error.class == Class::Permanent);
-        }
+        let key = format!("{}-{}-{}", due.finding, due.reason, due.id);
+        let alert = Alert::new(due.reason, held, &self.alerts.warden).runbook(self.alerts.runbook.as_deref());
+        let row = due.clone();
+        let alert = store.read(move |conn| context::complete(conn, &row, alert)).await?;
+        let thread = match self.channel.send(&key, &alert).await {
+            Ok(thread) => thread,
+            Err(error) => {
+                self.failed(due, &error).await?;
+                return Ok(error.class == Class::Permanent);
+            }
+        };
         self.tally("sent");
         (self.failures, self.rests) = (0, None);
-        self.pace.told(kind, due.reason, &due.finding);
+        if !due.ends {
+            self.pace.told(&due.group, due.reason, &due.finding);
+        }
         let stamp = move |tx: &Tx<'_>| {
-            outbox::sent(tx, due.id)?;
+            outbox::sent(tx, due.id, thread.as_deref())?;
             if !outbox::is_failing(tx.conn, &due.channel)? {
                 findings::resolve(tx, Kind::ChannelFailing, &due.channel)?;
             }

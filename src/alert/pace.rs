@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::core::finding::{Kind, Reason};
+use crate::core::alert::Reason;
 
-/// Findings of a kind that a channel hears of one by one, until the kind was quiet for an hour.
+/// Findings of a group (a kind, or what a rule raised) that a channel hears of one by one, until the group was quiet for an hour.
 const ONE_BY_ONE: usize = 20;
-const QUIET: Duration = Duration::from_secs(3_600);
+pub const QUIET: Duration = Duration::from_secs(3_600);
 /// All others wait this long, and then one alert tells of them together.
 pub const TOGETHER: Duration = Duration::from_secs(900);
 
@@ -24,7 +24,7 @@ pub enum Manner {
 /// What a channel was told lately.
 #[derive(Default)]
 pub struct Pace {
-    told: HashMap<(Kind, Reason), Lately>,
+    told: HashMap<(String, Reason), Lately>,
 }
 
 struct Lately {
@@ -36,8 +36,8 @@ struct Lately {
 }
 
 impl Pace {
-    pub fn manner(&self, kind: Kind, reason: Reason, finding: &str, together: Duration) -> Manner {
-        match self.told.get(&(kind, reason)) {
+    pub fn manner(&self, group: &str, reason: Reason, finding: &str, together: Duration) -> Manner {
+        match self.told.get(&(group.to_owned(), reason)) {
             Some(lately) if lately.is_full() && !lately.findings.contains(finding) => {
                 match together.saturating_sub(lately.news.elapsed()) {
                     Duration::ZERO => Manner::ForAll,
@@ -48,14 +48,18 @@ impl Pace {
         }
     }
 
-    pub fn told(&mut self, kind: Kind, reason: Reason, finding: &str) {
-        let now = Instant::now();
-        let lately = self.told.entry((kind, reason)).or_insert_with(|| Lately {
+    pub fn told(&mut self, group: &str, reason: Reason, finding: &str) {
+        self.told_at(group, reason, finding, Instant::now());
+    }
+
+    /// As [`Pace::told`], of a time that has passed: another process of ours may have told it. The oldest comes first.
+    pub fn told_at(&mut self, group: &str, reason: Reason, finding: &str, now: Instant) {
+        let lately = self.told.entry((group.to_owned(), reason)).or_insert_with(|| Lately {
             findings: HashSet::new(),
             news: now,
             last: now,
         });
-        if lately.last.elapsed() >= QUIET {
+        if now.duration_since(lately.last) >= QUIET {
             lately.findings.clear();
         }
         lately.last = now;
@@ -78,7 +82,7 @@ impl Lately {
 mod tests {
     use super::*;
 
-    const UNLISTED: (Kind, Reason) = (Kind::LogUnlisted, Reason::First);
+    const UNLISTED: (&str, Reason) = ("log_unlisted", Reason::First);
 
     fn manner(pace: &Pace, finding: &str) -> Manner {
         pace.manner(UNLISTED.0, UNLISTED.1, finding, TOGETHER)
@@ -93,7 +97,7 @@ mod tests {
         }
         assert_eq!(manner(&pace, "one more"), Manner::After(TOGETHER));
         assert_eq!(manner(&pace, "3"), Manner::Alone, "it is known");
-        assert_eq!(pace.manner(Kind::LogMissing, Reason::First, "another kind", TOGETHER), Manner::Alone);
+        assert_eq!(pace.manner("log_missing", Reason::First, "another kind", TOGETHER), Manner::Alone);
         tokio::time::advance(TOGETHER / 3).await;
         pace.told(UNLISTED.0, UNLISTED.1, "3");
         assert_eq!(manner(&pace, "one more"), Manner::After(TOGETHER * 2 / 3), "what is known keeps nobody waiting");

@@ -22,7 +22,10 @@ where
     E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
 {
     if has_source::<CredentialsError>(error) {
-        return Error::transient(op, chain(error)).with_code(CREDENTIALS);
+        // The chain of providers tells of each: that is for the doctor.
+        let text = chain(error);
+        let text = text.split(" Attempted:").next().unwrap_or_default().trim_end_matches('.');
+        return Error::transient(op, text).with_code(CREDENTIALS);
     }
     match error {
         SdkError::ServiceError(answer) => answered(op, answer.err(), answer.raw()),
@@ -50,9 +53,21 @@ pub(super) fn status_of<E>(error: &SdkError<E, HttpResponse>) -> Option<u16> {
 }
 
 fn answered<E: ProvideErrorMetadata>(op: &'static str, error: &E, raw: &HttpResponse) -> Error {
-    let status = raw.status().as_u16();
-    let code = error.code().unwrap_or_default();
-    let words = match error.message() {
+    let request = error.meta().extra("aws_request_id");
+    let (code, status) = (error.code().unwrap_or_default(), raw.status().as_u16());
+    refused(op, code, error.message(), status, retry_after(raw), request)
+}
+
+/// `code` is empty when the answer had none.
+pub(super) fn refused(
+    op: &'static str,
+    code: &str,
+    words: Option<&str>,
+    status: u16,
+    retry_after: Option<Duration>,
+    request: Option<&str>,
+) -> Error {
+    let words = match words {
         // Their messages quote the request's headers.
         _ if code.contains("Signature") || code.contains("AuthenticationToken") => {
             "the request's signature was refused"
@@ -65,11 +80,11 @@ fn answered<E: ProvideErrorMetadata>(op: &'static str, error: &E, raw: &HttpResp
     if !code.is_empty() {
         text.push_str(&format!(", code {}", printable(code, 80)));
     }
-    if let Some(request) = error.meta().extra("aws_request_id") {
+    if let Some(request) = request {
         text.push_str(&format!(", request {}", printable(request, 80)));
     }
     text.push(')');
-    let error = Error::new(class_of(code, status, retry_after(raw)), op, text);
+    let error = Error::new(class_of(code, status, retry_after), op, text);
     if code.is_empty() { error } else { error.with_code(code) }
 }
 
@@ -158,7 +173,8 @@ pub(super) fn chain(error: &dyn StdError) -> String {
 
 /// House style: the first letter small, no full stop, one line.
 fn plain(words: &str) -> String {
-    let words = printable(words.trim().trim_end_matches('.'), TEXT);
+    let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
+    let words = printable(words.trim_end_matches('.'), TEXT);
     let mut letters = words.chars();
     match (letters.next(), letters.clone().next()) {
         (Some(first), Some(second)) if first.is_ascii_uppercase() && !second.is_ascii_uppercase() => {
@@ -171,6 +187,12 @@ fn plain(words: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_of_others_are_told_on_one_line() {
+        assert_eq!(plain("No way.\n  At all.\n"), "no way. At all");
+        assert_eq!(plain("KMS says\u{7} no"), "KMS says\\u{7} no");
+    }
 
     #[test]
     fn what_passes_is_told_from_what_needs_a_human() {
@@ -225,7 +247,7 @@ mod tests {
     fn texts_begin_small_end_without_a_stop_and_stay_on_one_line() {
         assert_eq!(plain("Access Denied."), "access Denied");
         assert_eq!(plain("KMS key is disabled"), "KMS key is disabled");
-        assert_eq!(plain("two\nlines"), "two\\u{a}lines");
+        assert_eq!(plain("two\nlines"), "two lines");
         assert!(plain(&"x".repeat(5000)).len() < 500);
     }
 }

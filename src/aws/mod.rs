@@ -5,9 +5,14 @@
 
 pub mod class;
 mod cloudtrail;
+mod eventbridge;
+mod lambda;
 mod organizations;
 pub mod probe;
 mod s3;
+mod securityhub;
+mod short;
+mod signed;
 mod sns;
 mod sqs;
 mod trails;
@@ -26,14 +31,20 @@ use aws_sdk_s3::config::{
 use aws_types::service_config::ServiceConfigKey;
 
 pub use self::cloudtrail::PublicKeys;
+pub use self::eventbridge::EventBus;
+pub use self::lambda::Function;
 pub use self::organizations::Organization;
 pub use self::s3::S3Bucket;
+pub use self::securityhub::SecurityHub;
+use self::signed::{Service, Signed};
 pub use self::sns::Topic;
 pub use self::sqs::SqsQueue;
 pub use self::trails::CloudTrails;
 pub use self::vault::S3Vault;
 use crate::config::Role;
 use crate::core::id::{AccountId, Region};
+use crate::env::Env;
+use crate::error::{Error, Result};
 
 /// Attempts inside one call, the first included (the SDK's standard mode).
 const ATTEMPTS: u32 = 3;
@@ -130,7 +141,7 @@ impl Aws {
     fn s3(&self) -> aws_sdk_s3::Client {
         let config = aws_sdk_s3::config::Builder::from(&self.config)
             // Stand-ins for S3 have no host name per bucket.
-            .force_path_style(self.has_endpoint("S3", "AWS_ENDPOINT_URL"))
+            .force_path_style(self.endpoint("S3").is_some())
             .build();
         aws_sdk_s3::Client::from_conf(config)
     }
@@ -142,7 +153,8 @@ impl Aws {
         if let Some(region) = sqs::region_of(&url) {
             config = config.region(SdkRegion::new(region));
         }
-        SqsQueue::new(aws_sdk_sqs::Client::from_conf(config.build()), url, visibility)
+        let client = aws_sdk_sqs::Client::from_conf(config.build());
+        SqsQueue::new(client, url, visibility, self.config.credentials_provider())
     }
 
     /// Answered only in the management account and to delegated administrators.
@@ -168,16 +180,38 @@ impl Aws {
         Topic::new(aws_sdk_sns::Client::from_conf(config.build()), arn)
     }
 
-    /// Whether environment or profile send the service's calls to an endpoint that is not AWS's own.
-    fn has_endpoint(&self, service: &str, env: &str) -> bool {
-        let named = ServiceConfigKey::builder()
+    /// An EventBridge event bus, by name or ARN.
+    pub fn event_bus(&self, bus: &str, env: &Env) -> Result<EventBus> {
+        Ok(EventBus::new(self.signed(eventbridge::SERVICE, env)?, bus))
+    }
+
+    /// A Lambda function, by name or ARN, with its version or alias if it has one.
+    pub fn function(&self, name: &str, env: &Env) -> Result<Function> {
+        Ok(Function::new(self.signed(lambda::SERVICE, env)?, name))
+    }
+
+    /// Security Hub in the account that it is asked in.
+    pub fn security_hub(&self, account: AccountId, env: &Env) -> Result<SecurityHub> {
+        let region = self.region().unwrap_or_default();
+        Ok(SecurityHub::new(self.signed(securityhub::SERVICE, env)?, account, region))
+    }
+
+    fn signed(&self, service: Service, env: &Env) -> Result<Signed> {
+        let missing = || Error::permanent(service.name, "the region is not known");
+        let region = self.region().ok_or_else(missing)?.to_owned();
+        Signed::new(self.config.clone(), service, region, self.endpoint(service.id), env.clone())
+    }
+
+    /// Where environment or profile send the service's calls, if not to AWS itself.
+    fn endpoint(&self, service: &'static str) -> Option<String> {
+        let key = ServiceConfigKey::builder()
             .service_id(service)
-            .env(env)
+            .env("AWS_ENDPOINT_URL")
             .profile("endpoint_url")
             .build()
-            .ok()
-            .and_then(|key| self.config.service_config().and_then(|settings| settings.load_config(key)));
-        named.is_some() || self.config.endpoint_url().is_some()
+            .ok();
+        let named = key.and_then(|key| self.config.service_config().and_then(|settings| settings.load_config(key)));
+        named.or_else(|| self.config.endpoint_url().map(str::to_owned))
     }
 }
 

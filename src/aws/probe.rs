@@ -22,6 +22,7 @@ use super::Aws;
 use super::class::{chain, failed};
 use crate::core::id::AccountId;
 use crate::env::Env;
+use crate::error::Result;
 
 /// What trying a permission showed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +35,19 @@ pub enum Tried {
         text: String,
     },
     Unknown(String),
+}
+
+impl Tried {
+    /// What a channel's own harmless question showed.
+    pub fn of(reached: Result<()>) -> Self {
+        match reached {
+            Ok(()) => Self::Allowed,
+            Err(error) if error.code.as_deref().is_some_and(is_denied) => {
+                Self::Denied { action: denied_action(&error.text), text: error.text }
+            }
+            Err(error) => Self::Unknown(error.text),
+        }
+    }
 }
 
 /// A bucket that is asked about, and who must own it.
@@ -92,9 +106,7 @@ impl Probe {
         match provider.provide_credentials().await {
             Ok(_) => Tried::Allowed,
             Err(error) => {
-                // The chain of providers tells of each on a line of its own.
-                let text = chain(&error).replace("\\u{a}", "");
-                let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+                let text = chain(&error);
                 // The provider gives its cause as a text only.
                 if text.contains("AccessDenied") || text.contains("not authorized") {
                     Tried::Denied { action: denied_action(&text), text }

@@ -5,9 +5,9 @@ use aws_sdk_sns::Client;
 use aws_sdk_sns::types::MessageAttributeValue;
 
 use super::class::{chain, failed};
-use crate::core::finding::Alert;
+use super::short::shortened;
+use crate::core::alert::Alert;
 use crate::core::id::{Region, Sha256};
-use crate::core::printable;
 use crate::error::{Error, Result};
 use crate::seam::Channel;
 
@@ -16,9 +16,6 @@ const OP: &str = "sns:Publish";
 const SUBJECT: usize = 99;
 /// SNS takes 262,144 bytes with all attributes.
 const MESSAGE: usize = 250_000;
-/// What is left of a list of hours or of a text that would make the message too large.
-const HOURS: usize = 1_000;
-const DETAIL: usize = 8_192;
 
 #[derive(Debug, Clone)]
 pub struct Topic {
@@ -39,7 +36,7 @@ pub(super) fn region_of(arn: &str) -> Option<String> {
 
 #[async_trait]
 impl Channel for Topic {
-    async fn send(&self, key: &str, alert: &Alert) -> Result<()> {
+    async fn send(&self, key: &str, alert: &Alert) -> Result<Option<String>> {
         let finding = &alert.finding;
         let mut call = self
             .client
@@ -55,7 +52,7 @@ impl Channel for Topic {
                 .message_deduplication_id(Sha256::of(key.as_bytes()).to_string())
                 .message_group_id(finding.kind.name());
         }
-        call.send().await.map(|_| ()).map_err(|error| failed(OP, &error))
+        call.send().await.map(|_| None).map_err(|error| failed(OP, &error))
     }
 }
 
@@ -74,19 +71,9 @@ fn subject(alert: &Alert) -> String {
 
 /// The whole alert; when that is more than SNS takes, with its long parts cut.
 fn message(alert: &Alert) -> Result<String> {
+    let json = |alert: &Alert| serde_json::to_string_pretty(alert).map_err(|error| Error::permanent(OP, error));
     let whole = json(alert)?;
-    if whole.len() <= MESSAGE {
-        return Ok(whole);
-    }
-    let mut short = alert.clone();
-    short.finding.hours.truncate(HOURS);
-    short.finding.detail = printable(&short.finding.detail, DETAIL);
-    short.finding.note = short.finding.note.map(|note| printable(&note, DETAIL));
-    json(&short)
-}
-
-fn json(alert: &Alert) -> Result<String> {
-    serde_json::to_string_pretty(alert).map_err(|error| Error::permanent(OP, error))
+    if whole.len() <= MESSAGE { Ok(whole) } else { json(&shortened(alert)) }
 }
 
 #[cfg(test)]
@@ -94,7 +81,8 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::core::finding::{Finding, Held, Kind, Reason};
+    use crate::core::alert::Reason;
+    use crate::core::finding::{Finding, Held, Kind};
 
     fn alert(detail: &str, hours: usize) -> Alert {
         let hours = vec![Timestamp::UNIX_EPOCH; hours];

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::SdkError;
 use aws_sdk_sqs::types::{
@@ -32,11 +33,17 @@ pub struct SqsQueue {
     client: Client,
     url: String,
     visibility: Duration,
+    credentials: Option<SharedCredentialsProvider>,
 }
 
 impl SqsQueue {
-    pub(super) fn new(client: Client, url: String, visibility: Duration) -> Self {
-        Self { client, url, visibility }
+    pub(super) fn new(
+        client: Client,
+        url: String,
+        visibility: Duration,
+        credentials: Option<SharedCredentialsProvider>,
+    ) -> Self {
+        Self { client, url, visibility, credentials }
     }
 }
 
@@ -159,6 +166,12 @@ fn is_no_queue(code: &str) -> bool {
 }
 
 impl SqsQueue {
+    /// The account of the credentials, where they tell it.
+    async fn account(&self) -> Option<String> {
+        let credentials = self.credentials.as_ref()?.provide_credentials().await.ok()?;
+        credentials.account_id().map(|account| account.as_str().to_owned())
+    }
+
     async fn redrive(&self, policy: &str) -> Result<Redrive> {
         const OP: &str = "sqs:GetQueueAttributes";
         let policy: RedrivePolicy = serde_json::from_str(policy)
@@ -175,7 +188,10 @@ impl SqsQueue {
         let asked = self.client.get_queue_url().queue_name(name);
         let exists = match asked.set_queue_owner_aws_account_id(account.map(str::to_owned)).send().await {
             Ok(_) => Some(true),
-            Err(error) if code_of(&error).is_some_and(is_no_queue) => Some(false),
+            // SQS says the same of a queue of another account that may not be seen.
+            Err(error) if code_of(&error).is_some_and(is_no_queue) => {
+                (account.is_some() && account == self.account().await.as_deref()).then_some(false)
+            }
             Err(error) => {
                 tracing::debug!(error = %failed("sqs:GetQueueUrl", &error), "the dead-letter queue was not found out");
                 None

@@ -3,10 +3,11 @@
 use clap::Subcommand;
 use jiff::Timestamp;
 
+use crate::channel;
 use crate::cmd::{Context, Exit, Failure, Outcome, print};
-use crate::core::finding::{Alert, Finding, Held, Kind, Reason};
+use crate::core::alert::{Alert, Reason};
+use crate::core::finding::{Finding, Held, Kind};
 use crate::env::Env;
-use crate::wiring;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -23,15 +24,15 @@ enum Verb {
 pub async fn run(context: &Context, args: Args) -> Outcome {
     let Verb::Test { name } = args.verb;
     let config = context.load()?;
-    let channel = config.channels.get(&name).ok_or_else(|| {
+    let configured = config.channels.get(&name).ok_or_else(|| {
         let known: Vec<&str> = config.channels.keys().map(String::as_str).collect();
         Failure::Usage(format!("no channel `{name}`; the configuration has: {}", known.join(", ")))
     })?;
     let env = Env::system();
     let alert = Alert::new(Reason::Test, example(env.now()), &config.name);
-    wiring::channel(channel, &env).await?.send(&format!("test-{}", env.token()), &alert).await?;
-    if channel.kind() != "stdout" {
-        print(&format!("a test alert was sent to {name} ({})\n", channel.kind()))?;
+    channel::open(configured, &env).await?.send(&format!("test-{}", env.token()), &alert).await?;
+    if configured.kind() != "stdout" {
+        print(&format!("a test alert was sent to {name} ({})\n", configured.kind()))?;
     }
     Ok(Exit::Done)
 }

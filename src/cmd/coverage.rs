@@ -2,7 +2,7 @@
 
 mod calendar;
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
@@ -77,17 +77,18 @@ pub async fn run(context: &Context, args: Args) -> Outcome {
         if !coverage::is_kept(conn)? {
             return Ok(None);
         }
-        let mut out = BufWriter::new(io::stdout().lock());
         let tx = conn.unchecked_transaction()?;
         let told = if args.verbose { Told::All } else { Told::Some };
         let sink: Box<dyn Sink> =
             if args.json { Box::new(Document::default()) } else { Box::new(Calendar::new(color, told)) };
-        let told = tell(&tx, question, sink, &mut out)?;
-        Ok(Some(told.map(|(answer, _)| answer)))
+        // Whoever reads slowly must not hold the ledger's past.
+        let mut text = Vec::new();
+        let told = tell(&tx, question, sink, &mut text)?;
+        Ok(Some(told.map(|(answer, _)| (answer, text))))
     })
     .await?;
     match told {
-        Some(answer) => Ok(match answer? {
+        Some(told) => Ok(match write(told?)? {
             Answer::Complete => Exit::Done,
             Answer::Holes => Exit::Bad,
             Answer::Unknown => Exit::Unsure,
@@ -96,6 +97,11 @@ pub async fn run(context: &Context, args: Args) -> Outcome {
             Err(Error::permanent("ledger:read", "the ledger is of an older form: `run` brings it up to date").into())
         }
     }
+}
+
+fn write((answer, text): (Answer, Vec<u8>)) -> io::Result<Answer> {
+    let mut out = io::stdout().lock();
+    out.write_all(&text).and_then(|()| out.flush()).map(|()| answer)
 }
 
 /// Who is told of each account, as it comes.

@@ -1,4 +1,6 @@
-//! `findings`: list, show, acknowledge, resolve, and the table of kinds.
+//! `findings`: list, show, acknowledge, resolve, silence, and the table of kinds.
+
+mod silence;
 
 use clap::Subcommand;
 
@@ -42,6 +44,19 @@ enum Verb {
         #[arg(long, default_value = "")]
         note: String,
     },
+    /// Not to be told for a while: of one finding, of a kind, of an account. What is still open then is told when it ends
+    Silence(silence::Args),
+    /// Silences in force: of what, until when, by whom and why
+    Silences {
+        /// Those that are over, too
+        #[arg(long)]
+        all: bool,
+    },
+    /// End a silence before its time
+    Unsilence {
+        /// Its number
+        id: i64,
+    },
     /// Every kind of finding
     Kinds,
 }
@@ -52,16 +67,16 @@ pub async fn run(context: &Context, args: Args) -> Outcome {
         Verb::Show { id } => show(context, args.json, id).await,
         Verb::Ack { id, note } => acknowledge(context, id, note).await,
         Verb::Resolve { id, note } => resolve(context, id, note).await,
+        Verb::Silence(args) => silence::begin(context, args).await,
+        Verb::Silences { all } => silence::list(context, args.json, all).await,
+        Verb::Unsilence { id } => silence::end(context, id).await,
         Verb::Kinds => kinds(context, args.json),
     }
 }
 
 async fn list(context: &Context, json: bool, all: bool, kind: Option<String>) -> Outcome {
     let kind = match kind {
-        Some(name) => Some(
-            Kind::parse(&name)
-                .ok_or_else(|| Failure::Usage(format!("`{name}` is no kind; see `trailwarden findings kinds`")))?,
-        ),
+        Some(name) => Some(kind_named(&name)?),
         None => None,
     };
     let config = context.load()?;
@@ -73,6 +88,10 @@ async fn list(context: &Context, json: bool, all: bool, kind: Option<String>) ->
         print(&table(context, &held))?;
     }
     Ok(Exit::Done)
+}
+
+fn kind_named(name: &str) -> Result<Kind, Failure> {
+    Kind::parse(name).ok_or_else(|| Failure::Usage(format!("`{name}` is no kind; see `trailwarden findings kinds`")))
 }
 
 /// One finding in two lines: what and where, then the detail.
@@ -110,6 +129,14 @@ async fn find(context: &Context, id: String) -> Result<(crate::config::Config, H
     let held = store::peek(&config.state, move |conn| findings::get(conn, &wanted)).await?;
     let held = held.ok_or_else(|| Failure::Usage(format!("no finding `{id}` (or more than one that begins so)")))?;
     Ok((config, held))
+}
+
+/// A writer that knows who is told what.
+async fn open(context: &Context) -> Result<Store, Failure> {
+    let config = context.load()?;
+    let store = Store::open(&config.state, &Env::system()).await?;
+    store.set_routes(config.routes);
+    Ok(store)
 }
 
 async fn show(context: &Context, json: bool, id: String) -> Outcome {
@@ -154,8 +181,8 @@ pub fn describe(context: &Context, held: &Held) -> String {
 }
 
 async fn acknowledge(context: &Context, id: String, note: String) -> Outcome {
-    let (config, held) = find(context, id).await?;
-    let store = Store::open(&config.state, &Env::system()).await?;
+    let (_, held) = find(context, id).await?;
+    let store = open(context).await?;
     let id = held.id.clone();
     let done = store.write(move |tx| findings::acknowledge(tx, &id, &note)).await?;
     let said = if done { "acknowledged" } else { "was not open: nothing changed" };
@@ -164,8 +191,8 @@ async fn acknowledge(context: &Context, id: String, note: String) -> Outcome {
 }
 
 async fn resolve(context: &Context, id: String, note: String) -> Outcome {
-    let (config, held) = find(context, id).await?;
-    let store = Store::open(&config.state, &Env::system()).await?;
+    let (_, held) = find(context, id).await?;
+    let store = open(context).await?;
     let id = held.id.clone();
     let done = store.write(move |tx| findings::close(tx, &id, &note)).await?;
     let said = if done { "resolved" } else { "was resolved before: nothing changed" };

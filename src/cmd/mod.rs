@@ -13,6 +13,7 @@ pub mod posture;
 pub mod quarantine;
 pub mod reconcile;
 pub mod retention;
+pub mod rule;
 pub mod run;
 pub mod status;
 pub mod verify;

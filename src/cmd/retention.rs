@@ -126,7 +126,7 @@ async fn plan(context: &Context, config: &Config, trail: Option<&str>, json: boo
     if let Some(path) = out {
         let mut text = serde_json::to_string_pretty(&plans).map_err(std::io::Error::from)?;
         text.push('\n');
-        std::fs::write(path, text)?;
+        std::fs::write(path, text).map_err(|error| unusable(path, &error))?;
     }
     if json {
         print_json(&plans)?;
@@ -150,10 +150,10 @@ pub fn draw(context: &Context, plan: &Plan, prices: &str) -> String {
         plan.promise,
         plural(archive.objects, "object"),
         size(archive.bytes),
-        archive.month,
+        unsigned(archive.month),
         plural(archive.full_objects, "object"),
         size(archive.full_bytes),
-        archive.full_month,
+        unsigned(archive.full_month),
     );
     if plan.steps.is_empty() && plan.unread.is_empty() {
         text.push_str("  nothing is to be done\n");
@@ -200,6 +200,11 @@ fn draw_step(context: &Context, number: usize, step: &Step) -> String {
     text
 }
 
+/// The sum of nothing has a sign.
+fn unsigned(money: f64) -> f64 {
+    money + 0.0
+}
+
 fn size(bytes: u64) -> String {
     let units = [(1_u64 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     match units.iter().find(|(unit, _)| bytes >= *unit) {
@@ -209,7 +214,7 @@ fn size(bytes: u64) -> String {
 }
 
 async fn apply(config: &Config, trail: Option<&str>, file: &Path, accept: &[String]) -> Outcome {
-    let text = std::fs::read_to_string(file)?;
+    let text = std::fs::read_to_string(file).map_err(|error| unusable(file, &error))?;
     let plans: Plans = serde_json::from_str(&text)
         .map_err(|error| Failure::Usage(format!("{} is no plan: {error}", file.display())))?;
     let buckets = open(config, trail).await?;
@@ -231,6 +236,10 @@ async fn apply(config: &Config, trail: Option<&str>, file: &Path, accept: &[Stri
         };
     }
     Ok(exit)
+}
+
+fn unusable(path: &Path, error: &std::io::Error) -> Failure {
+    std::io::Error::new(error.kind(), format!("{}: {error}", path.display())).into()
 }
 
 fn told(retain: &Retain, applied: &Applied) -> String {

@@ -33,13 +33,21 @@ impl ConfigError {
     /// Points at the bytes `span` of the file's `text`.
     #[must_use]
     pub fn at(mut self, text: &str, span: Range<usize>) -> Self {
-        self.spot = Some(Spot::of(text, span));
+        self.spot = Some(Spot::of(text, span, veiled));
+        self
+    }
+
+    /// As [`Self::at`], in a file that has no secrets.
+    #[must_use]
+    pub fn at_plain(mut self, text: &str, span: Range<usize>) -> Self {
+        self.spot = Some(Spot::of(text, span, |_| None));
         self
     }
 }
 
 impl Spot {
-    fn of(text: &str, span: Range<usize>) -> Self {
+    /// `veil` answers how much of a line that may hold a secret is shown.
+    fn of(text: &str, span: Range<usize>, veil: fn(&str) -> Option<&str>) -> Self {
         let start = boundary(text, span.start);
         let end = boundary(text, span.end).max(start);
         let from = text.get(..start).and_then(|before| before.rfind('\n')).map_or(0, |newline| newline + 1);
@@ -48,7 +56,7 @@ impl Spot {
         let column = count(from..start) + 1;
         let width = count(start..end.min(to)).max(1);
         let shown = text.get(from..to).unwrap_or_default().trim_end();
-        match veiled(shown) {
+        match veil(shown) {
             Some(open) => {
                 let columns = open.chars().count() + 2;
                 let width = width.min(columns.saturating_sub(column) + 1).max(1);

@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use super::units::{show_duration, show_size};
-use super::{Channel, Config, KeysFrom, MembersFrom, Place, Posture, Retention, Role, Snapshot, Trail};
+use super::{
+    Channel, Config, Email, KeysFrom, MembersFrom, Place, Posture, Retention, Role, Slack, Snapshot, Syslog, Trail,
+};
 use crate::core::route::Route;
+use crate::core::rule::Rules;
 
 type Lines = Vec<(String, String)>;
 
@@ -46,6 +49,7 @@ impl Config {
             Some(posture) => say_posture(posture, &mut lines),
             None => lines.push(("posture.every".into(), "never".into())),
         }
+        lines.push(("detect.rules".into(), tell_rules(&self.detect)));
         let mut say = |name: &str, value: String| lines.push((name.to_owned(), value));
         for (name, channel) in &self.channels {
             say(&format!("channel.{name}"), tell_channel(channel));
@@ -57,6 +61,7 @@ impl Config {
         say("state.path", self.state.display().to_string());
         say("state.fold", self.fold.map_or_else(|| "never".to_owned(), show_duration));
         say("state.snapshot", self.snapshot.as_ref().map_or_else(|| "never".into(), tell_snapshot));
+        say("alert.runbook", or(self.runbook.as_ref(), "the installed documentation"));
         say("http.listen", or(self.listen, "off"));
         let limits = &self.limits;
         say("limits.messages", limits.messages.to_string());
@@ -126,6 +131,19 @@ fn say_posture(posture: &Posture, lines: &mut Lines) {
     }
 }
 
+/// How many rules, and where they are from.
+fn tell_rules(rules: &Rules) -> String {
+    let mut origins: Vec<(&str, usize)> = Vec::new();
+    for rule in rules.iter() {
+        match origins.iter_mut().find(|(origin, _)| *origin == rule.origin) {
+            Some((_, count)) => *count += 1,
+            None => origins.push((&rule.origin, 1)),
+        }
+    }
+    let told: Vec<String> = origins.iter().map(|(origin, count)| format!("{count} of {origin}")).collect();
+    if told.is_empty() { "none".into() } else { told.join(", ") }
+}
+
 fn listed(all: &[impl ToString], none: &str) -> String {
     let all: Vec<String> = all.iter().map(ToString::to_string).collect();
     if all.is_empty() { none.into() } else { all.join(", ") }
@@ -134,9 +152,39 @@ fn listed(all: &[impl ToString], none: &str) -> String {
 fn tell_channel(channel: &Channel) -> String {
     match channel {
         Channel::Stdout(format) => format!("stdout, {}", format.name()),
-        Channel::Webhook { secret, timeout, .. } => {
+        Channel::Webhook { secret, template, timeout, .. } => {
             let signed = if secret.is_some() { "signed" } else { "not signed" };
-            format!("webhook, {signed}, timeout {}", show_duration(*timeout))
+            let template = if template.is_some() { ", by a template" } else { "" };
+            format!("webhook, {signed}{template}, timeout {}", show_duration(*timeout))
+        }
+        Channel::PagerDuty { timeout, .. }
+        | Channel::Opsgenie { timeout, .. }
+        | Channel::Teams { timeout, .. }
+        | Channel::Alertmanager { timeout, .. }
+        | Channel::Slack { to: Slack::Webhook(_), timeout } => {
+            format!("{}, timeout {}", channel.kind(), show_duration(*timeout))
+        }
+        Channel::Slack { to: Slack::Bot { channel, .. }, timeout } => {
+            format!("slack, as a bot in {channel}, timeout {}", show_duration(*timeout))
+        }
+        Channel::Email(email) => {
+            let Email { host, port, tls, from, to, timeout, .. } = email;
+            let (to, timeout) = (to.join(", "), show_duration(*timeout));
+            format!("email, by {host}:{port}, tls: {}, from {from} to {to}, timeout {timeout}", tls.name())
+        }
+        Channel::Syslog(syslog) => {
+            let tls = if syslog.tls { "over TLS" } else { "without TLS" };
+            let Syslog { host, port, facility, timeout, .. } = syslog;
+            format!("syslog, {host}:{port} {tls}, facility {facility}, timeout {}", show_duration(*timeout))
+        }
+        Channel::EventBridge { bus, region, role: assumed } => {
+            format!("eventbridge, {bus} in {region}, role: {}", role(assumed.as_ref()))
+        }
+        Channel::Lambda { function, region, role: assumed } => {
+            format!("lambda, {function} in {region}, role: {}", role(assumed.as_ref()))
+        }
+        Channel::SecurityHub { account, region, role: assumed } => {
+            format!("securityhub of {account} in {region}, role: {}", role(assumed.as_ref()))
         }
         Channel::Sns { topic, region, role: assumed } => {
             format!("sns, {topic} in {region}, role: {}", role(assumed.as_ref()))
@@ -175,7 +223,10 @@ fn tell_route(route: &Route) -> String {
     let asked = if asked.is_empty() { "everything".to_owned() } else { asked.join(" and ") };
     let repeat = route.repeat.map_or("told once".into(), |every| format!("repeated every {}", show_duration(every)));
     let end = if route.resolved { "its end is told" } else { "its end is not told" };
-    format!("{asked} to {}, {repeat}, {end}", route.to.join(", "))
+    let escalation = route.escalation.as_ref().map(|escalation| {
+        format!(", after {} unacknowledged also to {}", show_duration(escalation.after), escalation.to.join(", "))
+    });
+    format!("{asked} to {}, {repeat}, {end}{}", route.to.join(", "), escalation.unwrap_or_default())
 }
 
 fn role(role: Option<&Role>) -> String {

@@ -1,5 +1,6 @@
 //! The configuration: one TOML file, as written (`raw`) and as meant (`Config`).
 
+mod channel;
 mod channels;
 mod fault;
 mod meaning;
@@ -8,15 +9,19 @@ mod posture;
 mod raw;
 mod read;
 mod retention;
+pub mod rules;
 mod secret;
+mod sigma;
 mod trails;
 pub mod units;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+pub use channel::{Channel, Email, Encryption, Format, Slack, Syslog};
 pub use fault::{ConfigError, Spot, line_of};
 pub use place::Place;
 pub use secret::Secret;
@@ -26,6 +31,7 @@ use crate::core::lock::{Prices, Promise};
 use crate::core::policy::Principal;
 use crate::core::posture::Acceptance;
 use crate::core::route::Route;
+use crate::core::rule::Rules;
 
 /// What the file means, checked: nothing in it contradicts anything else in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,11 +46,15 @@ pub struct Config {
     pub retention: Option<Retention>,
     /// How what protects the archive is audited, if it is.
     pub posture: Option<Posture>,
+    /// What records are looked at for; may be empty.
+    pub detect: Arc<Rules>,
     pub channels: BTreeMap<String, Channel>,
     /// Empty, or the last matches everything. All channels named exist.
     pub routes: Vec<Route>,
     /// How often a heartbeat is told, if at all.
     pub heartbeat: Option<Duration>,
+    /// Where a kind of finding is explained in the house's own words: an address with `{kind}` in it.
+    pub runbook: Option<String>,
     /// The ledger's file.
     pub state: PathBuf,
     /// Days of keys that ended this long ago are folded in the ledger; `None` never.
@@ -215,6 +225,13 @@ pub struct Retention {
     pub prices: Prices,
 }
 
+impl Retention {
+    /// Requests for objects in one audit: what fits between two, so that nothing else waits for longer to be looked at.
+    pub fn budget(&self) -> u64 {
+        self.requests.saturating_mul(self.audit.as_secs()).max(1)
+    }
+}
+
 /// What the daemon does about a difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Enforce {
@@ -260,48 +277,6 @@ impl Default for Posture {
             writers: Vec::new(),
             administrators: Vec::new(),
             accepted: Vec::new(),
-        }
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Channel {
-    Stdout(Format),
-    Webhook {
-        /// Shown nowhere: many a webhook's address is its password.
-        url: Secret,
-        secret: Option<Secret>,
-        timeout: Duration,
-    },
-    Sns {
-        /// The topic's ARN.
-        topic: String,
-        region: Region,
-        role: Option<Role>,
-    },
-}
-
-impl Channel {
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Stdout(_) => "stdout",
-            Self::Webhook { .. } => "webhook",
-            Self::Sns { .. } => "sns",
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    Human,
-    Json,
-}
-
-impl Format {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Human => "human",
-            Self::Json => "json",
         }
     }
 }

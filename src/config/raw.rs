@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 
 use serde::Deserialize;
 use serde::de::{self, MapAccess, Visitor};
@@ -22,6 +23,7 @@ pub struct File {
     pub verify: Verify,
     pub retention: Retention,
     pub posture: Option<Posture>,
+    pub detect: Detect,
     pub channel: BTreeMap<String, At<Channel>>,
     pub route: Vec<At<Route>>,
     pub alert: Alert,
@@ -150,19 +152,59 @@ pub struct Acceptance {
     pub reason: Text,
 }
 
-/// The keys of every kind of channel; which belong together is for the reader to say.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Channel {
-    pub kind: Text,
-    pub format: Text,
-    pub url: Option<At<Secret>>,
-    pub secret: Option<At<Secret>>,
-    pub timeout: Text,
-    pub topic: Text,
-    pub region: Text,
-    pub role: Text,
-    pub external_id: Text,
+pub struct Detect {
+    pub rules: Texts,
+    pub packs: Texts,
+    pub off: Texts,
+}
+
+macro_rules! channel {
+    ($($key:ident: $type:ty),+ $(,)?) => {
+        /// The keys of every kind of channel; which belong together is for the reader to say.
+        #[derive(Debug, Default, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct Channel {
+            pub kind: Text,
+            $(pub $key: Option<At<$type>>,)+
+        }
+
+        impl Channel {
+            /// The keys that are written besides the kind, and where.
+            pub fn written(&self) -> Vec<(&'static str, Range<usize>)> {
+                let keys = [$((stringify!($key), self.$key.as_ref().map(At::span))),+];
+                keys.into_iter().filter_map(|(key, span)| Some((key, span?))).collect()
+            }
+        }
+    };
+}
+
+channel! {
+    format: String,
+    url: Secret,
+    secret: Secret,
+    key: Secret,
+    token: Secret,
+    timeout: String,
+    template: String,
+    content_type: String,
+    channel: String,
+    topic: String,
+    bus: String,
+    function: String,
+    account: String,
+    region: String,
+    role: String,
+    external_id: String,
+    server: String,
+    tls: String,
+    ca: String,
+    from: String,
+    to: Vec<At<String>>,
+    user: String,
+    password: Secret,
+    facility: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -173,6 +215,8 @@ pub struct Route {
     pub to: Texts,
     pub repeat: Text,
     pub resolved: Option<bool>,
+    pub escalate_after: Text,
+    pub escalate_to: Texts,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -188,6 +232,7 @@ pub struct Match {
 #[serde(deny_unknown_fields, default)]
 pub struct Alert {
     pub heartbeat: Text,
+    pub runbook: Text,
 }
 
 #[derive(Debug, Default, Deserialize)]

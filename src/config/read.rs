@@ -13,6 +13,7 @@ use super::{
 };
 use crate::core::id::{OrgId, Region};
 use crate::core::printable;
+use crate::core::route::Route;
 
 pub(super) type Read<T> = Result<T, ConfigError>;
 
@@ -37,6 +38,7 @@ pub(super) fn config(text: &str, origin: &str, places: &Places) -> Read<Config> 
     let channels = reader.channels(&file.channel)?;
     let routes = reader.routes(&file.route, &channels)?;
     let heartbeat = reader.optional_duration(&file.alert.heartbeat, MINUTE, YEARS)?;
+    let (detect, remarks) = reader.detect(&file.detect)?;
     let mut config = Config {
         name: reader.name(&file.warden)?,
         organization,
@@ -44,9 +46,11 @@ pub(super) fn config(text: &str, origin: &str, places: &Places) -> Read<Config> 
         verify: reader.verify(&file.verify)?,
         retention: reader.retention(&file.retention)?,
         posture: reader.posture(file.posture.as_ref())?,
+        detect,
         channels,
         routes,
         heartbeat,
+        runbook: reader.optional(&file.alert.runbook, runbook)?,
         state: file.state.path.as_ref().map_or_else(|| STATE.into(), |path| reader.path(path)),
         fold: reader.fold(&file.state)?,
         snapshot: None,
@@ -56,6 +60,7 @@ pub(super) fn config(text: &str, origin: &str, places: &Places) -> Read<Config> 
     };
     config.snapshot = reader.snapshot(&file.state, &config.trails)?;
     config.warnings = warnings(&config);
+    config.warnings.extend(remarks);
     Ok(config)
 }
 
@@ -65,8 +70,15 @@ fn warnings(config: &Config) -> Vec<String> {
     if config.channels.is_empty() {
         found.push("no channel is configured: findings are in the ledger only, and nobody is told".to_owned());
     }
-    for name in config.channels.keys().filter(|name| config.routes.iter().all(|route| !route.to.contains(name))) {
+    let named: Vec<&String> = config.routes.iter().flat_map(Route::channels).collect();
+    for name in config.channels.keys().filter(|name| !named.contains(name)) {
         found.push(format!("channel `{name}` is in no route: nothing is ever told there"));
+    }
+    for (name, channel) in config.channels.iter().filter(|(_, channel)| channel.is_open()) {
+        found.push(format!(
+            "channel `{name}` speaks without TLS: whoever is on the way reads {} alerts",
+            channel.kind()
+        ));
     }
     if config.heartbeat.is_some() && config.routes.is_empty() {
         found.push("alert.heartbeat is set, and no route leads anywhere: nobody hears it".to_owned());
@@ -93,8 +105,8 @@ fn warnings(config: &Config) -> Vec<String> {
 }
 
 pub(super) struct Reader<'a> {
-    text: &'a str,
-    origin: &'a str,
+    pub(super) text: &'a str,
+    pub(super) origin: &'a str,
     pub(super) places: &'a Places,
 }
 
@@ -319,6 +331,15 @@ impl Reader<'_> {
             }),
         })?;
         Ok(listen.unwrap_or(Some(LISTEN)))
+    }
+}
+
+fn runbook(text: &str) -> Result<String, &'static str> {
+    let is_address = text.starts_with("https://") || text.starts_with("http://");
+    if is_address {
+        Ok(text.to_owned())
+    } else {
+        Err("a runbook is an address like \"https://wiki.example.com/{kind}\"")
     }
 }
 

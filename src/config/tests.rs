@@ -40,13 +40,19 @@ fn uncommented() -> (String, tempfile::TempDir) {
     });
     let credentials = tempfile::tempdir().unwrap();
     std::fs::write(credentials.path().join("hook-url"), "https://hooks.example/t0ken\n").unwrap();
-    std::fs::write(credentials.path().join("hook-secret"), "hunter2\n").unwrap();
+    for name in ["hook-secret", "hook-token", "pagerduty-key", "slack-token", "smtp-password"] {
+        std::fs::write(credentials.path().join(name), "hunter2\n").unwrap();
+    }
+    std::fs::write(credentials.path().join("hook.json"), "{\"text\": \"{{title}}\"}").unwrap();
+    std::fs::write(credentials.path().join("private-ca.pem"), "-----BEGIN CERTIFICATE-----\n").unwrap();
     (text, credentials)
 }
 
 fn read_all() -> Config {
     let (text, credentials) = uncommented();
-    let places = secret::Places { credentials: Some(credentials.path().into()), base: "/etc/trailwarden".into() };
+    // a folder without rules
+    let text = text.replace("/etc/trailwarden/rules", &credentials.path().display().to_string());
+    let places = secret::Places { credentials: Some(credentials.path().into()), base: credentials.path().into() };
     read::config(&text, "reference.toml", &places).unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -66,8 +72,19 @@ fn the_reference_states_the_defaults() {
 #[test]
 fn the_examples_in_the_reference_are_good_and_state_defaults_too() {
     let all = read_all();
-    let (hook, secret) = (Secret::new("https://hooks.example/t0ken"), Some(Secret::new("hunter2")));
-    assert_eq!(all.channels["hook"], Channel::Webhook { url: hook, secret, timeout: Duration::from_secs(10) });
+    let (url, hunter) = (Secret::new("https://hooks.example/t0ken"), Secret::new("hunter2"));
+    let ten = Duration::from_secs(10);
+    let hook = &all.channels["hook"];
+    assert!(matches!(hook, Channel::Webhook { url: own, timeout, .. } if *own == url && *timeout == ten));
+    assert!(matches!(hook, Channel::Webhook { secret: Some(a), token: Some(b), .. } if [a, b] == [&hunter; 2]));
+    assert!(
+        matches!(&all.channels["mail"], Channel::Email(mail) if mail.tls == Encryption::StartTls && mail.port == 587)
+    );
+    assert!(matches!(&all.channels["siem"], Channel::Syslog(siem) if siem.tls && siem.facility == 13));
+    assert_eq!(
+        all.routes[0].escalation.as_ref().map(|escalation| escalation.to.as_slice()),
+        Some(&["oncall".to_owned()][..])
+    );
     assert_eq!(all.channels["journal"], Channel::Stdout(Format::Human));
     assert_eq!(all.routes.len(), 2);
     assert_eq!(all.routes[0].resolved, all.routes[1].resolved);
@@ -282,6 +299,22 @@ fn channels_have_the_keys_of_their_kind() {
         ("kind = \"webhook\"\nurl = {}", "names no secret"),
         ("kind = \"webhook\"\nurl = \"https://h/\"\ntimeout = \"1h\"", "too long"),
         ("kind = \"sns\"", "needs a `topic`"),
+        ("kind = \"pagerduty\"", "needs a `key`"),
+        ("kind = \"jsm\"\nkey = \"hunter2\"", "does not belong in this file"),
+        ("kind = \"slack\"", "needs a `url`, or a `token` and a `channel`"),
+        ("kind = \"slack\"\nchannel = \"C1\"", "goes with a bot's `token`"),
+        ("kind = \"teams\"\nurl = \"x\"", "not an address"),
+        ("kind = \"webhook\"\nurl = \"https://h/\"\ncontent_type = \"a/b\"", "goes with `template`"),
+        ("kind = \"email\"\nserver = \"h:0\"", "no server"),
+        ("kind = \"email\"\nserver = \"::1\"", "no server"),
+        ("kind = \"email\"\nserver = \"h\"\nfrom = \"a\\nb@c\"\nto = [\"a@b\"]", "no address"),
+        ("kind = \"email\"\nserver = \"h\"\nfrom = \"a@b\"\nto = []", "1 to 50 addresses"),
+        ("kind = \"email\"\nserver = \"h\"\nfrom = \"a@b\"\nto = [\"a@b\"]\nuser = \"u\"", "goes with `password`"),
+        ("kind = \"syslog\"\nserver = \"h\"\nfacility = \"x\"", "no facility"),
+        ("kind = \"syslog\"\nserver = \"h\"\nca = \"/nonexistent\"", "`ca`: "),
+        ("kind = \"eventbridge\"\nbus = \"default\"", "no event bus"),
+        ("kind = \"lambda\"\nfunction = \"arn:aws:lambda:eu-west-1:111122223333:layer:x\"", "no function"),
+        ("kind = \"securityhub\"\naccount = \"111122223333\"", "needs a `region`"),
         ("kind = \"sns\"\ntopic = \"alerts\"", "no topic"),
         ("kind = \"sns\"\ntopic = \"arn:aws:sns:eu-west-1:111122223333:a\"\nregion = \"us-east-1\"", "in eu-west-1"),
     ] {

@@ -26,6 +26,19 @@ const LARGEST: usize = 1 << 20;
 const TEXT: usize = 300;
 /// Groups of one file that are told one by one; of more only the call and what it is about.
 const MOST: usize = 200;
+/// Events of a group that are known one by one; of more only how many.
+const MOST_EVENTS: usize = 1_000;
+/// What S3 says of a question that it did not understand, or that is about nothing, before anything is changed: so the doctor
+/// asks whether it may.
+const SENSELESS: [&str; 7] = [
+    "MalformedXML",
+    "BadDigest",
+    "InvalidDigest",
+    "InvalidRequest",
+    "InvalidArgument",
+    "InvalidBucketState",
+    "NoSuchKey",
+];
 /// What happened longer ago than this is history that has been taken in, and wakes nobody.
 pub const HISTORY: i64 = 45 * 86_400;
 
@@ -61,6 +74,8 @@ pub struct Group {
     /// The newest of them.
     pub last: Change,
     pub events: Vec<EventId>,
+    /// Events besides.
+    pub more: u64,
 }
 
 /// All changes of a log file.
@@ -85,7 +100,7 @@ impl Changes {
     pub fn look(&mut self, record: &Record<'_>, raw: &str, ours: &Ours) {
         let words = record.event_source.as_deref().zip(record.event_name.as_deref());
         let Some(call) = words.and_then(|(source, name)| find(source, name)) else { return };
-        if let Some((change, id)) = read(call, record, raw, ours) {
+        if let Some((change, id)) = read(call, record, raw, ours).filter(|(change, _)| !change.is_probe()) {
             self.add(change, id);
         }
     }
@@ -99,8 +114,12 @@ impl Changes {
             subject,
             last: change.clone(),
             events: Vec::new(),
+            more: 0,
         });
-        group.events.push(id);
+        match group.events.len() < MOST_EVENTS {
+            true => group.events.push(id),
+            false => group.more += 1,
+        }
         let own = group.last.own && change.own;
         if change.at > group.last.at {
             group.last = change;
@@ -114,6 +133,11 @@ impl Change {
         let day = self.at.div_euclid(86_400);
         let outcome = if self.error.is_some() { "refused" } else { "done" };
         format!("{} {} {outcome} {actor} {day}", self.call.name, self.about)
+    }
+
+    /// The warden's own question whether it may. What was done is none, nor what was denied.
+    fn is_probe(&self) -> bool {
+        self.own && self.error.as_deref().is_some_and(|error| SENSELESS.contains(&error))
     }
 
     /// A call that was refused changed nothing; what happened long ago wakes nobody, and neither does the warden's own doing.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::core::finding::Kind;
 use crate::core::gzip::{self, BadGzip, Caps};
-use crate::core::id::{AccountId, Sha256};
+use crate::core::id::{AccountId, Sha256, unhex};
 use crate::core::key::{self, DigestKey, ObjectKey};
 use crate::core::{is_plausible, printable};
 
@@ -162,8 +162,8 @@ fn previous(written: &Written) -> Result<Option<Previous>, BadDigest> {
             }
             let sha = Sha256::parse(hash)
                 .ok_or(BadDigest::Field { field: "previousDigestHashValue", problem: "not a SHA-256" })?;
-            let signature = hex::decode(signature)
-                .map_err(|_| BadDigest::Field { field: "previousDigestSignature", problem: "not hexadecimal" })?;
+            let signature = unhex(signature)
+                .ok_or(BadDigest::Field { field: "previousDigestSignature", problem: "not hexadecimal" })?;
             Ok(Some(Previous { bucket: bucket.clone(), key: key.clone(), sha, signature }))
         }
         _ => Err(BadDigest::Field { field: "previousDigest…", problem: "partly null" }),
@@ -277,12 +277,12 @@ impl Examined {
         if !place.has_metadata {
             return;
         }
-        match metadata.get(metadata::SIGNATURE).map(hex::decode) {
-            Some(Ok(signature)) if signature.is_empty() => {
+        match metadata.get(metadata::SIGNATURE).map(|text| unhex(text)) {
+            Some(Some(signature)) if signature.is_empty() => {
                 self.faults.push((Kind::DigestSignatureInvalid, "the signature in the metadata is empty".into()));
             }
-            Some(Ok(signature)) => self.signature = Some(signature),
-            Some(Err(_)) => {
+            Some(Some(signature)) => self.signature = Some(signature),
+            Some(None) => {
                 self.faults
                     .push((Kind::DigestSignatureInvalid, "the signature in the metadata is not hexadecimal".into()));
             }

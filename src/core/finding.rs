@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
 use crate::core::id::{AccountId, Region, Sha256};
-use crate::core::journal::Head;
+use crate::core::rule::Detection;
 
 /// Where packages put it.
 const DOCUMENTATION: &str = "file:///usr/share/doc/trailwarden";
@@ -17,6 +17,7 @@ pub enum Class {
     Delivery,
     Ingest,
     Operation,
+    Detection,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -60,7 +61,7 @@ macro_rules! names {
         }
     };
 }
-names!(Class { Integrity "integrity", Delivery "delivery", Ingest "ingest", Operation "operation" });
+names!(Class { Integrity "integrity", Delivery "delivery", Ingest "ingest", Operation "operation", Detection "detection" });
 names!(Severity { Info "info", Low "low", Medium "medium", High "high", Critical "critical" });
 names!(State { Open "open", Acknowledged "acknowledged", Resolved "resolved" });
 
@@ -77,7 +78,7 @@ macro_rules! kinds {
                 match self { $(Self::$variant => Class::$class),+ }
             }
 
-            /// The usual severity; a finding may carry a lower one.
+            /// The usual severity; a finding may carry a lower one, and that of a rule any.
             pub fn severity(self) -> Severity {
                 match self { $(Self::$variant => Severity::$severity),+ }
             }
@@ -235,6 +236,10 @@ kinds! {
         "an alert channel refuses alerts"
         "A channel refused an alert. What it refuses is told through the other channels, and tried again for a week."
         "Fix its address or credentials, then `trailwarden channel test NAME`."
+    AlertsSilenced "alerts_silenced" Operation Low
+        "somebody asked not to be told for a while"
+        "A silence holds alerts back until it ends: what it covers is judged and kept, and not told. The evidence says who asked for it, of what, until when and why."
+        "Nothing, if it is a maintenance that you know of; what is still open is told when it ends. If not, `trailwarden findings unsilence`, and find out who it was."
     QueueStalled "queue_stalled" Operation High
         "the notification queue does not answer"
         "No receive has succeeded for a while. New deliveries are not seen."
@@ -311,6 +316,10 @@ kinds! {
         "a part of what protects the archive could not be checked"
         "It could not be read, or could not be judged. It is not known to be well, and weaknesses that were known of it stay open."
         "Grant the permission that the evidence names to the role of `[posture]`, or to that of the trail; look at what could not be judged by hand."
+    RuleFired "rule_fired" Detection High
+        "a detection rule fired"
+        "Records that the rule is about came as often as it says within the time that it gives. What it watches for and why it matters stands in the rule."
+        "Do what the rule says; `trailwarden findings show` prints it with the events, and `trailwarden rule show` the rule itself."
     Heartbeat "heartbeat" Operation Info
         "the warden is alive"
         "Sent on schedule, so that silence is visible."
@@ -359,6 +368,8 @@ pub struct Finding {
     /// End times of the missing digests.
     pub hours: Vec<Timestamp>,
     pub detail: String,
+    /// What a rule saw, if one raised it.
+    pub detection: Option<Box<Detection>>,
 }
 
 impl Finding {
@@ -374,6 +385,7 @@ impl Finding {
             object: None,
             hours: Vec::new(),
             detail: detail.into(),
+            detection: None,
         }
     }
 
@@ -434,6 +446,7 @@ impl Finding {
             object: self.object,
             hours: self.hours,
             detail: self.detail,
+            detection: self.detection,
             first_seen: now,
             last_seen: now,
             resolved_at: None,
@@ -487,6 +500,8 @@ pub struct Held {
     pub object: Option<String>,
     pub hours: Vec<Timestamp>,
     pub detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detection: Option<Box<Detection>>,
     pub first_seen: Timestamp,
     pub last_seen: Timestamp,
     pub resolved_at: Option<Timestamp>,
@@ -495,110 +510,5 @@ pub struct Held {
     pub url: String,
 }
 
-/// Why a channel is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Reason {
-    First,
-    /// Still open after the route's `repeat`.
-    Repeat,
-    Resolved,
-    /// `channel test`
-    Test,
-}
-names!(Reason { First "first", Repeat "repeat", Resolved "resolved", Test "test" });
-
-/// What is said to a channel.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Alert {
-    pub reason: Reason,
-    pub finding: Held,
-    pub title: &'static str,
-    pub means: &'static str,
-    pub action: &'static str,
-    /// Name of the warden that says it.
-    pub warden: String,
-    /// Where the ledger's journal stood when this was said.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ledger: Option<Head>,
-    /// In a flood: what is told with it, and not on its own.
-    pub more: Option<More>,
-}
-
-/// Findings of one kind that one alert tells of besides its own.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct More {
-    pub count: u64,
-    /// Of which accounts, most of them first, as far as they are named.
-    pub accounts: Vec<AccountId>,
-}
-
-impl More {
-    pub const NAMED: usize = 20;
-}
-
-impl Alert {
-    pub fn new(reason: Reason, finding: Held, warden: &str) -> Self {
-        let kind = finding.kind;
-        Self {
-            reason,
-            finding,
-            title: kind.title(),
-            means: kind.means(),
-            action: kind.action(),
-            warden: warden.into(),
-            ledger: None,
-            more: None,
-        }
-    }
-
-    #[must_use]
-    pub fn ledger(mut self, head: Head) -> Self {
-        self.ledger = Some(head);
-        self
-    }
-
-    /// One line: `critical digest_missing 111122223333 eu-west-1: …`; in a flood with `(and 12 more, of 111122223333)`.
-    pub fn headline(&self) -> String {
-        let finding = &self.finding;
-        let mut line = format!("{} {}", finding.severity, finding.kind);
-        if let Some(account) = &finding.account {
-            line.push_str(&format!(" {account}"));
-        }
-        if let Some(region) = &finding.region {
-            line.push_str(&format!(" {region}"));
-        }
-        if let Some(more) = &self.more {
-            let accounts: Vec<&str> = more.accounts.iter().map(AccountId::as_str).collect();
-            let of = if accounts.is_empty() { String::new() } else { format!(", of {}", accounts.join(", ")) };
-            line.push_str(&format!(" (and {} more{of})", more.count));
-        }
-        format!("{line}: {}", finding.detail)
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_snake_case_unique_and_come_back() {
-        let mut names: Vec<_> = Kind::ALL.iter().map(|kind| kind.name()).collect();
-        for kind in Kind::ALL {
-            assert_eq!(Kind::parse(kind.name()), Some(*kind));
-            assert!(kind.name().bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{kind}");
-        }
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), Kind::ALL.len());
-    }
-
-    #[test]
-    fn the_fingerprint_is_kind_and_subject() {
-        let one = Finding::of_object(Kind::LogModified, "b", "k", "x");
-        let again = Finding::of_object(Kind::LogModified, "b", "k", "another detail");
-        assert_eq!(one.fingerprint(), again.fingerprint());
-        assert_ne!(one.fingerprint(), Finding::of_object(Kind::LogMissing, "b", "k", "x").fingerprint());
-        // 128 bits of SHA-256("log_modified\nb/k").
-        assert_eq!(one.fingerprint().as_str(), "7fb90462c0cbbe9cda33be7082b1bb99");
-    }
-}
+mod tests;

@@ -54,6 +54,12 @@ pub enum On {
     /// `*`, where Organizations is asked for members.
     Organization,
     Topics,
+    /// Event buses that alerts go to.
+    Buses,
+    /// Functions that are invoked with alerts.
+    Functions,
+    /// Where Security Hub takes findings of one's own.
+    Hubs,
     /// Copies of the ledger.
     Copies,
     /// KMS keys that what is read is encrypted with.
@@ -182,6 +188,24 @@ pub const GROUPS: &[Group] = &[
         sid: "PublishAlerts",
         on: On::Topics,
         actions: &[("sns:Publish", "no alert reaches the topic")],
+    },
+    Group {
+        role: Role::Reader,
+        sid: "PutAlerts",
+        on: On::Buses,
+        actions: &[("events:PutEvents", "no alert reaches the event bus")],
+    },
+    Group {
+        role: Role::Reader,
+        sid: "InvokeWithAlerts",
+        on: On::Functions,
+        actions: &[("lambda:InvokeFunction", "no alert reaches the function")],
+    },
+    Group {
+        role: Role::Reader,
+        sid: "ImportAlerts",
+        on: On::Hubs,
+        actions: &[("securityhub:BatchImportFindings", "no alert reaches Security Hub")],
     },
     Group {
         role: Role::Reader,
@@ -347,10 +371,15 @@ impl Site {
         self.statement(group, vec![action], resources.to_vec())
     }
 
+    /// Keys are used through services. Whoever writes may ask KMS itself, too, so that this can be tried: a new data key opens
+    /// nothing that is there.
     fn statement(&self, group: &Group, actions: Vec<&'static str>, resources: Vec<String>) -> Statement {
-        let is_for_services = matches!(group.on, On::KeysToWrite) || group.sid == "DecryptDeliveries";
-        let condition =
-            is_for_services.then(|| json!({ "StringEquals": { "kms:ViaService": one_or_many(&self.via) } }));
+        let through = match group.on {
+            On::Keys => Some("StringEquals"),
+            On::KeysToWrite => Some("StringEqualsIfExists"),
+            _ => None,
+        };
+        let condition = through.map(|operator| json!({ operator: { "kms:ViaService": one_or_many(&self.via) } }));
         Statement {
             sid: group.sid,
             effect: "Allow",
@@ -425,6 +454,10 @@ mod tests {
         let decrypt = &site.policy(Role::Reader).unwrap().statements[1];
         let via = json!({ "StringEquals": { "kms:ViaService": "s3.eu-west-1.amazonaws.com" } });
         assert_eq!((decrypt.sid, &decrypt.condition), ("DecryptDeliveries", &Some(via)));
+        site.add(On::KeysToWrite, "k");
+        let encrypt = &site.policy(Role::Reader).unwrap().statements[2];
+        let via = json!({ "StringEqualsIfExists": { "kms:ViaService": "s3.eu-west-1.amazonaws.com" } });
+        assert_eq!((encrypt.sid, &encrypt.condition), ("EncryptWhatIsWritten", &Some(via)));
         assert_eq!(site.policy(Role::Audit), None);
         site.add(On::AuditedKeys, "k");
         let audit = site.policy(Role::Audit).unwrap();

@@ -122,6 +122,12 @@ text_id!(AccountId);
 text_id!(OrgId);
 text_id!(Region);
 
+/// Bytes of hexadecimal text of either case.
+pub fn unhex(text: &str) -> Option<Vec<u8>> {
+    let mut out = vec![0; text.len() / 2];
+    hex::decode_to_slice(text, &mut out).ok().map(|()| out)
+}
+
 /// A SHA-256; shown as 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sha256(pub [u8; 32]);

@@ -35,6 +35,8 @@ pub enum What {
     /// A legal hold was put on objects, or released.
     Held,
     Released,
+    /// Somebody asked not to be told for a while.
+    Silenced,
 }
 
 impl What {
@@ -55,6 +57,7 @@ impl What {
         Self::Extended,
         Self::Held,
         Self::Released,
+        Self::Silenced,
     ];
 
     pub fn name(self) -> &'static str {
@@ -75,6 +78,7 @@ impl What {
             Self::Extended => "extended",
             Self::Held => "held",
             Self::Released => "released",
+            Self::Silenced => "silenced",
         }
     }
 

@@ -1,13 +1,17 @@
 //! Pure rules: no I/O, no clock, no async, no AWS types.
 
 pub mod admit;
+pub mod alert;
 pub mod anomaly;
 pub mod chain;
 pub mod change;
 pub mod coverage;
+pub mod decimal;
 pub mod depth;
 pub mod digest;
 pub mod envelope;
+pub mod fault;
+pub mod filter;
 pub mod finding;
 pub mod grant;
 pub mod gzip;
@@ -23,8 +27,13 @@ pub mod posture;
 pub mod protection;
 pub mod record;
 pub mod route;
+pub mod rule;
+pub mod sigma;
+pub mod template;
 pub mod tree;
+pub mod tried;
 pub mod unit;
+pub mod window;
 pub mod xml;
 
 /// Years in which CloudTrail can have written anything: it began in the first. A time far from every clock is a lie, and would

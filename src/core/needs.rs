@@ -8,6 +8,8 @@ const MOST: usize = 512;
 pub enum Need {
     /// A text, exactly; or an array that has it.
     Equal(Vec<String>, String),
+    /// A text that is this one once its ASCII letters are made small, as this one's are; or an array that has it.
+    Alike(Vec<String>, String),
     /// Any value, `null` included.
     Present(Vec<String>),
 }

@@ -37,6 +37,9 @@ pub struct Record<'a> {
     pub event_type: Option<Cow<'a, str>>,
     #[serde(borrow, deserialize_with = "text")]
     pub event_category: Option<Cow<'a, str>>,
+    /// `null` is something, too.
+    #[serde(borrow, deserialize_with = "raw")]
+    pub error_code: Option<&'a RawValue>,
     #[serde(borrow)]
     pub addendum: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -90,6 +93,11 @@ struct Window<'a> {
 /// serde borrows a `Cow`, but never one inside an `Option`: this does, and so costs no allocation.
 fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cow<'de, str>>, D::Error> {
     deserializer.deserialize_any(TextOrNull)
+}
+
+/// Serde takes `null` for nothing.
+fn raw<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 struct TextOrNull;

@@ -28,6 +28,13 @@ impl Match {
     }
 }
 
+/// After how long, and to which channels.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Escalation {
+    pub after: Duration,
+    pub to: Vec<String>,
+}
+
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Route {
     pub matches: Match,
@@ -35,8 +42,17 @@ pub struct Route {
     pub to: Vec<String>,
     /// Tell again after this long while the finding is open; `None` tells once.
     pub repeat: Option<Duration>,
-    /// Whether the end of a finding is told too.
+    /// Who else is told of what nobody acknowledged.
+    pub escalation: Option<Escalation>,
+    /// Whether the end of a finding is told too, and that somebody is on it.
     pub resolved: bool,
+}
+
+impl Route {
+    /// Every channel that it names.
+    pub fn channels(&self) -> impl Iterator<Item = &String> {
+        self.to.iter().chain(self.escalation.iter().flat_map(|escalation| &escalation.to))
+    }
 }
 
 /// The first route that takes the finding; later ones are not asked.
@@ -58,7 +74,7 @@ mod tests {
     }
 
     fn route(matches: Match, to: &str) -> Route {
-        Route { matches, to: vec![to.into()], repeat: None, resolved: true }
+        Route { matches, to: vec![to.into()], resolved: true, ..Route::default() }
     }
 
     fn told<'a>(routes: &'a [Route], finding: &Held) -> Option<&'a str> {

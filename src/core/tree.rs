@@ -69,6 +69,11 @@ impl<'a> Tree<'a> {
         Walk { rest: raw.get() }.value()
     }
 
+    /// As [`Self::parse`], of a text that has been read as JSON before and was found no deeper: a third of the work.
+    pub fn of_known(text: &'a str) -> Option<Self> {
+        Walk { rest: text }.value()
+    }
+
     /// The member of an object.
     pub fn get(&self, name: &str) -> Option<&Tree<'a>> {
         self.object()?.get(name)
@@ -159,14 +164,13 @@ impl<'a> Walk<'a> {
     fn string(&mut self) -> Option<Cow<'a, str>> {
         let (mut end, mut escaped) = (1, false);
         loop {
-            match self.rest.as_bytes().get(end)? {
-                b'"' => break,
-                b'\\' => {
-                    escaped = true;
-                    end += 2;
-                }
-                _ => end += 1,
+            let rest = self.rest.as_bytes().get(end..)?;
+            end += memchr::memchr2(b'"', b'\\', rest)?;
+            if self.rest.as_bytes().get(end) == Some(&b'"') {
+                break;
             }
+            escaped = true;
+            end += 2;
         }
         let quoted = self.word(end + 1)?;
         if escaped {
@@ -214,6 +218,7 @@ mod tests {
         #[test]
         fn it_reads_what_serde_json_reads(value in json(), pretty: bool) {
             let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) }.unwrap();
+            prop_assert_eq!(Tree::of_known(&text), Tree::parse(&text));
             prop_assert_eq!(told(&Tree::parse(&text).unwrap()), serde_json::from_str::<serde_json::Value>(&text).unwrap());
         }
 

@@ -165,26 +165,21 @@ impl Step {
             .then(|| digest.as_ref().map(|digest| (digest.fingerprint.clone(), self.examined.key_time)))
             .flatten();
         let unchecked = self.examined.verdict == Verdict::Unchecked;
-        digests::put(
-            tx,
-            &NewDigest {
-                source: self.row.source,
-                key: self.row.key.clone(),
-                chain: chain.id,
-                start,
-                end: self.key.end,
-                verdict: if signed { Verdict::Good } else { self.examined.verdict },
-                faulty: !self.examined.faults.is_empty(),
-                sha: self.examined.sha,
-                signature: self.examined.signature.clone(),
-                previous: digest.as_ref().and_then(|digest| digest.previous.clone()),
-                logs: digest.as_ref().map_or(0, |digest| digest.logs.len()),
-                lacks,
-            },
-        )?;
-        if !signed && !unchecked {
-            digests::set_joined_of(tx, chain.id, self.key.end, true)?;
-        }
+        let row = NewDigest {
+            source: self.row.source,
+            key: self.row.key.clone(),
+            chain: chain.id,
+            start,
+            end: self.key.end,
+            verdict: if signed { Verdict::Good } else { self.examined.verdict },
+            faulty: !self.examined.faults.is_empty(),
+            sha: self.examined.sha,
+            signature: self.examined.signature.clone(),
+            previous: digest.as_ref().and_then(|digest| digest.previous.clone()),
+            logs: digest.as_ref().map_or(0, |digest| digest.logs.len()),
+            lacks,
+        };
+        digests::put(tx, &row)?;
         let subject = format!("{}/{}", self.bucket, self.row.key);
         if !unchecked {
             findings::resolve(tx, Kind::PublicKeyUnknown, &subject)?;
@@ -197,7 +192,7 @@ impl Step {
             for log in &digest.logs {
                 news.extend(self.compare(tx, log)?);
             }
-            news.extend(self.neighbors(tx, &chain)?);
+            news.extend(self.neighbors(tx, &chain, &row.link())?);
         }
         self.settle_overdue(tx, &chain, signed)?;
         Ok((true, news))
@@ -245,11 +240,9 @@ impl Step {
     }
 
     /// The joint to the digest before, and that of the digest after, whose predecessor this may be.
-    fn neighbors(&self, tx: &Tx<'_>, chain: &Chain) -> rusqlite::Result<Vec<Kind>> {
-        let mut news = Vec::new();
-        let Some(link) = digests::link_of(tx.conn, chain.id, self.key.end)? else { return Ok(news) };
-        news.extend(settle_joint(tx, chain, &link, &self.bucket, false)?.news);
-        if let Some(next) = digests::following(tx.conn, chain.id, self.key.end)? {
+    fn neighbors(&self, tx: &Tx<'_>, chain: &Chain, link: &Link) -> rusqlite::Result<Vec<Kind>> {
+        let mut news = settle_joint(tx, chain, link, &self.bucket, false)?.news;
+        if let Some(next) = digests::following(tx.conn, chain.id, link.end)? {
             news.extend(settle_joint(tx, chain, &next, &self.bucket, false)?.news);
         }
         Ok(news)
@@ -423,7 +416,9 @@ mod tests {
             lacks: None,
         };
         digests::put(tx, &digest)?;
-        Ok(digests::link(tx.conn, 1, &key)?.expect("the digest"))
+        let link = digests::link(tx.conn, 1, &key)?.expect("the digest");
+        assert_eq!(link, digest.link());
+        Ok(link)
     }
 
     #[tokio::test]
@@ -554,7 +549,7 @@ mod tests {
             let third = add(tx, &chain, first.end + minutes, first.end + minutes * 2, Some(&name))?;
             settle_joint(tx, &chain, &third, "b", false)?;
             assert!(findings::list(tx.conn, false)?.is_empty(), "it may be on its way");
-            assert_eq!(digests::loose(tx.conn, 1, tx.now, 9)?.len(), 2, "and is asked about");
+            assert_eq!(digests::loose(tx.conn, 1, tx.now, 9)?.len(), 1, "and is asked about");
             settle_joint(tx, &chain, &third, "b", true)?;
             assert_eq!(findings::list(tx.conn, false)?[0].kind, Kind::ChainBroken);
             let second = add(tx, &chain, first.end, first.end + minutes, Some(&first.key))?;

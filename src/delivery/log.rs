@@ -9,9 +9,10 @@ use crate::core::gzip::Inflated;
 use crate::core::id::Sha256;
 use crate::core::key::LogKey;
 use crate::core::notice::Notice;
-use crate::core::record::{self, LogFile, MisfitKind};
+use crate::core::record::{self, LogFile, MisfitKind, Record};
+use crate::core::rule::{Hits, Rules};
 use crate::delivery::memory::INLINE;
-use crate::delivery::{Deliveries, Fate, Fetched, arrived, overwritten, raise};
+use crate::delivery::{Deliveries, Fate, Fetched, arrived, detect, overwritten, raise};
 use crate::error::Result;
 use crate::store::objects::{self, Known, Listing, NewObject, State};
 use crate::store::{Tx, changes, findings};
@@ -25,6 +26,17 @@ struct Examined {
     faults: Vec<(Kind, String)>,
     /// Calls on what the evidence rests on.
     changes: Arc<Changes>,
+    /// What rules are about.
+    hits: Arc<Hits>,
+}
+
+/// What its records are about.
+#[derive(Clone)]
+struct Seen {
+    changes: Arc<Changes>,
+    /// Those that it was looked at by.
+    rules: Arc<Rules>,
+    hits: Arc<Hits>,
 }
 
 impl Deliveries {
@@ -41,7 +53,8 @@ impl Deliveries {
             Err(fate) => return Ok(fate),
         };
         let (body, room) = fetched.take();
-        let examined = self.examine(trail, key, body).await?;
+        let rules = self.rules();
+        let examined = self.examine(trail, key, body, &rules).await?;
         drop(room);
         self.metrics.records.inc_by(examined.file.rows);
         let mut row = self.row(trail, notice, &evidence, state(&examined));
@@ -50,16 +63,20 @@ impl Deliveries {
         let mut told: Vec<Finding> = note.into_iter().collect();
         told.extend(tell(&bucket, key, &notice.key, &examined));
         let fate = if row.state == State::Admitted { Fate::Admitted } else { Fate::Unusable };
-        let changes = if row.state == State::Admitted { examined.changes } else { Arc::default() };
+        let (changes, hits) = match row.state {
+            State::Admitted => (examined.changes, examined.hits),
+            _ => Default::default(),
+        };
+        let seen = Seen { changes: changes.clone(), rules, hits };
         let (key, changed) = (key.clone(), changes.any_done(self.env.now()));
-        let fresh = self.step(move |tx| commit(tx, row.clone(), &key, &bucket, told.clone(), &changes)).await?;
+        let fresh = self.step(move |tx| commit(tx, row.clone(), &key, &bucket, told.clone(), &seen)).await?;
         if fresh && changed {
             trail.audit.notify_one();
         }
         Ok(if fresh { fate } else { Fate::Repeated })
     }
 
-    async fn examine(&self, trail: &Trail, key: &LogKey, body: Vec<u8>) -> Result<Examined> {
+    async fn examine(&self, trail: &Trail, key: &LogKey, body: Vec<u8>, rules: &Arc<Rules>) -> Result<Examined> {
         let (inflated, room) = self.memory.inflate(body, trail.caps).await?;
         let inflated = match inflated {
             Ok(inflated) => inflated,
@@ -70,11 +87,11 @@ impl Deliveries {
         };
         let ours = trail.ours();
         if inflated.bytes.len() <= INLINE {
-            return Ok(examine(&inflated, key, &ours));
+            return Ok(examine(&inflated, key, &ours, rules));
         }
-        let key = key.clone();
+        let (key, rules) = (key.clone(), rules.clone());
         let examine = move || {
-            let examined = examine(&inflated, &key, &ours);
+            let examined = examine(&inflated, &key, &ours, &rules);
             drop((inflated, room));
             examined
         };
@@ -82,14 +99,20 @@ impl Deliveries {
     }
 }
 
-fn examine(inflated: &Inflated, key: &LogKey, ours: &Ours) -> Examined {
+fn examine(inflated: &Inflated, key: &LogKey, ours: &Ours, rules: &Rules) -> Examined {
     let mut examined = Examined { sha: Some(Sha256::of(&inflated.bytes)), ..Examined::default() };
     if inflated.trailing > 0 {
         examined.faults.push((Kind::TrailingData, format!("{} bytes follow the log's gzip member", inflated.trailing)));
     }
-    let mut changes = Changes::default();
-    match record::read(&inflated.bytes, key, |record, raw| changes.look(record, raw, ours)) {
-        Ok(file) => (examined.file, examined.changes) = (file, Arc::new(changes)),
+    let (mut changes, mut hits) = (Changes::default(), Hits::default());
+    let look = |record: &Record<'_>, raw: &str| {
+        changes.look(record, raw, ours);
+        if !rules.is_empty() {
+            rules.look(record, raw, &mut hits);
+        }
+    };
+    match record::read(&inflated.bytes, key, look) {
+        Ok(file) => (examined.file, examined.changes, examined.hits) = (file, Arc::new(changes), Arc::new(hits)),
         Err(error) => examined.faults.push((Kind::LogMalformed, error.to_string())),
     }
     examined
@@ -148,7 +171,7 @@ fn commit(
     key: &LogKey,
     bucket: &str,
     mut told: Vec<Finding>,
-    changes: &Changes,
+    seen: &Seen,
 ) -> rusqlite::Result<(bool, Vec<Kind>)> {
     // Another message may have brought another writing of the key since this one was fetched: what is known is asked here.
     let known = arrived(tx, &row, bucket)?;
@@ -172,7 +195,8 @@ fn commit(
         return Ok((false, news));
     }
     let (fresh, mut news) = raise(tx, &told)?;
-    news.extend(tell_changes(tx, changes, bucket, &row.key)?);
+    news.extend(tell_changes(tx, &seen.changes, bucket, &row.key)?);
+    news.extend(detect::tell(tx, &seen.rules, &seen.hits, bucket, &row.key)?);
     Ok((fresh, news))
 }
 
@@ -183,6 +207,9 @@ fn tell_changes(tx: &Tx<'_>, changes: &Changes, bucket: &str, log: &str) -> rusq
         let mut count = 0;
         for event in &group.events {
             count += u64::from(changes::note(tx, event)?);
+        }
+        if count > 0 {
+            count += group.more;
         }
         let finding = group.last.finding(&group.subject, bucket, log, count, tx.now);
         if count > 0 && findings::raise_times(tx, &finding, count)? {

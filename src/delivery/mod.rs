@@ -3,6 +3,7 @@
 //! Whoever has a notice (a message, a listing, a sweep that found a hole) settles it here, so that recovery runs the
 //! ordinary path. Settling the same notice twice changes nothing.
 
+mod detect;
 mod digest;
 mod log;
 mod memory;
@@ -11,7 +12,7 @@ mod roster;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use jiff::Timestamp;
 
@@ -27,6 +28,7 @@ use crate::core::key::{self, ObjectKey};
 use crate::core::lock;
 use crate::core::notice::{Envelope, Notice};
 use crate::core::printable;
+use crate::core::rule::Rules;
 use crate::env::Env;
 use crate::error::{Class, Error, Result};
 use crate::metrics::{KindLabel, Metrics};
@@ -79,6 +81,7 @@ pub struct Deliveries {
     /// What objects may take up while they are worked on.
     pub memory: Memory,
     pub pace: Pace,
+    rules: RwLock<Arc<Rules>>,
     /// Keys seen since the start; the ledger holds them for good.
     keys: Mutex<HashMap<KeyName, Arc<Vec<u8>>>>,
 }
@@ -116,7 +119,27 @@ impl Deliveries {
     pub fn new(store: Store, metrics: Arc<Metrics>, roster: Roster, grace: jiff::SignedDuration) -> Self {
         let (env, memory) = (store.env().clone(), Memory::new(MEMORY, store.env().clone()));
         let pace = Pace::new(FETCHES, metrics.fetches.clone());
-        Self { env, store, metrics, roster, grace, unlisted_after: grace, memory, pace, keys: Mutex::default() }
+        Self {
+            env,
+            store,
+            metrics,
+            roster,
+            grace,
+            unlisted_after: grace,
+            memory,
+            pace,
+            rules: RwLock::default(),
+            keys: Mutex::default(),
+        }
+    }
+
+    /// What records are looked at for from now on.
+    pub fn set_rules(&self, rules: Arc<Rules>) {
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
+    }
+
+    pub fn rules(&self) -> Arc<Rules> {
+        self.rules.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Settles one notice. `Ok` means that its fate is committed; an error means that nothing was learned, except that a

@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
 
-use super::site::{any_trail, bucket_arn, deliveries, queue_arn, queue_url, roles};
+use super::site::{any_trail, bucket_arn, deliveries, queue_arn, queue_url, resource, roles, writers};
 use super::{Answer, Doctor, Line, patient, queue};
 use crate::aws::Aws;
 use crate::aws::probe::{Announced, BucketAt, Probe, Sample, Tried};
+use crate::channel;
 use crate::config::{Channel, KeysFrom, MembersFrom, Place, Trail};
 use crate::core::grant::{GROUPS, Group, On, Role};
 use crate::core::id::Region;
 use crate::local::members::MembersFile;
-use crate::notify::webhook::Webhook;
 use crate::seam::{Bucket, Members as _};
 
 /// The groups of a kind of resource.
@@ -284,13 +284,18 @@ impl Doctor<'_> {
 
     pub(super) async fn keys_of_kms(&self) -> Vec<Line> {
         let Some(trail) = self.config.trails.iter().find(|trail| trail.region.is_some()) else { return Vec::new() };
-        let probe = &self.probe_as(Role::Audit, trail).await;
-        let tries = groups(On::AuditedKeys).chain(groups(On::KeysToWrite)).flat_map(|group| {
+        let auditor = self.probe_as(Role::Audit, trail).await;
+        let mut asked = vec![(On::AuditedKeys, auditor)];
+        for role in writers(self.config) {
+            asked.push((On::KeysToWrite, self.probe(trail.region.as_ref(), role).await));
+        }
+        let tries = asked.iter().flat_map(|(on, probe)| groups(*on).map(move |group| (group, probe)));
+        let tries = tries.flat_map(|(group, probe)| {
             self.site.of(group.on).iter().map(move |key| {
                 self.group(group, std::slice::from_ref(key), async move |action| probe.on_key(action, key).await)
             })
         });
-        join_all(tries).await.into_iter().flatten().collect()
+        join_all(tries).await.into_iter().flatten().map(told_of_services).collect()
     }
 
     /// The trails that deliver, and the topics between the bucket and the queue.
@@ -332,18 +337,6 @@ impl Doctor<'_> {
         let line = Line::new(Role::Reader, "channel", &format!("{name} ({})", channel.kind()));
         match channel {
             Channel::Stdout(_) => vec![line.ok("written to stdout")],
-            Channel::Webhook { url, secret, timeout } => {
-                let reached = match Webhook::new(url, secret.as_ref(), *timeout, self.env.clone()) {
-                    Ok(webhook) => webhook.reach().await,
-                    Err(error) => Err(error),
-                };
-                vec![match reached {
-                    Ok(()) => line.ok("its host answers; `channel test` sends something"),
-                    Err(error) => line
-                        .bad(error.to_string(), "no alert reaches the channel")
-                        .remedy(format!("trailwarden channel test {name}")),
-                }]
-            }
             Channel::Sns { topic, region, role } => {
                 let probe = &self.probe(Some(region), role.as_ref()).await;
                 let tries = groups(On::Topics).map(|group| {
@@ -353,8 +346,38 @@ impl Doctor<'_> {
                 });
                 join_all(tries).await.into_iter().flatten().collect()
             }
+            channel => {
+                let reached = match channel::open(channel, &self.env).await {
+                    Ok(far) => far.reach().await,
+                    Err(error) => Err(error),
+                };
+                if let Some((on, arn)) = resource(channel) {
+                    let tried = &Tried::of(reached);
+                    let tries = groups(on)
+                        .map(|group| self.group(group, std::slice::from_ref(&arn), async move |_| tried.clone()));
+                    return join_all(tries).await.into_iter().flatten().collect();
+                }
+                vec![match reached {
+                    Ok(()) => line.ok("it answers; `channel test` sends something"),
+                    Err(error) => line
+                        .bad(error.to_string(), "no alert reaches the channel")
+                        .remedy(format!("trailwarden channel test {name}")),
+                }]
+            }
         }
     }
+}
+
+/// A denial of `kms:GenerateDataKey` may be one of the question alone.
+fn told_of_services(line: Line) -> Line {
+    let is_of_question = line.name == "kms:GenerateDataKey" && line.answer == Answer::Bad && line.remedy.is_none();
+    if !is_of_question {
+        return line;
+    }
+    line.remedy(
+        "a policy that allows it through services alone (kms:ViaService under StringEquals) refuses this question, too: \
+         StringEqualsIfExists lets it be tried",
+    )
 }
 
 /// The key that a denial names: "… on resource: arn:aws:kms:… because …".

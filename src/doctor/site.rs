@@ -14,8 +14,8 @@ pub fn of(config: &Config, ask: &Ask) -> Site {
         site.add(On::Organization, "*");
     }
     for channel in config.channels.values() {
-        if let Channel::Sns { topic, .. } = channel {
-            site.add(On::Topics, topic);
+        if let Some((on, arn)) = resource(channel) {
+            site.add(on, arn);
         }
     }
     if let Some(snapshot) = &config.snapshot
@@ -43,6 +43,20 @@ pub fn of(config: &Config, ask: &Ask) -> Site {
     }
     site.via = via(config, &ask.keys);
     site
+}
+
+/// What a channel needs a permission on.
+pub fn resource(channel: &Channel) -> Option<(On, String)> {
+    Some(match channel {
+        Channel::Sns { topic, .. } => (On::Topics, topic.clone()),
+        Channel::EventBridge { bus, .. } => (On::Buses, bus.clone()),
+        Channel::Lambda { function, .. } => (On::Functions, function.clone()),
+        Channel::SecurityHub { account, region, .. } => {
+            let partition = partition(region.as_str());
+            (On::Hubs, format!("arn:{partition}:securityhub:{region}:{account}:product/{account}/default"))
+        }
+        _ => return None,
+    })
 }
 
 fn add_trail(site: &mut Site, trail: &Trail, config: &Config) {
@@ -120,10 +134,7 @@ pub fn assumed<'c>(config: &'c Config, trail: &'c Trail, role: grant::Role) -> O
 
 /// Roles to assume, each once.
 pub fn roles(config: &Config) -> Vec<&Role> {
-    let channels = config.channels.values().filter_map(|channel| match channel {
-        Channel::Sns { role, .. } => role.as_ref(),
-        _ => None,
-    });
+    let channels = config.channels.values().filter_map(Channel::role);
     let trails = config.trails.iter().flat_map(|trail| [&trail.role, &trail.audit_role]).flatten();
     let retention = config.retention.as_ref().and_then(|retention| retention.role.as_ref());
     let posture = config.posture.as_ref().and_then(|posture| posture.role.as_ref());
@@ -132,6 +143,19 @@ pub fn roles(config: &Config) -> Vec<&Role> {
     roles.sort_unstable_by_key(|role| &role.arn);
     roles.dedup_by_key(|role| &role.arn);
     roles
+}
+
+/// Who writes what may be encrypted: the process its copies, each topic's role its alerts.
+pub fn writers(config: &Config) -> Vec<Option<&Role>> {
+    let copies = config.snapshot.iter().filter(|snapshot| matches!(snapshot.to, Place::Aws(_))).map(|_| None);
+    let alerts = config.channels.values().filter_map(|channel| match channel {
+        Channel::Sns { role, .. } => Some(role.as_ref()),
+        _ => None,
+    });
+    let mut writers: Vec<Option<&Role>> = copies.chain(alerts).collect();
+    writers.sort_unstable_by_key(|role| role.map(|role| &role.arn));
+    writers.dedup_by_key(|role| role.map(|role| &role.arn));
+    writers
 }
 
 /// The services through which keys are used, in the regions of the keys that are named, else of the trails.
@@ -187,6 +211,27 @@ mod tests {
         let kept = format!("[retention]\nkeep = \"7y\"\n{}", role("role", "keep"));
         let all = format!("{text}{}[posture]\n{}{kept}", role("audit_role", "ask"), role("role", "look"));
         assert_eq!(who(&all), (some(["keep", "look", "ask"]), ["ask", "keep", "look", "read"].map(Into::into).into()));
+    }
+
+    #[test]
+    fn each_who_writes_is_asked_for_once() {
+        let topic = |name: &str, role: &str| {
+            format!("[channel.{name}]\nkind = \"sns\"\ntopic = \"arn:aws:sns:eu-west-1:111122223333:{name}\"\n{role}")
+        };
+        let role = "role = \"arn:aws:iam::111122223333:role/alerts\"\n";
+        let text = format!(
+            "[[trail]]\nname = \"org\"\nbucket = \"acme\"\nregion = \"eu-west-1\"\n\
+             queue = \"https://sqs.eu-west-1.amazonaws.com/111122223333/trail\"\n\
+             [state]\nsnapshot.to = \"s3://copies/ledger\"\n{}{}{}\
+             [[route]]\nto = [\"a\", \"b\", \"c\"]\n",
+            topic("a", role),
+            topic("b", role),
+            topic("c", "")
+        );
+        let config = Config::from_text(&text, "test").unwrap();
+        let names: Vec<Option<&str>> =
+            writers(&config).into_iter().map(|role| role.map(|role| role.arn.as_str())).collect();
+        assert_eq!(names, [None, Some("arn:aws:iam::111122223333:role/alerts")]);
     }
 
     #[test]

@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use super::{blocking, fault};
 use crate::config::Format;
-use crate::core::finding::{Alert, Reason, short};
+use crate::core::alert::{Alert, Reason};
+use crate::core::finding::short;
 use crate::core::printable;
 use crate::error::{Error, Result};
 use crate::seam::Channel;
@@ -33,7 +34,7 @@ impl Stdout {
 
 #[async_trait]
 impl Channel for Stdout {
-    async fn send(&self, key: &str, alert: &Alert) -> Result<()> {
+    async fn send(&self, key: &str, alert: &Alert) -> Result<Option<String>> {
         let text = match self.format {
             Format::Human => human(alert),
             Format::Json => json(key, alert)?,
@@ -44,7 +45,7 @@ impl Channel for Stdout {
             match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
                 // nobody reads any more, and that is their right
                 Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(fault("stdout:write", &error)),
-                _ => Ok(()),
+                _ => Ok(None),
             }
         })
         .await

@@ -9,7 +9,9 @@ use jiff::Timestamp;
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::core::finding::{Finding, Held, Kind, Reason};
+use crate::core::alert::Reason;
+use crate::core::finding::{Finding, Held, Kind};
+use crate::error::Class;
 
 type Seen = Arc<Mutex<Vec<(Headers, Vec<u8>)>>>;
 type Answer = (u16, Vec<(&'static str, String)>);

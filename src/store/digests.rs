@@ -46,6 +46,26 @@ pub struct NewDigest {
     pub lacks: Option<(String, Timestamp)>,
 }
 
+impl NewDigest {
+    /// As it is read back when it is good.
+    pub fn link(&self) -> Link {
+        let kept = |signature: &[u8]| Sha256::of(signature).0.to_vec();
+        let named = |previous: &Previous| Named {
+            key: previous.key.clone(),
+            sha: previous.sha,
+            signature: kept(&previous.signature),
+        };
+        Link {
+            key: self.key.clone(),
+            start: self.start,
+            end: self.end,
+            sha: self.sha,
+            signature: self.signature.as_deref().map(kept),
+            previous: self.previous.as_ref().map(named),
+        }
+    }
+}
+
 fn verdict_number(verdict: Verdict) -> i64 {
     match verdict {
         Verdict::Unchecked => 0,
@@ -125,7 +145,8 @@ pub fn extend_chain(tx: &Tx<'_>, chain: i64, start: Timestamp, end: Timestamp) -
         .map(|_| ())
 }
 
-/// Writes or replaces (a digest that could not be checked before is looked at again).
+/// Writes or replaces (a digest that could not be checked before is looked at again). A good one's joint to its predecessor is
+/// to be settled in the same step; until then it counts as joined.
 pub fn put(tx: &Tx<'_>, digest: &NewDigest) -> Result<()> {
     let previous = digest.previous.as_ref();
     let before = match previous {
@@ -139,12 +160,13 @@ pub fn put(tx: &Tx<'_>, digest: &NewDigest) -> Result<()> {
         .prepare_cached(
             "INSERT INTO links
              (chain, end, start, verdict, sha, signature, prev_end, prev_key, prev_sha, prev_signature, logs, fingerprint,
-              key_time, seen, faulty)
-             VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15)
+              key_time, seen, faulty, joined)
+             VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16)
              ON CONFLICT (chain, end) DO UPDATE SET verdict = excluded.verdict, start = excluded.start, sha = excluded.sha,
                signature = excluded.signature, prev_end = excluded.prev_end, prev_key = excluded.prev_key,
                prev_sha = excluded.prev_sha, prev_signature = excluded.prev_signature, logs = excluded.logs,
-               fingerprint = excluded.fingerprint, key_time = excluded.key_time, faulty = excluded.faulty",
+               fingerprint = excluded.fingerprint, key_time = excluded.key_time, faulty = excluded.faulty,
+               joined = excluded.joined",
         )?
         .execute(params![
             digest.chain,
@@ -162,6 +184,7 @@ pub fn put(tx: &Tx<'_>, digest: &NewDigest) -> Result<()> {
             digest.lacks.as_ref().map(|(_, time)| time.as_second()),
             tx.seconds(),
             digest.faulty,
+            digest.verdict != Verdict::Unchecked,
         ])?;
     proven::keep(tx, row.0, row.1, proved)?;
     let is_new_and_good = stood.is_none() && digest.verdict == Verdict::Good && !digest.faulty;
@@ -209,15 +232,11 @@ fn link_row(row: &Row<'_>) -> Result<Link> {
     })
 }
 
+/// The good digest with this key.
 pub fn link(conn: &Connection, source: i64, key: &str) -> Result<Option<Link>> {
-    let Some((chain, end)) = place(conn, source, key)? else { return Ok(None) };
-    link_of(conn, chain, time(end))
-}
-
-/// The good digest of a chain with this end.
-pub fn link_of(conn: &Connection, chain: i64, end: Timestamp) -> Result<Option<Link>> {
+    let Some(row) = place(conn, source, key)? else { return Ok(None) };
     conn.prepare_cached(&format!("SELECT {LINK} FROM digests WHERE chain = ?1 AND end = ?2 AND verdict = 1"))?
-        .query_row(params![chain, end.as_second()], link_row)
+        .query_row(row, link_row)
         .optional()
 }
 
@@ -286,7 +305,7 @@ pub fn set_joined(tx: &Tx<'_>, source: i64, key: &str, joined: bool) -> Result<(
 
 pub fn set_joined_of(tx: &Tx<'_>, chain: i64, end: Timestamp, joined: bool) -> Result<()> {
     tx.conn
-        .prepare_cached("UPDATE links SET joined = ?3 WHERE chain = ?1 AND end = ?2")?
+        .prepare_cached("UPDATE links SET joined = ?3 WHERE chain = ?1 AND end = ?2 AND joined <> ?3")?
         .execute(params![chain, end.as_second(), joined])
         .map(|_| ())
 }

@@ -1,16 +1,17 @@
 //! Findings: raised by fingerprint, counted when raised again, resolved when their cause is gone; each with its outbox rows.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
-use crate::core::finding::{Finding, Fingerprint, Held, Kind, Reason, Severity, State};
+use crate::core::alert::Reason;
+use crate::core::finding::{Finding, Fingerprint, Held, Kind, Severity, State};
 use crate::core::id::{AccountId, Region};
 use crate::core::journal::What;
 use crate::core::route;
 use crate::store::{Tx, journal, outbox, time};
 
 const HELD: &str = "id, kind, severity, state, account, region, trail, bucket, object, hours, detail, first_seen, last_seen, \
-                    resolved_at, note, count, subject";
+                    resolved_at, note, count, subject, detection";
 
 /// `None` for what another version of the program has written, of a kind that this one does not know.
 fn held(row: &Row<'_>) -> Result<Option<Held>> {
@@ -30,6 +31,7 @@ fn held(row: &Row<'_>) -> Result<Option<Held>> {
         object: row.get(8)?,
         hours: serde_json::from_str(&row.get::<_, String>(9)?).unwrap_or_default(),
         detail: row.get(10)?,
+        detection: text(17)?.and_then(|text| serde_json::from_str(&text).ok()),
         first_seen: time(row.get(11)?),
         last_seen: time(row.get(12)?),
         resolved_at: row.get::<_, Option<i64>>(13)?.map(time),
@@ -80,12 +82,13 @@ pub fn raise_times(tx: &Tx<'_>, finding: &Finding, times: u64) -> Result<bool> {
     tx.conn
         .prepare_cached(
             "INSERT INTO findings (id, kind, severity, state, subject, account, region, trail, bucket, object, hours, detail,
-                                   first_seen, last_seen, count)
-             VALUES (?1, ?2, ?3, 'open', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12, ?13)
+                                   first_seen, last_seen, count, detection)
+             VALUES (?1, ?2, ?3, 'open', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12, ?13, ?14)
              ON CONFLICT (id) DO UPDATE SET
                state = CASE state WHEN 'resolved' THEN 'open' ELSE state END, resolved_at = NULL,
                object = CASE state WHEN 'resolved' THEN excluded.object ELSE object END,
-               hours = excluded.hours, detail = excluded.detail, last_seen = excluded.last_seen, count = count + excluded.count",
+               hours = excluded.hours, detail = excluded.detail, last_seen = excluded.last_seen, count = count + excluded.count,
+               detection = ifnull(excluded.detection, detection)",
         )?
         .execute(params![
             id.as_str(),
@@ -101,6 +104,7 @@ pub fn raise_times(tx: &Tx<'_>, finding: &Finding, times: u64) -> Result<bool> {
             finding.detail,
             tx.seconds(),
             i64::try_from(times).unwrap_or(i64::MAX),
+            finding.detection.as_ref().and_then(|detection| serde_json::to_string(detection).ok()),
         ])?;
     let (what, severity) = match before {
         None => (What::Raised, finding.severity.name().to_owned()),
@@ -204,6 +208,7 @@ pub fn acknowledge(tx: &Tx<'_>, id: &str, note: &str) -> Result<bool> {
         == 1;
     if done {
         journal::append(tx, What::Acknowledged, id, note)?;
+        tell(tx, id, Reason::Acknowledged)?;
     }
     Ok(done)
 }
@@ -275,13 +280,24 @@ pub fn open_by_severity(conn: &Connection) -> Result<Vec<(String, i64)>> {
 fn tell(tx: &Tx<'_>, id: &str, reason: Reason) -> Result<()> {
     let Some(held) = get(tx.conn, id)? else { return Ok(()) };
     let Some(route) = route::plan(tx.routes, &held) else { return Ok(()) };
-    if reason == Reason::Resolved && !route.resolved {
-        return Ok(());
+    if !reason.calls() {
+        // Whoever heard that it began, for whatever reason, hears how it goes on.
+        let mut told = if route.resolved { outbox::told(tx.conn, id)? } else { Vec::new() };
+        if reason == Reason::Resolved && route.resolved {
+            told.extend(route.to.iter().filter(|name| !told.contains(name)).cloned().collect::<Vec<_>>());
+        }
+        return told.iter().try_for_each(|channel| outbox::add(tx, id, channel, reason, None, tx.now));
     }
     // A heartbeat has a rhythm of its own.
     let repeat = route.repeat.filter(|_| held.kind != Kind::Heartbeat);
     for channel in &route.to {
         outbox::add(tx, id, channel, reason, repeat, tx.now)?;
+    }
+    let escalation = route.escalation.iter().filter(|_| held.kind != Kind::Heartbeat);
+    for (channel, after) in escalation.flat_map(|escalation| escalation.to.iter().map(|name| (name, escalation.after)))
+    {
+        let due = tx.now + SignedDuration::try_from(after).unwrap_or(SignedDuration::ZERO);
+        outbox::add(tx, id, channel, Reason::Escalated, None, due)?;
     }
     Ok(())
 }

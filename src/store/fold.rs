@@ -148,6 +148,28 @@ fn links(conn: &Connection, chain: i64, from: i64, until: i64) -> Result<Vec<Lin
 }
 
 /// The end of the span that ends where a digest begins.
+/// Digests in a row that are folded together.
+struct Span {
+    /// Whether the ledger has the span that it goes on.
+    extends: bool,
+    start: i64,
+    end: i64,
+    digests: i64,
+    logs: i64,
+}
+
+impl Span {
+    fn write(&self, tx: &Tx<'_>, chain: i64) -> Result<()> {
+        let sql = if self.extends {
+            "UPDATE spans SET end = ?3, digests = digests + ?4, logs = logs + ?5 WHERE chain = ?1 AND end = ?2"
+        } else {
+            "INSERT INTO spans (chain, start, end, digests, logs) VALUES (?1, ?2, ?3, ?4, ?5)"
+        };
+        let params = params![chain, self.start, self.end, self.digests, self.logs];
+        tx.conn.prepare_cached(sql)?.execute(params).map(|_| ())
+    }
+}
+
 fn span_before(conn: &Connection, chain: i64, start: i64) -> Result<bool> {
     conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM spans WHERE chain = ?1 AND end = ?2)")?
         .query_row(params![chain, start], |row| row.get(0))
@@ -157,7 +179,7 @@ fn span_before(conn: &Connection, chain: i64, start: i64) -> Result<bool> {
 /// without a gap. Answers how many, and where to go on if there may be more.
 pub fn fold_chain(tx: &Tx<'_>, chain: i64, from: i64, until: Timestamp) -> Result<(usize, Option<i64>)> {
     let links = links(tx.conn, chain, from, until.as_second())?;
-    let mut folded = 0;
+    let (mut folded, mut span) = (0, None::<Span>);
     for (at, link) in links.iter().enumerate() {
         let Some(next) = links.get(at + 1) else { break };
         let before = at.checked_sub(1).and_then(|at| links.get(at));
@@ -166,19 +188,19 @@ pub fn fold_chain(tx: &Tx<'_>, chain: i64, from: i64, until: Timestamp) -> Resul
             continue;
         }
         // Whether the span before it, if there is one, was proven to be before it was checked when that was folded.
-        let extends = span_before(tx.conn, chain, link.start)?;
+        let open = span.take_if(|span| span.end == link.start);
+        span.take().map_or(Ok(()), |span| span.write(tx, chain))?;
+        let extends = open.is_some() || span_before(tx.conn, chain, link.start)?;
+        span = open;
         if !extends && !before.is_some_and(|before| before.good && link.follows(before)) {
             continue;
         }
-        let sql = if extends {
-            "UPDATE spans SET end = ?3, digests = digests + 1, logs = logs + ?4 WHERE chain = ?1 AND end = ?2"
-        } else {
-            "INSERT INTO spans (chain, start, end, digests, logs) VALUES (?1, ?2, ?3, 1, ?4)"
-        };
-        tx.conn.prepare_cached(sql)?.execute(params![chain, link.start, link.end, link.logs])?;
+        let span = span.get_or_insert(Span { extends, start: link.start, end: link.start, digests: 0, logs: 0 });
+        (span.end, span.digests, span.logs) = (link.end, span.digests + 1, span.logs + link.logs);
         tx.conn.prepare_cached("DELETE FROM links WHERE chain = ?1 AND end = ?2")?.execute(params![chain, link.end])?;
         folded += 1;
     }
+    span.map_or(Ok(()), |span| span.write(tx, chain))?;
     // The last two are looked at again: the one needs its left neighbor, the other its right one.
     let go_on = (links.len() == LINKS).then(|| links.iter().rev().nth(1).map(|link| link.end)).flatten();
     Ok((folded, go_on))

@@ -174,7 +174,7 @@ impl Whole {
                 self.restored.push(format!("entry {seq}: {} from {subject}", what.name()))
             }
             What::Begun | What::Sealed | What::Snapshot => {}
-            What::Applied | What::Extended | What::Held | What::Released => {}
+            What::Applied | What::Extended | What::Held | What::Released | What::Silenced => {}
         }
     }
 }

@@ -114,6 +114,13 @@ pub fn all(conn: &Connection) -> Result<BTreeMap<AccountId, Remembered>> {
     Ok(all)
 }
 
+/// An account's name and unit, as far as they were ever known.
+pub fn name_of(conn: &Connection, account: AccountId) -> Result<Option<(String, OuPath)>> {
+    conn.prepare_cached("SELECT name, ou FROM members WHERE account = ?1")?
+        .query_row([account.as_str()], |row| Ok((row.get(0)?, read(row, 1)?)))
+        .optional()
+}
+
 /// A stretch of time in which an account was a member in one state and unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stay {

@@ -20,6 +20,8 @@ pub mod places;
 pub mod proven;
 pub mod retention;
 mod seal;
+pub mod silences;
+pub mod watches;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -48,6 +50,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/004.sql"),
     include_str!("schema/005_members.sql"),
     include_str!("schema/006_changes.sql"),
+    include_str!("schema/007_detect.sql"),
+    include_str!("schema/008_alerts.sql"),
 ];
 /// Steps that share one fsync, at most.
 const GROUP: usize = 256;

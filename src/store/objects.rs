@@ -210,6 +210,19 @@ pub fn versions(conn: &Connection, source: i64, key: &str) -> Result<Vec<Known>>
     folded.into_iter().map(Ok).chain(rows).collect()
 }
 
+/// The versions of a key in whatever bucket it lies, the newest first.
+pub fn anywhere(conn: &Connection, key: &str) -> Result<Vec<Known>> {
+    let sources: Vec<i64> = conn
+        .prepare_cached("SELECT id FROM sources ORDER BY id")?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_>>()?;
+    let mut found = Vec::new();
+    for source in sources {
+        found.extend(versions(conn, source, key)?.into_iter().rev());
+    }
+    Ok(found)
+}
+
 pub fn set_listed(tx: &Tx<'_>, source: i64, key: &str, listed: Listing) -> Result<()> {
     let short = Short::of(key);
     let Some(place) = places::find(tx.conn, source, &short)? else { return Ok(()) };

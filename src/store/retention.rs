@@ -124,20 +124,59 @@ pub struct Extended {
     pub logs: u32,
     pub digests: u32,
     pub before: Option<Timestamp>,
-    /// Rows that were seen before this second are done, and so many of those that were seen in it.
+    /// What the last pass that came to its end found done.
+    pub done: Moment,
+    /// Whether that pass went through all folded days.
+    pub whole: bool,
+    /// The pass that has begun.
+    pub pass: Option<Pass>,
+}
+
+/// What was known of a place at a second: once that is done, only what is committed later is left.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moment {
+    /// Rows that were seen before this second, and so many of those that were seen in it.
     pub seen: i64,
     pub edge: i64,
-    /// Folded days up to this one are done; all of them when `whole`.
-    pub day: i64,
-    pub whole: bool,
     /// How many objects were known by then: more without as many new rows means that some were folded unseen.
     pub total: i64,
+}
+
+/// A way through a place: first the rows by name, then the folded days. It may take several audits.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pass {
+    /// When it began.
+    pub from: Moment,
+    /// Rows up to this name and version are done; all of them without one.
+    pub row: Option<(String, String)>,
+    /// Folded days up to this one are done, or need not be looked at.
+    pub day: i64,
+    /// Something was refused: all is to be gone through again.
+    pub refused: bool,
 }
 
 impl Extended {
     pub fn begin(need: &Need) -> Self {
         let Need { mode, logs, digests, before, .. } = *need;
-        Self { mode, logs, digests, before, seen: 0, edge: 0, day: 0, whole: false, total: 0 }
+        Self { mode, logs, digests, before, done: Moment::default(), whole: false, pass: None }
+    }
+
+    /// What is done for this need alone: whoever asks for more again later is not told that it was done for more.
+    #[must_use]
+    pub fn held_to(self, need: &Need) -> Self {
+        let Need { mode, logs, digests, before, .. } = *need;
+        let (own, other) = ((mode, logs, digests, before), (self.mode, self.logs, self.digests, self.before));
+        let done = if own == other { self.done } else { Moment { edge: 0, total: 0, ..self.done } };
+        Self { mode, logs, digests, before, done, ..self }
+    }
+
+    /// After a pass that came to its end.
+    #[must_use]
+    pub fn passed(self) -> Self {
+        match self.pass {
+            Some(pass) if !pass.refused => Self { done: pass.from, whole: true, pass: None, ..self },
+            _ => Self { pass: None, ..self },
+        }
     }
 
     fn covers(&self, need: &Need) -> bool {
@@ -165,11 +204,14 @@ pub fn set_extended(tx: &Tx<'_>, archive: &str, place: i64, extended: &Extended)
 /// Objects and bytes.
 pub type Sum = (i64, i64);
 
-/// What is left of a need at a place; and whether what is done must be gone through again.
+/// What is left of a need at a place; and whether folded days that are done must be gone through again.
 pub fn left(conn: &Connection, place: i64, done: &Extended) -> Result<(Sum, bool)> {
     let last_day = done.before.map_or(i64::MAX, day_of);
-    let (found, bytes) = seen_since(conn, place, done, done.seen)?;
-    let fresh = (found - done.edge).max(0);
+    let (found, bytes) = match &done.pass {
+        Some(pass) => ahead(conn, place, done, pass)?,
+        None => seen_since(conn, place, done, done.done.seen)?,
+    };
+    let fresh = if done.pass.is_some() { found } else { (found - done.done.edge).max(0) };
     let rows: Sum = (fresh, if found > 0 { bytes / found * fresh } else { 0 });
     let folded = |after: i64| -> Result<Sum> {
         conn.prepare_cached(
@@ -177,11 +219,11 @@ pub fn left(conn: &Connection, place: i64, done: &Extended) -> Result<(Sum, bool
         )?
         .query_row(params![place, after, last_day], |row| Ok((row.get(0)?, row.get(1)?)))
     };
-    if !done.whole {
-        let days = folded(done.day)?;
+    if let Some(after) = done.pass.as_ref().map(|pass| pass.day).or((!done.whole).then_some(0)) {
+        let days = folded(after)?;
         return Ok(((rows.0 + days.0, rows.1 + days.1), false));
     }
-    let lost = total(conn, place, done)? - done.total > rows.0;
+    let lost = total(conn, place, done)? - done.done.total > rows.0;
     let days = if lost { folded(0)? } else { (0, 0) };
     Ok(((rows.0 + days.0, rows.1 + days.1), lost))
 }
@@ -197,10 +239,31 @@ fn seen_since(conn: &Connection, place: i64, done: &Extended, second: i64) -> Re
     .query_row(params![place, second, until], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
-/// What is known at this moment: once it is done, only what is committed later is left.
-pub fn moment(tx: &Tx<'_>, place: i64, done: &Extended) -> Result<Extended> {
+/// Rows that a pass has not come to; those that came since it began may lie behind it.
+fn ahead(conn: &Connection, place: i64, done: &Extended, pass: &Pass) -> Result<Sum> {
+    let until = done.before.map_or(i64::MAX, Timestamp::as_second);
+    let (name, version) = pass.row.as_ref().map_or((None, None), |(name, version)| (Some(name), Some(version)));
+    conn.prepare_cached(&format!(
+        "SELECT count(*), ifnull(sum(size), 0) FROM deliveries
+         WHERE place = ?1 AND seen >= ?2 AND delivered <= ?3 AND {EVIDENCE}
+           AND (seen >= ?4 OR (name, version) > (?5, ?6))"
+    ))?
+    .query_row(params![place, done.done.seen, until, pass.from.seen, name, version], |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    })
+}
+
+/// A pass that begins now. What is folded while it lasts is looked at after the rows; what was folded before, if it has to be.
+pub fn pass(tx: &Tx<'_>, place: i64, done: &Extended) -> Result<Pass> {
     let (edge, _) = seen_since(tx.conn, place, done, tx.seconds())?;
-    Ok(Extended { seen: tx.seconds(), edge, total: total(tx.conn, place, done)?, whole: true, ..done.clone() })
+    let from = Moment { seen: tx.seconds(), edge, total: total(tx.conn, place, done)? };
+    let (_, again) = left(tx.conn, place, done)?;
+    let newest = "SELECT ifnull(max(day), 0) FROM days WHERE place = ?1";
+    let day = match done.whole && !again {
+        true => tx.conn.prepare_cached(newest)?.query_row([place], |row| row.get(0))?,
+        false => 0,
+    };
+    Ok(Pass { from, row: Some((String::new(), String::new())), day, refused: false })
 }
 
 /// All evidence of a place that a need is about, as far as that can be told of a folded day: only whole days count.
@@ -230,19 +293,34 @@ pub fn loose(conn: &Connection, place: i64, done: &Extended, after: (&str, &str)
          WHERE place = ?1 AND seen >= ?2 AND delivered <= ?3 AND (name, version) > (?4, ?5) AND {EVIDENCE}
          ORDER BY name, version LIMIT ?6"
     ))?
-    .query_map(params![place, done.seen, until, after.0, after.1, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
-        Ok(Loose { key: row.get(0)?, name: row.get(1)?, version: row.get(2)? })
-    })?
+    .query_map(
+        params![place, done.done.seen, until, after.0, after.1, i64::try_from(limit).unwrap_or(i64::MAX)],
+        |row| Ok(Loose { key: row.get(0)?, name: row.get(1)?, version: row.get(2)? }),
+    )?
     .collect()
 }
 
-/// The next folded day of a place.
-pub fn next_folded(conn: &Connection, place: &Place, done: &Extended) -> Result<Option<(i64, Date)>> {
+/// The next folded day of a place after one.
+pub fn next_folded(conn: &Connection, place: &Place, done: &Extended, after: i64) -> Result<Option<(i64, Date)>> {
     let last = done.before.map_or(i64::MAX, day_of);
     let day: Option<i64> = conn
         .prepare_cached("SELECT min(day) FROM days WHERE place = ?1 AND day > ?2 AND day <= ?3 AND objects > 0")?
-        .query_row(params![place.id, done.day, last], |row| row.get(0))?;
+        .query_row(params![place.id, after, last], |row| row.get(0))?;
     Ok(day.and_then(|day| Some((day, date(day)?))))
+}
+
+/// What the bucket does not show, by name and value: holds, consents, and since when the bucket has had which default. How far
+/// objects were locked one by one is found out anew.
+pub fn kept(conn: &Connection) -> Result<Vec<(String, String)>> {
+    let mut query = conn.prepare_cached(
+        "SELECT name, value FROM progress
+         WHERE name GLOB 'hold/*' OR name GLOB 'retention/*/default' OR name GLOB 'retention/*/accepted'",
+    )?;
+    query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+}
+
+pub fn carry(tx: &Tx<'_>, kept: &[(String, String)]) -> Result<()> {
+    kept.iter().try_for_each(|(name, value)| lists::set_progress(tx, name, value))
 }
 
 /// A legal hold that was put through this warden.

@@ -4,6 +4,10 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
+use trailwarden::core::id::AccountId;
+use trailwarden::core::lock::{Mode, Need};
+use trailwarden::env::Env;
+use trailwarden::store::{Store, Tx, retention};
 
 use crate::common::warden::{Warden, json as read_json, run, stderr, stdout, verb};
 use crate::verbs::{Ground, files};
@@ -231,6 +235,34 @@ fn shown(ledger: &Connection) -> Vec<String> {
     all
 }
 
+/// What retention writes of holds, consents and defaults, and how far it came at a place.
+fn promise(ledger: &Path) {
+    let hold = retention::Hold {
+        trail: "org".into(),
+        bucket: "b".into(),
+        prefix: "AWSLogs/".into(),
+        account: None,
+        by: "kim".into(),
+        reason: "case 7".into(),
+        since: "2026-03-01T00:00:00Z".parse().expect("a time"),
+        objects: 3,
+        unfinished: false,
+    };
+    let account = AccountId::parse("111122223333").expect("an account");
+    let need = Need { account, mode: Mode::Governance, logs: 9, digests: 9, before: None, objects: 0, bytes: 0 };
+    let write = async {
+        let store = Store::open(ledger, &Env::system()).await.expect("a ledger");
+        let step = move |tx: &Tx<'_>| {
+            retention::set_hold(tx, &hold)?;
+            retention::set_accepted(tx, "org/b", "accepted")?;
+            retention::set_history(tx, "org/b", &retention::History::default())?;
+            retention::set_extended(tx, "org/b", 1, &retention::Extended::begin(&need))
+        };
+        store.write(step).await.expect("a step");
+    };
+    tokio::runtime::Runtime::new().expect("a runtime").block_on(write);
+}
+
 #[test]
 fn a_ledger_made_anew_from_the_bucket_says_the_same() {
     let ground = Ground::new();
@@ -251,8 +283,17 @@ fn a_ledger_made_anew_from_the_bucket_says_the_same() {
     assert!(open.as_array().expect("a list").iter().any(|held| held["kind"] == "digest_missing"), "{open}");
     verb(&ground.config, &["findings", "ack", &id, "--note", "restored from a copy"]);
     let before = shown(&ground.ledger());
+    let kept = "SELECT group_concat(name || value) FROM (SELECT * FROM progress
+                WHERE name LIKE 'hold/%' OR name LIKE 'retention/%/default' OR name LIKE 'retention/%/accepted' ORDER BY name)";
+    promise(&ground.state());
+    let remembered = |ledger: rusqlite::Connection| ledger.query_row(kept, [], |row| row.get::<_, String>(0)).ok();
+    let promises = remembered(ground.ledger());
+    assert!(promises.as_ref().is_some_and(|text| text.contains("case 7") && text.contains("accepted")), "{promises:?}");
 
     let output = verb(&ground.config, &["ledger", "rebuild"]);
+    assert_eq!(remembered(ground.ledger()), promises);
+    let place = "SELECT count(*) FROM progress WHERE name LIKE 'retention/%/place/%'";
+    assert_eq!(ground.ledger().query_row(place, [], |row| row.get::<_, i64>(0)), Ok(0), "places have other numbers");
     let text = stdout(&output);
     assert_eq!(output.status.code(), Some(0), "{text}{}", stderr(&output));
     assert_eq!(shown(&ground.ledger()), before, "{text}");

@@ -75,6 +75,24 @@ const LINTER: Kind = Kind {
     env: |_| Vec::new(),
 };
 
+/// No emulator of AWS: a mail server, and what certificates are made with.
+const MAIL: Kind = Kind {
+    name: "mail",
+    packages: &["aiosmtpd==1.4.6", "cryptography"],
+    program: "aiosmtpd",
+    args: |_| Vec::new(),
+    env: |_| Vec::new(),
+};
+
+/// No emulator either: the reference implementation of Sigma.
+const SIGMA: Kind = Kind {
+    name: "sigma",
+    packages: &["pysigma==2.0.1"],
+    program: "pySigma",
+    args: |_| Vec::new(),
+    env: |_| Vec::new(),
+};
+
 const MOTO: Kind = Kind {
     name: "moto",
     packages: &["moto[server]==5.2.5"],
@@ -185,6 +203,16 @@ fn start(kind: &Kind) -> Option<Emulator> {
 /// The programs of the linter's virtual environment: `parliament`, and a `python` that has boto3.
 pub fn linter() -> Option<PathBuf> {
     or_skip(&LINTER, install(&LINTER).map(|venv| venv.join("bin")))
+}
+
+/// The `python` of the mail server's virtual environment.
+pub fn mail() -> Option<PathBuf> {
+    or_skip(&MAIL, install(&MAIL).map(|venv| venv.join("bin")))
+}
+
+/// A `python` that has pySigma.
+pub fn sigma() -> Option<PathBuf> {
+    or_skip(&SIGMA, install(&SIGMA).map(|venv| venv.join("bin/python")))
 }
 
 fn or_skip<T>(kind: &Kind, started: Result<T, String>) -> Option<T> {

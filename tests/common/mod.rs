@@ -7,6 +7,7 @@ pub mod emulator;
 pub mod expected;
 pub mod hook;
 pub mod keys_stub;
+pub mod mended;
 pub mod organization_stub;
 pub mod stub;
 pub mod warden;

@@ -10,7 +10,8 @@ use aws_sdk_s3::types::{
 use aws_sdk_sqs::types::QueueAttributeName;
 use jiff::{SignedDuration, Timestamp};
 use trailwarden::aws::{Aws, Options};
-use trailwarden::core::finding::{Alert, Held, Kind, Reason, State};
+use trailwarden::core::alert::{Alert, Reason};
+use trailwarden::core::finding::{Finding, Kind};
 use trailwarden::core::id::Region;
 use trailwarden::seam::{Bucket, Channel as _, Got, Keys as _, Metadata, PublicKey, Queue as _};
 
@@ -163,28 +164,9 @@ async fn keys_are_asked_for_in_the_digests_region_around_its_time() {
 }
 
 fn alert(detail: &str) -> Alert {
-    let kind = Kind::LogModified;
-    let held = Held {
-        id: "0123456789ab".into(),
-        kind,
-        class: kind.class(),
-        severity: kind.severity(),
-        state: State::Open,
-        account: Some("012345678901".parse().unwrap()),
-        region: None,
-        trail: None,
-        bucket: None,
-        object: None,
-        hours: Vec::new(),
-        detail: detail.into(),
-        first_seen: Timestamp::UNIX_EPOCH,
-        last_seen: Timestamp::UNIX_EPOCH,
-        resolved_at: None,
-        note: None,
-        count: 1,
-        url: kind.url(),
-    };
-    Alert::new(Reason::First, held, "w1")
+    let account = "012345678901".parse().unwrap();
+    let finding = Finding::new(Kind::LogModified, "subject", detail).account(account);
+    Alert::new(Reason::First, finding.held(Timestamp::UNIX_EPOCH), "w1")
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use trailwarden::aws::{Aws, Options};
-use trailwarden::core::finding::Alert;
+use trailwarden::core::alert::Alert;
 use trailwarden::core::id::{AccountId, Region};
 use trailwarden::error::{Class, Error};
 use trailwarden::seam::{Bucket as _, Channel as _, Got, Keys as _, Metadata, Queue as _};

@@ -4,6 +4,8 @@
 mod common;
 
 mod aws;
+mod channels;
+mod far;
 mod faults;
 mod members;
 mod suite;

@@ -5,13 +5,17 @@ mod common;
 
 mod bad_input;
 mod coverage;
+mod detect;
 mod directories;
 mod doctor;
 mod emulated;
 mod folded;
 mod health;
+mod keeping;
+mod locking;
 mod posture;
 mod reconcile;
 mod retention;
 mod scrub;
 mod trails;
+mod yard;

@@ -79,6 +79,17 @@ const WORDS: &[&str] = &[
     "<QueueConfiguration><Queue>arn:aws:sqs:eu-west-1:111122223333:q</Queue><Event>s3:ObjectCreated:*</Event>",
     "<FilterRule><Name>prefix</Name><Value>",
     "bucket = ",
+    "|contains|all: ",
+    "|re: ",
+    "|base64offset|contains: ",
+    " and not 1 of ",
+    "\n---\n",
+    "{ $.a = ",
+    " }",
+    "$.['a.b'][*]",
+    " NOT EXISTS && (",
+    " IS NULL || ",
+    "%^[a-z]{2}\\d%",
     "\"1h\"",
     "{\"detail\":{\"eventName\":[\"DeleteTrail\",{\"exists\":false}]}}\n{\"detail\":{\"eventName\":[\"DeleteTrail\"]}}",
     "{\"anything-but\":{\"wildcard\":[\"*a*\"]}}",
@@ -104,8 +115,10 @@ fn outside_bytes_are_understood_or_refused() {
         ("gzip", entry::gzip, CASES),
         ("bucket", entry::bucket, &["tests/golden/buckets"]),
         ("config", entry::config, &["config", "docs/configuration.md"]),
+        ("filter", entry::filter, &["tests/golden/filters.json"]),
         ("policy", entry::policy, &["tests/golden/policies"]),
         ("pattern", entry::pattern, &["tests/golden/patterns"]),
+        ("sigma", entry::sigma, &["tests/golden/sigma/rules.yml"]),
         ("path", entry::path, &["tests/golden/policies", "tests/golden/buckets"]),
     ];
     let rounds = std::env::var("TRAILWARDEN_FUZZ").map_or(ROUNDS, |text| text.parse().expect("a number"));
@@ -187,8 +200,13 @@ fn corpus(name: &str, places: &[&str]) -> Vec<Vec<u8>> {
     }
     let mut corpus = Vec::new();
     for file in files {
-        if matches!(name, "key" | "notice" | "policy" | "pattern") {
+        if matches!(name, "key" | "notice" | "policy" | "filter" | "pattern") {
             strings(&file, &mut corpus);
+        }
+        if name == "sigma" {
+            let text = String::from_utf8(file).expect("rules are text");
+            corpus.extend(text.split("---\n").map(|rule| rule.as_bytes().to_vec()));
+            continue;
         }
         if name != "gzip" && file.starts_with(&[0x1f, 0x8b]) {
             let caps = trailwarden::core::gzip::Caps { inflated: LARGEST, ratio: 100 };

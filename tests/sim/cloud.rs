@@ -9,7 +9,7 @@ use fastrand::Rng;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use trailwarden::core::finding::{Alert, Reason};
+use trailwarden::core::alert::{Alert, Reason};
 use trailwarden::core::id::{Region, Sha256};
 use trailwarden::env::Env;
 use trailwarden::error::{Error, Result};
@@ -478,8 +478,8 @@ pub struct SimChannel(pub Arc<Cloud>, pub &'static str);
 
 #[async_trait]
 impl Channel for SimChannel {
-    async fn send(&self, key: &str, alert: &Alert) -> Result<()> {
+    async fn send(&self, key: &str, alert: &Alert) -> Result<Option<String>> {
         let received = Received { channel: self.1, key: key.into(), reason: alert.reason, alert: alert.clone() };
-        self.0.call("channel:Send", |state, _| state.received.push(received)).await
+        self.0.call("channel:Send", |state, _| state.received.push(received)).await.map(|()| None)
     }
 }

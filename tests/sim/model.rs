@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use serde_json::Value;
-use trailwarden::core::finding::{Held, Kind, Reason, State};
+use trailwarden::core::alert::Reason;
+use trailwarden::core::finding::{Held, Kind, State};
 use trailwarden::core::gzip::{Caps, inflate};
 use trailwarden::core::id::Sha256;
 use trailwarden::core::key::{self, ObjectKey};

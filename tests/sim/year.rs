@@ -3,12 +3,13 @@
 //! Settling, sweeping, folding and alerting are the product's own; time is set forward by the hour, and the ledger lies in
 //! memory, so that what is measured is the work and not the disk.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use trailwarden::config::Config;
@@ -89,8 +90,12 @@ impl Bucket for Memory {
         Ok(Page { objects, more: false })
     }
 
-    async fn folders(&self, _: &str) -> Result<Vec<String>> {
-        Ok(Vec::new())
+    async fn folders(&self, prefix: &str) -> Result<Vec<String>> {
+        let folder = |key: &String| {
+            let end = key.strip_prefix(prefix)?.find('/')? + prefix.len() + 1;
+            key.get(..end).map(str::to_owned)
+        };
+        Ok(self.with(|lately| lately.objects.keys().filter_map(folder).collect::<BTreeSet<_>>().into_iter().collect()))
     }
 
     async fn put(&self, _: &str, _: Vec<u8>, _: Metadata) -> Result<()> {
@@ -151,8 +156,8 @@ impl Queue for Rest {
 
 #[async_trait]
 impl Channel for Rest {
-    async fn send(&self, _: &str, _: &trailwarden::core::finding::Alert) -> Result<()> {
-        Ok(())
+    async fn send(&self, _: &str, _: &trailwarden::core::alert::Alert) -> Result<Option<String>> {
+        Ok(None)
     }
 }
 
@@ -191,6 +196,9 @@ fn a_year_of_fifty_accounts_is_kept_small() {
 
 /// Messages that may wait to be settled when the next hour comes: the warden does not stop to wait for the clock.
 const WAITING: usize = 100;
+
+/// Hours that the sweep may be behind the clock.
+const BEHIND: usize = 3;
 
 struct Year {
     months: Vec<Month>,
@@ -231,10 +239,17 @@ async fn year(hours: u32) -> Year {
     year
 }
 
-/// A day: each hour's objects are put and announced, time moves on, and the sweep runs while they are settled.
+/// A day: each hour's objects are put and announced, time moves on, and the sweep runs while they are settled, once an hour.
 async fn play(hours: Vec<Hour>, bucket: &Memory, env: &Env, works: &Works, sweep: &Arc<Sweep>) {
     let trail = works.trails.first().expect("a trail");
-    let (mut settling, mut sweeping) = (JoinSet::new(), JoinSet::new());
+    let (tick, mut ticks) = mpsc::channel(BEHIND);
+    let (sweep, of) = (sweep.clone(), trail.clone());
+    let sweeping = tokio::spawn(async move {
+        while ticks.recv().await.is_some() {
+            sweep.run(&of).await.expect("a sweep");
+        }
+    });
+    let mut settling = JoinSet::new();
     for hour in hours {
         bucket.turn();
         let mut messages = Vec::new();
@@ -250,17 +265,14 @@ async fn play(hours: Vec<Hour>, bucket: &Memory, env: &Env, works: &Works, sweep
             let (deliveries, trail) = (works.deliveries.clone(), trail.clone());
             settling.spawn(async move { settle_body(&deliveries, &trail, "m", &body).await.expect("it is settled") });
         }
-        if let Some(swept) = sweeping.join_next().await {
-            swept.expect("no panic");
-        }
-        let (sweep, of) = (sweep.clone(), trail.clone());
-        sweeping.spawn(async move { sweep.run(&of).await.expect("a sweep") });
+        tick.send(()).await.expect("the sweep goes on");
         while settling.len() > WAITING {
             settling.join_next().await.expect("a message").expect("no panic");
         }
     }
+    drop(tick);
     settling.join_all().await;
-    sweeping.join_all().await;
+    sweeping.await.expect("no panic");
 }
 
 const FOLDED_AFTER: Duration = Duration::from_secs(15 * 86_400);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
-use trailwarden::core::finding::Alert;
+use trailwarden::core::alert::Alert;
 use trailwarden::core::id::{Region, Sha256};
 use trailwarden::env::Env;
 use trailwarden::error::{Error, Result};
@@ -399,7 +399,10 @@ pub struct FarChannel(pub Arc<Far>);
 
 #[async_trait]
 impl Channel for FarChannel {
-    async fn send(&self, key: &str, alert: &Alert) -> Result<()> {
-        self.0.call("channel:Send", key, |state, _| state.alerts.push((key.to_owned(), alert.clone()))).await
+    async fn send(&self, key: &str, alert: &Alert) -> Result<Option<String>> {
+        self.0
+            .call("channel:Send", key, |state, _| state.alerts.push((key.to_owned(), alert.clone())))
+            .await
+            .map(|()| None)
     }
 }

@@ -1,5 +1,6 @@
 //! The queue, the keys, the organization, the trails, the topic.
 
+use aws_sdk_kms::types::DataKeySpec;
 use aws_sdk_sqs::types::QueueAttributeName;
 
 use super::*;
@@ -177,7 +178,7 @@ impl Probe {
         }
     }
 
-    /// A permission on a KMS key.
+    /// A permission on a KMS key. A dry run is never carried out: KMS says so to whoever may (KMS API reference: GenerateDataKey).
     pub async fn on_key(&self, action: &'static str, arn: &str) -> Tried {
         let mut config = aws_sdk_kms::config::Builder::from(self.config()).interceptor(self.watch.clone());
         if let Some(region) = sns::region_of(arn) {
@@ -187,6 +188,10 @@ impl Probe {
         match action {
             "kms:DescribeKey" => judge(action, client.describe_key().key_id(arn).send().await, &[]).0,
             "kms:GetKeyPolicy" => judge(action, client.get_key_policy().key_id(arn).send().await, &[]).0,
+            "kms:GenerateDataKey" => {
+                let asked = client.generate_data_key().key_id(arn).key_spec(DataKeySpec::Aes256).dry_run(true);
+                must_fail(judge(action, asked.send().await, &["DryRunOperation"]))
+            }
             _ => unasked(action),
         }
     }

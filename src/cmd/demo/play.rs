@@ -64,7 +64,8 @@ pub async fn day(seed: u64, keep: Option<&Path>, show: bool, color: bool) -> Res
     let scale = Scale::demo();
     let hour = Env::system().now().as_second() / 3_600;
     let start = Timestamp::from_second((hour - i64::from(scale.hours)) * 3_600).unwrap_or(Timestamp::UNIX_EPOCH);
-    let env = Env::manual(start, seed);
+    // What guards the bucket is there before the first delivery.
+    let env = Env::manual(start - SignedDuration::from_secs(1), seed);
     let kinds = [PLANTABLE, &[Kind::EvidenceChainChanged]].concat();
     let mut world = World::with_trouble(seed, scale, start, &kinds)?;
     let stage = Stage::set(&scratch.dir, &world, &env)?;

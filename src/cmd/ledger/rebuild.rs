@@ -13,7 +13,7 @@ use crate::core::finding::{Held, Kind, State};
 use crate::core::journal::What;
 use crate::env::Env;
 use crate::error::Result;
-use crate::store::{self, Store, copy, digests, findings, journal, lists, time};
+use crate::store::{self, Store, copy, digests, findings, journal, lists, retention, time};
 use crate::verify::Sweep;
 use crate::wiring::Works;
 
@@ -36,6 +36,8 @@ struct Old {
     first: Option<Timestamp>,
     held: i64,
     head: String,
+    /// Holds, consents and defaults of retention.
+    retention: Vec<(String, String)>,
 }
 
 pub async fn run(context: &Context, args: Args) -> Outcome {
@@ -84,6 +86,7 @@ async fn recall(state: &Path) -> Option<Old> {
             findings: findings::list(conn, true)?,
             first: conn.query_row(first, [], |row| row.get::<_, Option<i64>>(0))?.map(time),
             held: lists::quarantine_held(conn)?,
+            retention: retention::kept(conn)?,
             head: journal::head(conn).map_or_else(|_| "no journal".into(), |head| head.to_string()),
         })
     };
@@ -120,17 +123,20 @@ async fn settle(context: &Context, works: &Works, scope: &Scope, concurrency: us
     Ok(Some(failed))
 }
 
-/// Acknowledgements and first times of findings that were raised again; answers how many open ones were not, by kind.
+/// What retention remembers, and acknowledgements and first times of findings that were raised again; answers how many open
+/// ones were not, by kind.
 async fn carry(works: &Works, old: Option<&Old>, aside: Option<&Path>) -> Result<BTreeMap<Kind, usize>> {
     let known: Vec<Held> = old.into_iter().flat_map(|old| old.findings.iter().cloned()).collect();
     let subject =
         aside.and_then(Path::file_name).map_or_else(|| "nothing".into(), |name| name.to_string_lossy().into_owned());
     let detail =
         old.map_or_else(|| "nothing is known of it".into(), |old| format!("its journal ended with {}", old.head));
+    let kept: Vec<(String, String)> = old.into_iter().flat_map(|old| old.retention.iter().cloned()).collect();
     works
         .store
         .write(move |tx| {
             journal::append(tx, What::Rebuilt, &subject, &detail)?;
+            retention::carry(tx, &kept)?;
             let mut lost = BTreeMap::new();
             for held in &known {
                 let here = findings::carry(tx, held)?;

@@ -296,6 +296,10 @@ fn a_flood_is_one_finding_with_a_count_and_each_day_has_its_own() {
     let changes = changes_of(&many, &ours());
     assert_eq!(changes.groups().count(), MOST + 1);
     assert_eq!(changes.groups().map(|group| group.events.len()).sum::<usize>(), 1_000);
+    // Nor does one actor's flood take more room than that.
+    let flood: Vec<Value> = (0..1_003).map(|number| hold(number, "s", "2026-03-01T22:10:00Z")).collect();
+    let changes = changes_of(&flood, &ours());
+    assert_eq!((only(&changes).events.len(), only(&changes).more), (MOST_EVENTS, 3));
 }
 
 #[test]
@@ -362,6 +366,19 @@ fn what_the_warden_itself_does_is_told_in_a_low_voice() {
         other["userIdentity"]["sessionContext"]["sessionIssuer"]["arn"] = "arn:aws:iam::111122223333:role/other".into();
         assert!(severity(&other) > Severity::Low, "{name}");
     }
+    // The doctor's questions: refused for what they are, never for who asks.
+    let told = |name: &str, error: &str, role: &str| {
+        let mut event = event("s3", name, bucket());
+        event["errorCode"] = error.into();
+        event["userIdentity"]["sessionContext"]["sessionIssuer"]["arn"] = role.into();
+        !changes_of(&[event], &ours).is_empty()
+    };
+    let (own, other) = ("arn:aws:iam::111122223333:role/admin", "arn:aws:iam::111122223333:role/other");
+    for name in ["PutBucketLifecycle", "PutBucketVersioning", "PutObjectLockConfiguration", "PutObjectLegalHold"] {
+        assert!(!told(name, "MalformedXML", own) && !told(name, "BadDigest", own), "{name}");
+        assert!(told(name, "AccessDenied", own) && told(name, "MalformedXML", other), "{name}");
+    }
+    assert!(told("PutBucketPolicy", "MalformedXML", own), "the doctor does not ask this");
     assert!(severity(&event("s3", "PutBucketPolicy", bucket())) > Severity::Low);
     assert!(severity(&event("cloudtrail", "StopLogging", json!({ "name": TRAIL }))) > Severity::Low);
 }

@@ -161,6 +161,8 @@ pub struct Rule {
     pub uploads: Option<u32>,
     /// Elements that this program does not know.
     pub strange: Vec<String>,
+    /// Written as rules once were, with its `<Prefix>` outside of a `<Filter>`.
+    pub old_form: bool,
     /// The rule in the document's own bytes.
     pub raw: String,
 }
@@ -172,7 +174,7 @@ impl Rule {
 
     /// All but the bytes: two rules that do the same.
     fn means(&self) -> Self {
-        Self { raw: String::new(), ..self.clone() }
+        Self { raw: String::new(), old_form: false, ..self.clone() }
     }
 
     /// What it does, in words.
@@ -252,7 +254,10 @@ fn rule(element: &Element<'_>) -> Result<Rule, String> {
         match part.name {
             "ID" => rule.id.clone_from(&part.text),
             "Status" => rule.enabled = part.text.trim() == "Enabled",
-            "Prefix" => rule.filter.prefix.clone_from(&part.text),
+            "Prefix" => {
+                rule.filter.prefix.clone_from(&part.text);
+                rule.old_form = true;
+            }
             "Filter" => filter(part, &mut rule)?,
             "Expiration" => {
                 rule.markers = part.text_of("ExpiredObjectDeleteMarker").map(str::trim) == Some("true");
@@ -357,6 +362,23 @@ fn ours(id: String, filter: Filter, acts: &str) -> Rule {
     let raw = format!("<Rule><ID>{id}</ID><Filter>{inner}</Filter><Status>Enabled</Status>{acts}</Rule>");
     let read = xml::parse(&raw).and_then(|element| rule(&element));
     read.unwrap_or(Rule { id, filter, raw, ..Rule::default() })
+}
+
+/// The same rules, ours in the form of the others: S3 takes no document in which some have a `<Filter>` and some a `<Prefix>` of
+/// their own. The id of a rule in the old form, where one of ours cannot be written so.
+pub fn in_one_form(mut rules: Vec<Rule>) -> Result<Vec<Rule>, String> {
+    let others = || rules.iter().filter(|rule| !rule.is_ours());
+    let Some(old) = others().next().filter(|_| others().all(|rule| rule.old_form)).map(|rule| rule.id.clone()) else {
+        return Ok(rules);
+    };
+    for rule in rules.iter_mut().filter(|rule| rule.is_ours() && !rule.old_form) {
+        if rule.filter.larger.is_some() {
+            return Err(old);
+        }
+        rule.raw = rule.raw.replacen("<Filter>", "", 1).replacen("</Filter>", "", 1);
+        rule.old_form = true;
+    }
+    Ok(rules)
 }
 
 /// What has to be written so that our rules are these and all others stay; `None` when they are so already.

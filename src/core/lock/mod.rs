@@ -6,6 +6,7 @@ pub mod lifecycle;
 pub mod plan;
 pub mod warn;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
@@ -18,6 +19,7 @@ pub use self::warn::{Warning, WarningKind};
 
 use crate::core::id::{AccountId, Sha256};
 use crate::core::protection::{Fact, Part, Protection};
+use crate::core::unit::OuPath;
 use crate::core::xml;
 
 /// Days in a year of Object Lock's `Years`: what is the least that it can mean.
@@ -218,6 +220,16 @@ impl Promise {
     pub fn days(&self, account: AccountId, is_in: &dyn Fn(&str) -> bool, evidence: Evidence) -> u32 {
         let more = self.overrides.iter().filter(|more| more.reaches(account, is_in, evidence)).map(|more| more.days);
         more.fold(self.term.days, u32::max)
+    }
+
+    /// Units of overrides that none of these paths leads into; none where there are no paths.
+    pub fn empty_units<'m>(&self, members: impl Iterator<Item = &'m OuPath> + Clone) -> Vec<String> {
+        let is_empty = |unit: &&String| {
+            let mut members = members.clone().peekable();
+            members.peek().is_some() && !members.any(|path| path.is_in(unit))
+        };
+        let units: BTreeSet<&String> = self.overrides.iter().filter_map(|more| more.ou.as_ref()).collect();
+        units.into_iter().filter(is_empty).cloned().collect()
     }
 
     /// Two promises with the same digest are the same.

@@ -20,6 +20,8 @@ pub struct Input<'a> {
     pub protection: &'a Protection,
     pub stock: &'a Stock,
     pub needs: &'a [Need],
+    /// Units that an override is for and no member is in.
+    pub empty_units: &'a [String],
     pub prices: &'a Prices,
     /// What the archive's keys begin with.
     pub prefixes: &'a [String],
@@ -122,6 +124,12 @@ impl Plan {
         self.steps.is_empty() && !self.warnings.iter().any(|warning| warning.danger)
     }
 
+    /// Whether something could not be read that steps are made from. What is only warned of stops no step.
+    pub fn is_blind(&self) -> bool {
+        let of = |part: &Part| self.unread.iter().any(|line| is_about(line, *part));
+        Part::RETENTION.iter().any(of)
+    }
+
     /// Whether this plan, made now, is what is left of `steps`; whichever objects are to be locked.
     pub fn is_rest(&self, steps: &[Step]) -> bool {
         let settled = |steps: &'_ [Step]| -> Vec<Action> {
@@ -169,12 +177,21 @@ impl Actual {
             Vec::new()
         });
         let minimum = protection.value(Part::LifecycleMinimum).map(str::to_owned);
+        for part in [Part::Policy, Part::Acl] {
+            if let Fact::Unread(why) = protection.of(part) {
+                hear(part, why);
+            }
+        }
         Self { default, lockable, versioned, mfa_delete, rules, minimum, unread }
     }
 
     fn knows(&self, part: Part) -> bool {
-        !self.unread.iter().any(|line| line.starts_with(part.name()))
+        !self.unread.iter().any(|line| is_about(line, part))
     }
+}
+
+fn is_about(unread: &str, part: Part) -> bool {
+    unread.strip_prefix(part.name()).is_some_and(|rest| rest.starts_with(':'))
 }
 
 /// From what is to what was promised.
@@ -199,7 +216,7 @@ pub fn make(input: &Input<'_>) -> Plan {
         promise: input.promise,
         protection: input.protection,
         default: actual.default.filter(|_| actual.knows(Part::ObjectLock)),
-        lockable: actual.lockable,
+        lockable: actual.lockable || !actual.knows(Part::ObjectLock),
         versioned: actual.versioned || !actual.knows(Part::Versioning),
         minimum: actual.minimum.as_deref(),
         stock: input.stock,
@@ -208,6 +225,7 @@ pub fn make(input: &Input<'_>) -> Plan {
     };
     let mut warnings = warn::all(&view, &planned);
     warnings.extend(refused);
+    warnings.extend(input.empty_units.iter().map(|unit| warn::empty_unit(unit)));
     Plan {
         trail: input.trail.into(),
         bucket: input.bucket.into(),
@@ -290,6 +308,11 @@ fn lifecycle_step(actual: &Actual, input: &Input<'_>, today: Date) -> Result<Opt
         let text = format!("{} lifecycle rules, and S3 takes {MOST_RULES}: ours cannot be added", rules.len());
         return Err(Warning::new(WarningKind::TooMany, None, true, text));
     }
+    let rules = lifecycle::in_one_form(rules).map_err(|rule| {
+        let text = "the rule has its <Prefix> outside of a <Filter>, as rules once had; S3 takes no other form beside it, and ours \
+                    need a <Filter>: ours cannot be added until whoever owns the rule writes it with one";
+        Warning::new(WarningKind::OldForm, Some(&rule), true, text.into())
+    })?;
     let course = |rules: &[Rule]| Course::of(rules, input.prefixes, actual.minimum.as_deref());
     let effect = cost::change(&course(&actual.rules), &course(&rules), input.stock, today, input.prices);
     let deletes = |rules: &[Rule]| -> Vec<String> {

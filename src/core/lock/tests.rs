@@ -6,6 +6,8 @@ use super::cost::{Amount, Archive, Course, Pile};
 use super::lifecycle::{Filter, When};
 use super::*;
 
+mod rules;
+
 const GOVERNANCE: Mode = Mode::Governance;
 const COMPLIANCE: Mode = Mode::Compliance;
 
@@ -166,6 +168,7 @@ impl Case {
             protection: &self.protection,
             stock: &self.stock,
             needs: &self.needs,
+            empty_units: &[],
             prices: &Prices::default(),
             prefixes: &["AWSLogs/".to_owned()],
             scrubs: self.scrubs,

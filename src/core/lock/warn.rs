@@ -21,9 +21,11 @@ pub enum WarningKind {
     ReplacesMinimum,
     MfaDelete,
     TooMany,
+    OldForm,
     LogTarget,
     NotUnderstood,
     KeepsLonger,
+    EmptyUnit,
 }
 
 /// Something to know before it happens.
@@ -231,6 +233,12 @@ impl View<'_> {
             found.push(Warning::new(WarningKind::NeverFires, None, false, text.into()));
         }
     }
+}
+
+/// An override that asks for nothing, on purpose or by a wrong name.
+pub fn empty_unit(unit: &str) -> Warning {
+    let text = format!("no member is in the unit `{unit}`: its override asks for nothing (a wrong name?)");
+    Warning::new(WarningKind::EmptyUnit, None, false, text)
 }
 
 /// A filter that asks for large objects says itself that small ones stay.

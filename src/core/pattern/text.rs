@@ -166,7 +166,7 @@ mod tests {
     fn a_wildcard_that_fits_in_too_many_ways_is_too_complex() {
         for good in [
             "*.*.*.*",
-            "/Users/*/dir/dir/dir/dir/dir/doc.txt",
+            "/folk/*/dir/dir/dir/dir/dir/doc.txt",
             "arn:aws:events:us-east-1:*:event-bus/*",
             "*/init/*",
             "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz",

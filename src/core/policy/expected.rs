@@ -28,7 +28,7 @@ pub struct Expected {
     pub trails: Vec<String>,
     /// Whether the trails encrypt with a KMS key.
     pub encrypted: Option<bool>,
-    /// Who may read; with none, nobody is called an undeclared reader.
+    /// Who may read; with none, only who is of another account or organization is called an undeclared reader.
     pub readers: Vec<Principal>,
     /// Who may put objects besides CloudTrail.
     pub writers: Vec<Principal>,

@@ -215,12 +215,25 @@ fn undeclared(statement: &Statement, who: &Principal, kind: Kind, expected: &Exp
         };
     }
     let declared = match kind {
-        Kind::ReadByOthers if expected.readers.is_empty() => return None,
+        Kind::ReadByOthers if expected.readers.is_empty() => !is_strange(statement, who, expected),
         Kind::ReadByOthers => expected.declares(who, &[&expected.readers, &expected.writers, &expected.administrators]),
         Kind::PutByOthers => expected.declares(who, &[&expected.writers, &expected.administrators]),
         _ => expected.declares(who, &[&expected.administrators]),
     };
     (!declared).then_some(kind)
+}
+
+/// Whether this is of another account or organization, though nobody said who may read.
+fn is_strange(statement: &Statement, who: &Principal, expected: &Expected) -> bool {
+    let foreign = |value: &String| match (&expected.org, value.split('/').next()) {
+        (Some(org), Some(named)) => named.starts_with("o-") && !glob::is_wild(named) && named != org.as_str(),
+        _ => false,
+    };
+    let of_org = |condition: &&Condition| condition.is("aws:PrincipalOrgID") || condition.is("aws:PrincipalOrgPaths");
+    let mut orgs = statement.conditions.iter().filter(of_org).filter(|condition| condition.pins());
+    let elsewhere = who.account().is_some_and(|account| !expected.is_ours(account));
+    let declared = expected.declares(who, &[&expected.writers, &expected.administrators]);
+    !declared && (elsewhere || orgs.any(|condition| condition.values.iter().any(foreign)))
 }
 
 /// Whether no Deny closes what the statement opens, whatever the circumstances.

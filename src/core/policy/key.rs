@@ -22,6 +22,9 @@ const ADMINISTRATION: [&str; 5] = [
     "kms:DeleteImportedKeyMaterial",
     "kms:UpdatePrimaryRegion",
 ];
+const GRANT: &str = "kms:CreateGrant";
+/// True of a grant that an AWS service asks for, to do what its caller may.
+const FOR_SERVICES: &str = "kms:GrantIsForAWSResource";
 /// A key policy speaks of one key, and calls it by this.
 const KEY: Resource<'static> = Resource::One("*");
 
@@ -39,6 +42,7 @@ pub fn weaknesses(document: &Document, expected: &Expected) -> Vec<Weakness> {
             found.extend(encryption(document, statement, expected));
         }
         found.extend(administration(statement, expected));
+        found.extend(granting(statement, expected));
         found.extend(decryption(statement, expected));
     }
     if document.doubts.is_empty() {
@@ -109,12 +113,30 @@ fn also(statement: &Statement, expected: &Expected, document: &Document) -> Opti
     (!others.is_empty()).then(|| draft.on("StringEquals", key, source).sid(Some(&sid)).text())
 }
 
+fn is_administrator(who: &Principal, expected: &Expected) -> bool {
+    let owners = who.account().is_some_and(|account| expected.owner.is_none_or(|owner| owner == account));
+    owners || expected.declares(who, &[&expected.administrators])
+}
+
+fn granting(statement: &Statement, expected: &Expected) -> Option<Weakness> {
+    let is_true = |value: &String| value.eq_ignore_ascii_case("true");
+    let for_services = statement.conditions.iter().any(|condition| {
+        condition.is(FOR_SERVICES) && !condition.is_optional() && condition.values.iter().all(is_true)
+    });
+    if statement.does(GRANT) != Truth::Yes || for_services {
+        return None;
+    }
+    let is_ours = |who: &Principal| is_administrator(who, expected);
+    let others = outsiders(statement, is_ours);
+    let risk =
+        format!("{} may use {GRANT}: whoever is given a grant may decrypt, and no policy tells of it", names(&others)?);
+    let kept = Draft::of(statement).only(is_ours);
+    Some(Weakness::at(Kind::KeyGrantedByOthers, statement, risk, replaced(kept)))
+}
+
 fn administration(statement: &Statement, expected: &Expected) -> Option<Weakness> {
     let action = ADMINISTRATION.iter().find(|action| statement.does(action) == Truth::Yes)?;
-    let is_ours = |who: &Principal| {
-        let owners = who.account().is_some_and(|account| expected.owner.is_none_or(|owner| owner == account));
-        owners || expected.declares(who, &[&expected.administrators])
-    };
+    let is_ours = |who: &Principal| is_administrator(who, expected);
     let others: Vec<Principal> = outsiders(statement, is_ours);
     let risk =
         format!("{} may use {action}: without the key, every log that it has encrypted is lost", names(&others)?);

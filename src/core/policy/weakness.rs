@@ -150,7 +150,7 @@ kinds! {
         "Requester Pays stops CloudTrail's delivery; an archive configuration makes objects unreadable for hours."
     ReadByOthers "read_by_others" Medium
         "others may read the logs"
-        "Audit logs name people, addresses, resources and habits. Somebody who is not among the declared readers may read them."
+        "Audit logs name people, addresses, resources and habits. Somebody who is not among the declared readers may read them; where none are declared, somebody of another account or organization."
     TlsNotRequired "tls_not_required" Medium
         "plain HTTP is not denied"
         "Without a Deny for `aws:SecureTransport` = false, a client that is configured carelessly reads and writes evidence unencrypted."
@@ -160,6 +160,9 @@ kinds! {
     KeyAdministeredByOthers "key_administered_by_others" Critical
         "others may change or delete the key"
         "Whoever can disable the key, schedule its deletion or change its policy takes every log that it encrypts with it. No lock helps."
+    KeyGrantedByOthers "key_granted_by_others" High
+        "others may hand out the use of the key"
+        "Whoever may create grants lets anybody decrypt with the key, and a grant stands in no policy: only `aws kms list-grants` shows it."
     KeyEncryptMissing "key_encrypt_missing" High
         "CloudTrail may not encrypt with the key"
         "Without `kms:GenerateDataKey*` for its service principal, CloudTrail delivers nothing."

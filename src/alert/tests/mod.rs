@@ -1,3 +1,6 @@
+mod calls;
+mod torture;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -6,7 +9,8 @@ use async_trait::async_trait;
 use jiff::SignedDuration;
 
 use super::*;
-use crate::core::finding::{Alert, Held, Severity};
+use crate::core::alert::Alert;
+use crate::core::finding::{Held, Severity};
 use crate::core::id::AccountId;
 use crate::core::route::{Match, Route};
 use crate::env::Env;
@@ -38,7 +42,7 @@ impl Ear {
 
 #[async_trait]
 impl Channel for Ear {
-    async fn send(&self, key: &str, alert: &Alert) -> Result<()> {
+    async fn send(&self, key: &str, alert: &Alert) -> Result<Option<String>> {
         if self.hangs {
             std::future::pending::<()>().await;
         }
@@ -46,7 +50,7 @@ impl Channel for Ear {
             return Err(error);
         }
         self.took.lock().unwrap().push((key.to_owned(), alert.clone()));
-        Ok(())
+        Ok(None)
     }
 }
 
@@ -68,7 +72,13 @@ impl Ground {
 
     fn route(&self, to: &[&str], repeat: Option<Duration>) {
         let to = to.iter().map(|name| (*name).to_owned()).collect();
-        self.store.set_routes(vec![Route { matches: Match::default(), to, repeat, resolved: true }]);
+        self.store.set_routes(vec![Route {
+            matches: Match::default(),
+            to,
+            repeat,
+            resolved: true,
+            ..Route::default()
+        }]);
     }
 
     fn alerts(&self, ears: &[(&str, &Arc<Ear>)]) -> Alerts {
@@ -140,7 +150,7 @@ async fn a_row_that_two_have_sent_is_repeated_once() {
     let now = ground.env.now();
     let due = ground.store.read(move |conn| outbox::next(conn, "a", now)).await.unwrap().unwrap();
     for _ in 0..2 {
-        ground.store.write(move |tx| outbox::sent(tx, due.id)).await.unwrap();
+        ground.store.write(move |tx| outbox::sent(tx, due.id, None)).await.unwrap();
     }
     assert_eq!(ground.count(DUE_REPEATS).await, 1);
 }
@@ -274,8 +284,8 @@ async fn a_flood_is_one_alert_with_a_count_and_everything_in_it_is_remembered_as
     ground.env.advance(SignedDuration::from_hours(24));
     let now = ground.env.now();
     let lead = ground.store.read(move |conn| outbox::next(conn, "a", now)).await.unwrap().unwrap();
-    let (kind, finding) = (Kind::LogUnlisted, lead.finding.clone());
-    ground.store.write(move |tx| outbox::fold(tx, &lead, kind)).await.unwrap();
+    let finding = lead.finding.clone();
+    ground.store.write(move |tx| outbox::fold(tx, &lead)).await.unwrap();
     ground.store.write(move |tx| findings::resolve_id(tx, &finding)).await.unwrap();
     all(&alerts).await;
     assert_eq!(ground.count("outbox WHERE state = 'due' AND reason <> 'repeat'").await, 0);

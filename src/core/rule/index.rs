@@ -1,0 +1,291 @@
+//! All rules as one structure, which is asked for each record which of them it may be about.
+//!
+//! A matcher says what a record must have; it is filed under the most telling part of that. Most records are about no rule, and
+//! cost two looks into a table; only what may be about one is read as a tree.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use memchr::memmem::{self, Finder};
+
+use super::{Hits, Rule, Scene};
+use crate::core::needs::Need;
+use crate::core::record::Record;
+use crate::core::tree::Tree;
+
+/// Different values of `userIdentity.type` that are told apart before a record is read as a tree.
+const IDENTITIES: usize = 8;
+
+/// Rules, compiled.
+#[derive(Debug, Default)]
+pub struct Rules {
+    rules: Vec<Rule>,
+    by_name: Table,
+    by_source: Table,
+    /// Of records with an `errorCode`.
+    of_errors: Vec<Entry>,
+    /// Of records whose identity has a type.
+    by_identity: Vec<(Finder<'static>, Vec<Entry>)>,
+    of_all: Vec<Entry>,
+}
+
+/// By names in small letters: some languages compare without case.
+type Table = HashMap<Box<[u8]>, Vec<Entry>, BuildHasherDefault<Words>>;
+
+/// A step of a rule, where it may be what a record is about.
+#[derive(Debug, Clone)]
+struct Entry {
+    step: StepId,
+    source: Option<Box<str>>,
+    /// What the record's text must have besides.
+    text: Option<Finder<'static>>,
+}
+
+/// Numbers of a rule and of one of its steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StepId {
+    rule: u32,
+    step: u32,
+}
+
+/// What an alternative of a matcher's needs is filed under.
+enum Key<'n> {
+    Name(&'n str),
+    Source(&'n str),
+    Error,
+    Identity(&'n str),
+    All,
+}
+
+impl PartialEq for Rules {
+    fn eq(&self, other: &Self) -> bool {
+        self.rules == other.rules
+    }
+}
+
+impl Eq for Rules {}
+
+impl Rules {
+    pub fn compile(rules: Vec<Rule>) -> Self {
+        let mut compiled = Self::default();
+        for (number, rule) in rules.iter().enumerate() {
+            for (step, matcher) in rule.steps().enumerate() {
+                let id = |number| u32::try_from(number).unwrap_or(u32::MAX);
+                let step = StepId { rule: id(number), step: id(step) };
+                matcher.needs().alternatives().for_each(|needs| compiled.file(step, needs));
+            }
+        }
+        Self { rules, ..compiled }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    pub fn len(&self) -> usize {
+        self.rules.len()
+    }
+
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Rule> {
+        self.rules.iter()
+    }
+
+    pub fn get(&self, number: usize) -> Option<&Rule> {
+        self.rules.get(number)
+    }
+
+    pub fn find(&self, id: &str) -> Option<&Rule> {
+        self.rules.iter().find(|rule| rule.id == id)
+    }
+
+    fn file(&mut self, step: StepId, needs: &[Need]) {
+        let key = key(needs);
+        let source = match key {
+            Key::Source(_) => None,
+            _ => equal(needs, &["eventSource"]).map(Into::into),
+        };
+        let entry = Entry { step, source, text: needs.iter().find_map(telling) };
+        let place = match key {
+            Key::Name(name) => self.by_name.entry(small(name)).or_default(),
+            Key::Source(source) => self.by_source.entry(small(source)).or_default(),
+            Key::Error => &mut self.of_errors,
+            Key::Identity(kind) => {
+                let known = self.by_identity.iter().position(|(finder, _)| finder.needle() == kind.as_bytes());
+                if known.is_none() && self.by_identity.len() < IDENTITIES {
+                    self.by_identity.push((Finder::new(kind).into_owned(), Vec::new()));
+                }
+                let at = known.unwrap_or(self.by_identity.len().saturating_sub(1));
+                match self.by_identity.get_mut(at) {
+                    Some((finder, entries)) if finder.needle() == kind.as_bytes() => entries,
+                    _ => &mut self.of_all,
+                }
+            }
+            Key::All => &mut self.of_all,
+        };
+        place.push(entry);
+    }
+
+    /// Asks all rules about a record. `raw` is the text that it was read from, and no deeper than a record may be.
+    pub fn look(&self, record: &Record<'_>, raw: &str, hits: &mut Hits) {
+        let mut wanted = std::mem::take(&mut hits.wanted);
+        wanted.clear();
+        self.candidates(record, raw, &mut wanted);
+        if !wanted.is_empty() {
+            wanted.sort_unstable();
+            wanted.dedup();
+            self.judge(&wanted, record, raw, hits);
+        }
+        hits.wanted = wanted;
+    }
+
+    /// Steps that may match a record; a step that is none of these does not.
+    fn candidates(&self, record: &Record<'_>, raw: &str, wanted: &mut Vec<StepId>) {
+        let (name, source) = (record.event_name.as_deref(), record.event_source.as_deref());
+        let mut escaped = None;
+        let mut take = |entries: &[Entry]| {
+            for Entry { step, source: needed, text } in entries {
+                let fits = match (needed, source) {
+                    (Some(needed), Some(source)) => needed.eq_ignore_ascii_case(source),
+                    (needed, _) => needed.is_none(),
+                };
+                // escaped, a text may stand there in other letters
+                let mut has_escapes = || *escaped.get_or_insert_with(|| memmem::find(raw.as_bytes(), b"\\u").is_some());
+                if fits && text.as_ref().is_none_or(|text| text.find(raw.as_bytes()).is_some() || has_escapes()) {
+                    wanted.push(*step);
+                }
+            }
+        };
+        for (table, key) in [(&self.by_name, name), (&self.by_source, source)] {
+            if let Some(entries) = key.and_then(|key| found(table, key)) {
+                take(entries);
+            }
+        }
+        if record.error_code.is_some() {
+            take(&self.of_errors);
+        }
+        if let Some(identity) = record.user_identity.filter(|_| !self.by_identity.is_empty()) {
+            let text = identity.get().as_bytes();
+            for (kind, entries) in &self.by_identity {
+                if kind.find(text).is_some() || memmem::find(text, b"\\u").is_some() {
+                    take(entries);
+                }
+            }
+        }
+        take(&self.of_all);
+    }
+
+    fn judge(&self, wanted: &[StepId], record: &Record<'_>, raw: &str, hits: &mut Hits) {
+        let Some(tree) = Tree::of_known(raw) else { return };
+        let steps = wanted.iter().filter_map(|StepId { rule, step }| {
+            let (number, step) = (*rule as usize, *step as usize);
+            let rule = self.rules.get(number)?;
+            Some((number, rule, step, rule.steps().nth(step)?))
+        });
+        let scene = match steps.clone().any(|(.., matcher)| matcher.wants_event()) {
+            true => Scene::event(tree, record.account()),
+            false => Scene::record(tree),
+        };
+        for (number, rule, step, matcher) in steps {
+            if matcher.takes(&scene) {
+                hits.add(number, rule, step, record, scene.tree());
+            }
+        }
+    }
+}
+
+fn is_at(path: &[String], names: &[&str]) -> bool {
+    path.iter().map(String::as_str).eq(names.iter().copied())
+}
+
+/// A name in small letters. Most fit on the stack.
+fn found<'t>(table: &'t Table, name: &str) -> Option<&'t Vec<Entry>> {
+    if table.is_empty() {
+        return None;
+    }
+    let mut room = [0; 64];
+    match room.get_mut(..name.len()) {
+        Some(small) => {
+            small.copy_from_slice(name.as_bytes());
+            small.make_ascii_lowercase();
+            table.get(&*small)
+        }
+        None => table.get(&small(name)),
+    }
+}
+
+fn small(name: &str) -> Box<[u8]> {
+    name.to_ascii_lowercase().into_bytes().into()
+}
+
+/// The text that a path must have, perhaps in other letters.
+fn equal<'n>(needs: &'n [Need], names: &[&str]) -> Option<&'n str> {
+    needs.iter().find_map(|need| match need {
+        Need::Equal(path, value) | Need::Alike(path, value) if is_at(path, names) => Some(value.as_str()),
+        _ => None,
+    })
+}
+
+fn key(needs: &[Need]) -> Key<'_> {
+    let identity = || {
+        needs.iter().find_map(|need| match need {
+            Need::Equal(path, kind) if is_at(path, &["userIdentity", "type"]) && is_plain(kind) => Some(kind.as_str()),
+            _ => None,
+        })
+    };
+    let has_error = || {
+        needs.iter().any(|need| {
+            let (Need::Equal(path, _) | Need::Alike(path, _) | Need::Present(path)) = need;
+            is_at(path, &["errorCode"])
+        })
+    };
+    if let Some(name) = equal(needs, &["eventName"]) {
+        Key::Name(name)
+    } else if has_error() {
+        Key::Error
+    } else if let Some(kind) = identity() {
+        Key::Identity(kind)
+    } else if let Some(source) = equal(needs, &["eventSource"]) {
+        Key::Source(source)
+    } else {
+        Key::All
+    }
+}
+
+/// A text that no writer of JSON need write otherwise, except in `\u`.
+fn is_plain(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\' | b'/'))
+}
+
+/// What the text of a record must hold for a need that its frame does not tell.
+fn telling(need: &Need) -> Option<Finder<'static>> {
+    const TOLD: &[&[&str]] = &[&["eventName"], &["eventSource"], &["errorCode"], &["eventType"], &["eventTime"]];
+    let told = |path: &[String]| TOLD.iter().any(|names| is_at(path, names));
+    match need {
+        Need::Equal(path, value) if !told(path) && value.len() > 3 && is_plain(value) => {
+            Some(Finder::new(value).into_owned())
+        }
+        Need::Present(path) if !told(path) => {
+            let name = path.last().filter(|name| is_plain(name))?;
+            Some(Finder::new(&format!("\"{name}\"")).into_owned())
+        }
+        _ => None,
+    }
+}
+
+/// A hash for names that rules give, of which nobody else makes a table: quick, and no more.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Words(u64);
+
+impl Hasher for Words {
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from);
+            self.0 = (self.0.rotate_left(5) ^ u64::from_le_bytes(word)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0 ^ (self.0 >> 29)
+    }
+}

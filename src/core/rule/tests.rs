@@ -1,0 +1,269 @@
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::core::record::Record;
+use crate::core::tree::Tree;
+use crate::core::window::Missing;
+
+fn rule(id: &str, filter: &str) -> Rule {
+    Rule {
+        id: id.into(),
+        title: id.into(),
+        why: String::new(),
+        severity: Severity::Medium,
+        matcher: Matcher::filter(filter).unwrap_or_else(|fault| panic!("{fault}")),
+        group: vec![Field::parse("recipientAccountId").unwrap()],
+        window: Window {
+            at_least: 1,
+            within: 300,
+            distinct: false,
+            periods: (1, 1),
+            missing: Missing::NotBreaching,
+            then: Vec::new(),
+        },
+        distinct: None,
+        then: Vec::new(),
+        false_positives: Vec::new(),
+        action: String::new(),
+        attack: Vec::new(),
+        references: Vec::new(),
+        tests: Vec::new(),
+        origin: "test".into(),
+    }
+}
+
+fn event(id: &str, name: &str) -> Value {
+    json!({
+        "eventVersion": "1.11", "eventTime": "2026-03-01T22:10:00Z", "eventSource": "iam.amazonaws.com", "eventName": name,
+        "awsRegion": "us-east-1", "recipientAccountId": "111122223333", "eventID": id, "sourceIPAddress": "198.51.100.7",
+        "userIdentity": {"type": "AssumedRole", "arn": "arn:aws:sts::111122223333:assumed-role/a/eve", "accessKeyId": "ASIAEXAMPLE",
+            "sessionContext": {"sessionIssuer": {"arn": "arn:aws:iam::111122223333:role/a"}, "sourceIdentity": "eve"}},
+        "requestParameters": {"userName": "bob", "password": "hunter2", "policyDocument": "{\"secret\": 1}"},
+        "resources": [{"ARN": "arn:aws:iam::111122223333:user/bob"}],
+    })
+}
+
+fn look(rules: &Rules, text: &str) -> Hits {
+    let mut hits = Hits::default();
+    let record: Record<'_> = serde_json::from_str(text).unwrap();
+    rules.look(&record, text, &mut hits);
+    hits
+}
+
+fn matched(hits: &Hits) -> Vec<usize> {
+    hits.groups().map(|(rule, _)| rule).collect()
+}
+
+#[test]
+fn a_record_is_shown_to_the_rules_that_it_may_be_about() {
+    let rules = Rules::compile(vec![
+        rule("name", r#"{ $.eventName = "CreateUser" && $.eventSource = "iam.amazonaws.com" }"#),
+        rule("other-source", r#"{ $.eventName = "CreateUser" && $.eventSource = "ec2.amazonaws.com" }"#),
+        rule("source", r#"{ $.eventSource = "iam.amazonaws.com" }"#),
+        rule("error", r#"{ $.errorCode = "Access*" }"#),
+        rule("null-error", "{ $.errorCode IS NULL }"),
+        rule("identity", r#"{ $.userIdentity.type = "Root" }"#),
+        rule("all", "{ $.errorCode NOT EXISTS }"),
+        rule("either", r#"{ $.eventName = "CreateUser" || $.eventSource = "iam.amazonaws.com" }"#),
+        rule("text", r#"{ $.eventName = "CreateUser" && $.requestParameters.userName = "bob" }"#),
+    ]);
+    let found = |event: &Value| matched(&look(&rules, &event.to_string()));
+    let mut user = event("1", "CreateUser");
+    assert_eq!(found(&user), [0, 2, 6, 7, 8]);
+    user["errorCode"] = json!("AccessDenied");
+    assert_eq!(found(&user), [0, 2, 3, 7, 8]);
+    user["errorCode"] = Value::Null;
+    assert_eq!(found(&user), [0, 2, 4, 7, 8]);
+    user["userIdentity"] = json!({"type": "Root"});
+    user["eventSource"] = json!("s3.amazonaws.com");
+    assert_eq!(found(&user), [4, 5, 7, 8]);
+    // the same in other letters
+    let escaped = user
+        .to_string()
+        .replace("Root", "R\\u006fot")
+        .replace("bob", "\\u0062ob")
+        .replace("Name\":\"C", "Name\":\"\\u0043");
+    assert_ne!(escaped, user.to_string());
+    assert_eq!(matched(&look(&rules, &escaped)), [4, 5, 7, 8]);
+}
+
+#[test]
+fn languages_stand_side_by_side() {
+    let sigma = "title: T\nlogsource: {product: aws, service: cloudtrail}\ndetection:\n  a:\n    eventName: createuser\n  condition: a\n";
+    let crate::core::sigma::Body::Detection(detection) =
+        crate::core::sigma::read(sigma).unwrap().remove(0).unwrap().body
+    else {
+        panic!("a detection");
+    };
+    let of = |id: &str, matcher: Matcher| Rule { matcher, ..rule(id, "{ $.a = 1 }") };
+    let pattern =
+        r#"{"source": ["aws.iam"], "account": ["111122223333"], "detail": {"eventName": [{"prefix": "Create"}]}}"#;
+    let rules = Rules::compile(vec![
+        rule("filter", r#"{ $.eventName = "CreateUser" }"#),
+        of("pattern", Matcher::pattern(pattern).unwrap()),
+        of("sigma", Matcher::Sigma("".into(), vec![detection])),
+    ]);
+    let user = event("1", "CreateUser");
+    assert_eq!(matched(&look(&rules, &user.to_string())), [0, 1, 2]);
+    let mut other = event("1", "CREATEUSER");
+    assert_eq!(matched(&look(&rules, &other.to_string())), [2], "Sigma compares without case");
+    other["eventName"] = json!("CreateRole");
+    assert_eq!(matched(&look(&rules, &other.to_string())), [1]);
+    let scene = Scene::event(Tree::parse(r#"{"eventName": "Get"}"#).unwrap(), None);
+    for rule in rules.iter() {
+        let told = rule.matcher.explain(&scene);
+        assert!(!told.is_empty() && told.iter().any(|(_, held, _)| !held), "{}: {told:?}", rule.id);
+    }
+}
+
+#[test]
+fn groups_are_told_apart_and_samples_hold_no_secret() {
+    let mut by_principal = rule("r", r#"{ $.eventName = "CreateUser" }"#);
+    by_principal.group = vec![Field::Principal, Field::parse("requestParameters.none").unwrap()];
+    let rules = Rules::compile(vec![by_principal]);
+    let mut hits = Hits::default();
+    for (id, arn) in [("1", "a"), ("2", "b"), ("3", "a"), ("4", "a"), ("5", "a")] {
+        let mut user = event(id, "CreateUser");
+        user["userIdentity"]["sessionContext"]["sessionIssuer"]["arn"] = json!(arn);
+        let text = user.to_string();
+        rules.look(&serde_json::from_str(&text).unwrap(), &text, &mut hits);
+    }
+    let groups: Vec<_> = hits.groups().map(|(_, group)| (group.values.clone(), group.hits.len())).collect();
+    assert_eq!(groups.len(), 2);
+    assert!(
+        groups.contains(&(vec!["a".into(), String::new()], 4))
+            && groups.contains(&(vec!["b".into(), String::new()], 1))
+    );
+    let samples: Vec<&Sample> =
+        hits.groups().flat_map(|(_, group)| &group.hits).filter_map(|hit| hit.sample.as_ref()).collect();
+    assert_eq!(samples.len(), 4, "three of a group");
+    let told = serde_json::to_string(&samples).unwrap();
+    for shown in ["bob", "eve", "198.51.100.7", "user/bob", "ASIAEXAMPLE"] {
+        assert!(told.contains(shown), "{shown} is not in {told}");
+    }
+    for hidden in ["hunter2", "secret", "policyDocument"] {
+        assert!(!told.contains(hidden), "{hidden} is in {told}");
+    }
+}
+
+#[test]
+fn events_count_once_however_often_they_come() {
+    let mut three = rule("r", r#"{ $.eventName = "CreateUser" }"#);
+    three.window.at_least = 3;
+    let rules = Rules::compile(vec![three]);
+    let mut trial = Trial::new(&rules);
+    let feed = |trial: &mut Trial<'_>, event: &Value, now| trial.feed(&look(&rules, &event.to_string()), "log", now);
+    for _ in 0..5 {
+        feed(&mut trial, &event("1", "CreateUser"), 1_772_403_000);
+    }
+    let mut other = event("1", "CreateUser");
+    other["recipientAccountId"] = json!("444455556666");
+    feed(&mut trial, &other, 1_772_403_000);
+    assert_eq!((trial.matched, trial.firings.len()), (2, 0), "the same id in another account is another event");
+    for id in ["2", "3"] {
+        feed(&mut trial, &event(id, "CreateUser"), 1_772_403_000);
+    }
+    assert_eq!(trial.firings.len(), 1);
+    feed(&mut trial, &event("4", "CreateUser"), 1_772_403_200);
+    assert_eq!((trial.firings.len(), trial.firings[0].detection.count), (1, 4));
+    let told = trial.firings[0].detection.sentence();
+    assert!(told.starts_with(
+        "r (recipientAccountId 111122223333): 4 counted, at least 3 events within 300 s, at 2026-03-01T22:10:00Z"
+    ));
+    assert_eq!(trial.firings[0].detection.objects, ["log"]);
+    feed(&mut trial, &event("5", "CreateUser"), 1_772_403_900);
+    assert_eq!(trial.firings.len(), 2, "it was over, and is too much again");
+}
+
+#[test]
+fn more_groups_than_anybody_reads_are_one() {
+    let mut by_agent = rule("r", r#"{ $.eventName = "CreateUser" }"#);
+    by_agent.group = vec![Field::parse("userAgent").unwrap()];
+    let rules = Rules::compile(vec![by_agent]);
+    let mut hits = Hits::default();
+    for n in 0..5_000 {
+        let mut user = event(&n.to_string(), "CreateUser");
+        user["userAgent"] = json!(format!("agent {n}"));
+        let text = user.to_string();
+        rules.look(&serde_json::from_str(&text).unwrap(), &text, &mut hits);
+    }
+    assert_eq!(hits.groups().count(), 2_001);
+    let many = hits.groups().find(|(_, group)| group.values == many()).unwrap().1;
+    assert_eq!(many.hits.len(), 3_000);
+}
+
+#[test]
+fn no_text_of_a_group_passes_for_two() {
+    let two = Group::new("r", vec!["a".into(), "b".into()]);
+    for values in [
+        vec!["a\n1\nb".to_owned()],
+        vec!["a".to_owned(), "b".to_owned(), String::new()],
+        vec!["ab".to_owned(), String::new()],
+    ] {
+        assert_ne!(Group::new("r", values).watch, two.watch);
+    }
+    assert_ne!(Group::new("r2", vec!["a".into(), "b".into()]).watch, two.watch);
+}
+
+fn filters() -> impl Strategy<Value = String> {
+    let field = prop::sample::select(vec![
+        "eventName",
+        "eventSource",
+        "errorCode",
+        "userIdentity.type",
+        "sourceIPAddress",
+        "requestParameters.a",
+    ]);
+    let value = prop::sample::select(vec!["A", "B*", "a.amazonaws.com", "Root", "10.0.0.1", "long value"]);
+    let condition = (field, value, 0..5).prop_map(|(field, value, kind)| match kind {
+        0 => format!("$.{field} != \"{value}\""),
+        1 => format!("$.{field} NOT EXISTS"),
+        2 => format!("$.{field} IS NULL"),
+        _ => format!("$.{field} = \"{value}\""),
+    });
+    prop::collection::vec(prop::collection::vec(condition, 1..3), 1..3).prop_map(|any| {
+        let any: Vec<String> = any.iter().map(|all| all.join(" && ")).collect();
+        format!("{{ {} }}", any.join(" || "))
+    })
+}
+
+fn records() -> impl Strategy<Value = Value> {
+    let value = || {
+        prop_oneof![
+            4 => prop::sample::select(vec!["A", "B", "Bc", "a.amazonaws.com", "Root", "10.0.0.1", "long value"]).prop_map(Value::from),
+            1 => Just(Value::Null),
+        ]
+    };
+    let maybe = || prop::option::of(value());
+    (maybe(), maybe(), maybe(), maybe(), maybe(), maybe()).prop_map(
+        |(name, source, error, kind, address, parameter)| {
+            let mut record = json!({"eventTime": "2026-03-01T22:10:00Z", "eventID": "e"});
+            for (field, value) in
+                [("eventName", name), ("eventSource", source), ("errorCode", error), ("sourceIPAddress", address)]
+            {
+                value.into_iter().for_each(|value| record[field] = value);
+            }
+            record["userIdentity"] = kind.map_or(json!({}), |kind| json!({ "type": kind }));
+            parameter.into_iter().for_each(|value| record["requestParameters"] = json!({ "a": value }));
+            record
+        },
+    )
+}
+
+proptest! {
+    /// Asked all at once, the rules that match are those that match one by one.
+    #[test]
+    fn the_index_finds_what_asking_every_rule_finds(
+        filters in prop::collection::vec(filters(), 1..8), record in records(), escape: bool,
+    ) {
+        let all: Vec<Rule> = filters.iter().enumerate().map(|(n, filter)| rule(&format!("r{n}"), filter)).collect();
+        let mut text = record.to_string();
+        if escape {
+            text = text.replace("Root", "\\u0052oot").replace("long", "lo\\u006eg");
+        }
+        let scene = Scene::record(Tree::parse(&text).unwrap());
+        let one_by_one: Vec<usize> = (0..all.len()).filter(|n| all[*n].matcher.takes(&scene)).collect();
+        prop_assert_eq!(matched(&look(&Rules::compile(all), &text)), one_by_one);
+    }
+}
