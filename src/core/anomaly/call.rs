@@ -2,11 +2,14 @@
 
 use std::borrow::Cow;
 
-use crate::core::record::seconds;
-use crate::core::tree::Tree;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::Aspect;
+use crate::core::record::Record;
 
 /// What CloudTrail says where there is no error code, agent or principal.
-const NONE: &str = "null";
+pub(super) const NONE: &str = "null";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -27,69 +30,118 @@ impl Kind {
     }
 }
 
-/// A management call. Rates count writing calls, and errors of all calls, as CloudTrail does.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A management call. Rates count writing calls, and errors of all calls, as CloudTrail does. Who called is read when it is asked
+/// for: most calls are not counted.
+#[derive(Debug)]
 pub struct Call<'r> {
     pub region: &'r str,
     pub source: &'r str,
     pub name: &'r str,
     /// `errorCode`.
-    pub error: Option<&'r str>,
+    pub error: Option<Cow<'r, str>>,
     pub is_write: bool,
-    /// The ARN, of a role without its session; the service that called; or `"null"`.
-    pub principal: &'r str,
-    pub agent: &'r str,
     /// Since 1970.
     pub minute: u32,
-    /// The network that the call came from: 24 bits of an IPv4, 48 of an IPv6 address.
-    pub network: Option<String>,
-    /// The role that was assumed and by whom, for calls that assume one.
-    pub chain: Option<String>,
+    record: &'r Record<'r>,
+    raw: &'r str,
 }
 
 impl<'r> Call<'r> {
-    /// `None` for what is no management call.
-    pub fn of(record: &'r Tree<'_>) -> Option<Self> {
-        let text = |name: &str| record.get(name).and_then(Tree::text);
-        let is = |name: &str, wanted: &str| text(name).is_none_or(|text| text == wanted);
-        if !is("eventType", "AwsApiCall") || !is("eventCategory", "Management") {
+    /// `None` for what is no management call. `raw` is the text that the record was read from.
+    pub fn of(record: &'r Record<'_>, raw: &'r str) -> Option<Self> {
+        let is = |text: &Option<Cow<'_, str>>, wanted: &str| text.as_deref().is_none_or(|text| text == wanted);
+        if !is(&record.event_type, "AwsApiCall") || !is(&record.event_category, "Management") {
             return None;
         }
-        let name = text("eventName")?;
-        let identity = record.get("userIdentity");
-        let of_identity = |name: &str| identity.and_then(|identity| identity.get(name)).and_then(Tree::text);
-        let principal = of_identity("arn").map(without_session);
-        let principal = principal.or_else(|| of_identity("invokedBy")).unwrap_or(NONE);
-        let assumed = record.get("requestParameters").and_then(|asked| asked.get("roleArn")).and_then(Tree::text);
-        let assumes = name.starts_with("AssumeRole");
         Some(Self {
-            region: text("awsRegion")?,
-            source: text("eventSource")?,
-            name,
-            error: text("errorCode").filter(|code| !code.is_empty()),
-            is_write: !matches!(record.get("readOnly"), Some(Tree::Bool(true))) && text("readOnly") != Some("true"),
-            principal,
-            agent: text("userAgent").unwrap_or(NONE),
-            minute: u32::try_from(seconds(text("eventTime")?)? / 60).ok()?,
-            network: text("sourceIPAddress").and_then(network),
-            chain: assumed.filter(|_| assumes).map(|role| format!("{principal} → {role}")),
+            region: record.aws_region.as_deref()?,
+            source: record.event_source.as_deref()?,
+            name: record.event_name.as_deref()?,
+            error: text(record.error_code).filter(|code| !code.is_empty()),
+            is_write: !record.read_only.is_some_and(|raw| matches!(raw.get(), "true" | "\"true\"")),
+            minute: u32::try_from(record.seconds()? / 60).ok()?,
+            record,
+            raw,
         })
     }
 
-    /// What a series observes.
-    pub fn attributes(&self) -> [&str; 3] {
-        [self.principal, self.agent, self.error.unwrap_or(NONE)]
+    /// The ARN, of a role without its session; the service that called; or `"null"`.
+    pub fn principal(&self) -> Cow<'r, str> {
+        #[derive(Default, Deserialize)]
+        #[serde(default, rename_all = "camelCase")]
+        struct Identity<'a> {
+            #[serde(borrow)]
+            arn: Option<&'a RawValue>,
+            #[serde(borrow)]
+            invoked_by: Option<&'a RawValue>,
+        }
+        let raw = self.record.user_identity.map_or("{}", RawValue::get);
+        let identity: Identity<'_> = serde_json::from_str(raw).unwrap_or_default();
+        let principal = text(identity.arn).map(without_session).or_else(|| text(identity.invoked_by));
+        principal.unwrap_or(Cow::Borrowed(NONE))
+    }
+
+    pub fn agent(&self) -> Cow<'r, str> {
+        text(self.record.user_agent).unwrap_or(Cow::Borrowed(NONE))
+    }
+
+    /// What of it an account may never have seen.
+    pub fn named(&self, aspect: Aspect) -> Option<Cow<'r, str>> {
+        match aspect {
+            Aspect::Api => Some(format!("{}:{}", self.source, self.name).into()),
+            Aspect::Region => Some(self.region.into()),
+            Aspect::Principal => Some(self.principal()).filter(|name| name != NONE),
+            Aspect::Network => network(&text(self.record.source_address)?).map(Cow::Owned),
+            Aspect::Chain => self.assumed().map(|role| format!("{} → {role}", self.principal()).into()),
+        }
+    }
+
+    /// The role that it asks for, if it assumes one.
+    fn assumed(&self) -> Option<Cow<'r, str>> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Asked<'a> {
+            #[serde(borrow)]
+            request_parameters: Parameters<'a>,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Parameters<'a> {
+            #[serde(borrow)]
+            role_arn: &'a RawValue,
+        }
+        let assumes = self.name.starts_with("AssumeRole");
+        let asked: Asked<'_> = assumes.then(|| serde_json::from_str(self.raw).ok()).flatten()?;
+        text(Some(asked.request_parameters.role_arn))
+    }
+}
+
+fn text(raw: Option<&RawValue>) -> Option<Cow<'_, str>> {
+    #[derive(Deserialize)]
+    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+    let quoted = raw?.get();
+    match quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+        Some(plain) if !plain.contains('\\') => Some(Cow::Borrowed(plain)),
+        _ => serde_json::from_str::<Text<'_>>(quoted).ok().map(|text| text.0),
     }
 }
 
 /// `arn:aws:sts::111122223333:assumed-role/Role/Session` without the session.
-fn without_session(arn: &str) -> &str {
-    match arn.rsplit_once('/') {
-        Some((role, _)) if arn.contains(":assumed-role/") && role.contains('/') => role,
-        _ => arn,
+fn without_session(arn: Cow<'_, str>) -> Cow<'_, str> {
+    let end = match arn.rsplit_once('/') {
+        Some((role, _)) if arn.contains(":assumed-role/") && role.contains('/') => role.len(),
+        _ => return arn,
+    };
+    match arn {
+        Cow::Borrowed(arn) => arn.get(..end).unwrap_or(arn).into(),
+        Cow::Owned(mut arn) => {
+            arn.truncate(end);
+            arn.into()
+        }
     }
 }
 
+/// 24 bits of an IPv4, 48 of an IPv6 address.
 fn network(address: &str) -> Option<String> {
     Some(match address.parse().ok()? {
         std::net::IpAddr::V4(address) => {
@@ -101,16 +153,4 @@ fn network(address: &str) -> Option<String> {
             format!("{a:x}:{b:x}:{c:x}::/48")
         }
     })
-}
-
-/// The names of a call that an account may never have seen.
-pub(super) fn named<'c>(call: &'c Call<'_>) -> [(super::Aspect, Option<Cow<'c, str>>); 5] {
-    use super::Aspect;
-    [
-        (Aspect::Api, Some(format!("{}:{}", call.source, call.name).into())),
-        (Aspect::Region, Some(call.region.into())),
-        (Aspect::Principal, Some(call.principal.into()).filter(|name: &Cow<'_, str>| name != NONE)),
-        (Aspect::Network, call.network.as_deref().map(Cow::Borrowed)),
-        (Aspect::Chain, call.chain.as_deref().map(Cow::Borrowed)),
-    ]
 }

@@ -5,11 +5,16 @@ use serde_json::{Value, json};
 
 use super::Kind;
 use super::series::Turn;
-use crate::core::id::Sha256;
+use crate::core::id::{AccountId, Sha256};
+use crate::core::printable;
+use crate::core::record::seconds;
 use crate::core::tree::Tree;
 
 /// What stands in `eventSource` of our records; CloudTrail's have none.
 pub const ORIGIN: &str = "trailwarden";
+/// Bytes of a text that are told, and values of an attribute.
+const TEXT: usize = 1_000;
+const TOLD: usize = 2;
 const ATTRIBUTES: [&str; 3] = ["userIdentityArn", "userAgent", "errorCode"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +91,43 @@ impl Insight {
             baseline_duration: f64::from(turn.baseline_duration),
             attributions: attributions.collect(),
         }
+    }
+
+    /// When the incident began or ended, in seconds since the epoch.
+    pub fn at(&self) -> i64 {
+        seconds(&self.time).unwrap_or(0)
+    }
+
+    /// What it is about: the same for all incidents of a series.
+    pub fn subject(&self, account: AccountId) -> String {
+        let error = self.error.as_deref().map(|error| format!(" {error}")).unwrap_or_default();
+        printable(&format!("{account} {} {} {}{error}", self.region, self.source, self.name), TEXT)
+    }
+
+    /// One sentence: what, how often, how often usually, by whom.
+    pub fn sentence(&self) -> String {
+        let error = self.error.as_deref().map(|error| format!(" failing with {error}")).unwrap_or_default();
+        let mut text = format!(
+            "{} {}{error} in {}: {} a minute for {} min from {}, usually {}",
+            self.source,
+            self.name,
+            self.region,
+            rate(self.rate),
+            self.duration,
+            self.time,
+            rate(self.baseline),
+        );
+        for (attribute, word) in ATTRIBUTES.iter().zip(["by", "with", "errors"]) {
+            let attribution = self.attributions.iter().find(|attribution| attribution.attribute == *attribute);
+            let values = attribution.map(|attribution| attribution.insight.as_slice()).unwrap_or_default();
+            let told: Vec<String> =
+                values.iter().take(TOLD).map(|(value, own)| format!("{value} ({})", rate(*own))).collect();
+            if !told.is_empty() {
+                text.push_str(&format!("; {word} {}", told.join(", ")));
+            }
+        }
+        let whose = if self.is_theirs { "; so says CloudTrail" } else { "" };
+        format!("{}{whose}", printable(&text, TEXT))
     }
 
     /// A record of `eventType` `AwsCloudTrailInsight`, whoever wrote it; `None` for any other, and for those of event data
@@ -189,6 +231,17 @@ impl Attribution {
         };
         json!({ "attribute": self.attribute, "insight": values(&self.insight), "baseline": values(&self.baseline) })
     }
+}
+
+/// As many digits as tell something.
+fn rate(rate: f64) -> String {
+    let digits = match rate {
+        10.0.. => 0,
+        1.0.. => 1,
+        0.01.. => 2,
+        _ => 4,
+    };
+    format!("{rate:.digits$}")
 }
 
 fn number(tree: &Tree<'_>) -> Option<f64> {

@@ -9,6 +9,8 @@ use super::{BASELINE_DAYS, DAY};
 const WINDOW: u32 = 5;
 /// Minutes that are kept one by one: how late a record may come and still be judged.
 const KEPT: u32 = 90;
+/// Minutes of which something is kept, where files come in no order at all.
+const MOST_RECENT: usize = 2 * KEPT as usize;
 /// Minutes without an unusual window after which an incident is over: files come with up to 15 minutes' delay, rarely more.
 const QUIET: u32 = 30;
 /// Minutes that a record may be ahead of the clock.
@@ -92,6 +94,11 @@ pub struct Turn {
     pub usual: [Vec<(String, f64)>; 3],
 }
 
+/// Whether a record may be of a minute when its log was delivered in another: one that lies ahead is a lie.
+pub fn is_near(minute: u32, delivered: u32) -> bool {
+    minute <= delivered.saturating_add(AHEAD)
+}
+
 impl Tops {
     fn take(&mut self, other: Self) {
         self.principals.take(other.principals);
@@ -110,10 +117,10 @@ impl Tops {
 }
 
 impl Series {
-    /// So many in a minute, in any order; who called, with what, and how it failed (`"null"` where it did not). What lies ahead of
-    /// `now` is left out, what is older than an hour and a half counts for the baseline only.
+    /// So many in a minute, in any order; who called, with what, and how it failed (`"null"` where it did not). `now` is when they
+    /// were delivered: what lies ahead of it is left out, what is older than an hour and a half counts for the baseline only.
     pub fn observe(&mut self, minute: u32, count: u32, [principal, agent, error]: [&str; 3], now: u32) {
-        if count == 0 || minute > now.saturating_add(AHEAD) {
+        if count == 0 || !is_near(minute, now) {
             return;
         }
         self.roll(minute / DAY);
@@ -132,6 +139,9 @@ impl Series {
             Err(at) => self.recent.insert(at, (minute, count)),
         }
         self.recent.retain(|(minute, _)| minute.saturating_add(KEPT) > now);
+        if self.recent.len() > MOST_RECENT {
+            self.recent.remove(0);
+        }
         let starts = minute.saturating_sub(WINDOW - 1)..=minute;
         let peak = starts.map(|start| self.window(start)).max().unwrap_or(0);
         if let Some(day) = self.day_of(minute) {
@@ -158,6 +168,14 @@ impl Series {
                 let over = now >= open.last.saturating_add(QUIET) || now >= open.start.saturating_add(tuning.longest);
                 over.then(|| self.end()).flatten()
             }
+        }
+    }
+
+    /// The minute from which on time alone may change something.
+    pub fn due(&self, tuning: Tuning) -> u32 {
+        match &self.open {
+            Some(open) => open.last.saturating_add(QUIET).min(open.start.saturating_add(tuning.longest)),
+            None => (self.day + 1 + BASELINE_DAYS as u32).saturating_mul(DAY),
         }
     }
 

@@ -1,8 +1,10 @@
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use fastrand::Rng;
 
 use super::*;
+use crate::core::record::Record;
 use crate::core::tree::Tree;
 
 /// A Monday.
@@ -284,9 +286,12 @@ fn call(text: &str) -> String {
 #[test]
 fn what_an_account_never_did_is_new_once_it_has_learned() {
     let look = |seen: &mut Seen, text: &str| {
-        let tree = Tree::parse(text).unwrap();
-        let call = Call::of(&tree).unwrap();
-        seen.look(&call, 14, 90).into_iter().map(|(aspect, name)| (aspect, name.into_owned())).collect::<Vec<_>>()
+        let record: Record<'_> = serde_json::from_str(text).unwrap();
+        let call = Call::of(&record, text).unwrap();
+        let names = Aspect::ALL.into_iter().filter_map(|aspect| Some((aspect, call.named(aspect)?.into_owned())));
+        names
+            .filter(|(aspect, name)| seen.look(*aspect, name, [call.minute / DAY; 2], &Plan::default()))
+            .collect::<Vec<_>>()
     };
     let mut seen = Seen::default();
     assert_eq!(look(&mut seen, &call("")), []);
@@ -303,20 +308,85 @@ fn what_an_account_never_did_is_new_once_it_has_learned() {
     }
     assert!(serde_json::to_vec(&seen).unwrap().len() < 300_000);
     assert_eq!(look(&mut seen, &later("08").replace("Admin", "5999")), []);
+    assert!(seen.forget(Aspect::Region) && !seen.forget(Aspect::Region));
+    assert_eq!(
+        look(&mut seen, &later("08").replace("Admin", "5999").replace("eu-west-1", "us-west-2")),
+        [],
+        "it is learned anew"
+    );
 }
 
 #[test]
 fn calls_are_counted_as_cloudtrail_counts_them() {
     let of = |text: &str| {
-        let text = call(text);
-        Call::of(&Tree::parse(&text).unwrap()).map(|call| (call.is_write, call.error.map(str::to_owned), call.minute))
+        let record: Record<'_> = serde_json::from_str(text).unwrap();
+        Call::of(&record, text).map(|call| (call.is_write, call.error.map(Cow::into_owned), call.minute))
     };
-    assert_eq!(of(""), Some((true, None, 29_540_050)));
+    assert_eq!(of(&call("")), Some((true, None, 29_540_050)));
     assert_eq!(
-        of(r#","readOnly":true,"errorCode":"AccessDenied""#),
+        of(&call(r#","readOnly":true,"errorCode":"AccessDenied""#)),
         Some((false, Some("AccessDenied".into()), 29_540_050))
     );
-    assert_eq!(of(r#","eventCategory":"Data""#), None);
-    assert_eq!(of(r#","eventType":"AwsServiceEvent""#), None);
-    assert_eq!(of(r#","eventTime":"yesterday""#), None);
+    assert_eq!(of(&call(r#","eventCategory":"Data""#)), None);
+    assert_eq!(of(&call("").replace("AwsApiCall", "AwsServiceEvent")), None);
+    assert_eq!(of(&call("").replace("2026-03-01T22:10:00Z", "yesterday")), None);
+}
+
+fn tallied(texts: &[String], plan: &Plan) -> Tally {
+    let mut tallying = Tallying::default();
+    for text in texts {
+        tallying.look(&serde_json::from_str(text).unwrap(), text, plan);
+    }
+    let tally = tallying.done();
+    let kept = serde_json::to_string(&tally).unwrap();
+    assert_eq!(serde_json::from_str::<Tally>(&kept).unwrap(), tally);
+    tally
+}
+
+#[test]
+fn a_log_is_tallied_by_what_was_called_when_and_by_whom() {
+    let (write, read) = (call(r#","userAgent":"cli \u00e9""#), call(r#","readOnly":true"#));
+    let denied = call(r#","readOnly":true,"errorCode":"AccessDenied","userAgent":7"#);
+    let texts = [write.clone(), read.clone(), denied.clone(), write.replace("Admin/me", "Admin/you"), denied];
+    let told = |plan: &Plan| {
+        let tally = tallied(&texts, plan);
+        tally
+            .calls()
+            .map(|call| (call.error.to_owned(), call.agent.to_owned(), call.is_write, call.count))
+            .collect::<Vec<_>>()
+    };
+    let (written, failed) =
+        ((String::new(), "cli é".to_owned(), true, 2), ("AccessDenied".to_owned(), "null".to_owned(), false, 2));
+    assert_eq!(told(&Plan::default()), [written.clone(), failed.clone()]);
+    assert_eq!(told(&Plan { error_rate: false, ..Plan::default() }), [written]);
+    assert_eq!(told(&Plan { call_rate: false, ..Plan::default() }), [failed]);
+    assert!(tallied(&texts, &Plan::none()).is_empty());
+    let tally = tallied(&texts, &Plan::default());
+    let first = tally.calls().next().unwrap();
+    assert_eq!((first.region, first.source, first.name), ("eu-west-1", "sts.amazonaws.com", "AssumeRole"));
+    assert_eq!((first.principal, first.minute), ("arn:aws:sts::111122223333:assumed-role/Admin", 29_540_050));
+
+    let plan = Plan { never_seen: vec![Aspect::Network, Aspect::Chain], ..Plan::none() };
+    let tally = tallied(&texts, &plan);
+    let names: Vec<_> = tally.names().map(|(aspect, name, call)| (aspect, name, call.name)).collect();
+    let chain = "arn:aws:sts::111122223333:assumed-role/Admin → arn:aws:iam::444455556666:role/Deploy";
+    assert_eq!(names, [(Aspect::Network, "192.0.2.0/24", "AssumeRole"), (Aspect::Chain, chain, "AssumeRole")]);
+    assert!(tally.calls().next().is_none());
+}
+
+#[test]
+fn a_tally_stays_small_and_counts_what_hides_among_many() {
+    let other = |n: u32, text: &str| {
+        call("").replace("Admin/me", &format!("{n}{}/me", "x".repeat(2_000))).replace("eu-west-1", text)
+    };
+    let mut texts: Vec<String> = (0..6_000).map(|n| other(n, "eu-west-1")).collect();
+    texts.extend((0..300).map(|n| other(n, "us-west-2")));
+    let tally = tallied(&texts, &Plan { never_seen: Aspect::ALL.to_vec(), ..Plan::default() });
+    assert!(tally.calls().count() <= 2_002 && tally.names().count() <= 2_000);
+    assert_eq!((tally.calls().map(|call| call.count).sum::<u32>(), tally.left_out), (6_300, 0));
+    let hidden: Vec<_> = tally.calls().filter(|call| call.region == "us-west-2").collect();
+    assert!(matches!(hidden[..], [Counted { principal: "many", count: 300, .. }]), "{hidden:?}");
+    let texts: Vec<String> = (0..5_000).map(|n| call("").replace("AssumeRole", &format!("Do{n}"))).collect();
+    let tally = tallied(&texts, &Plan::default());
+    assert_eq!((tally.calls().count(), tally.left_out), (4_000, 1_000));
 }
