@@ -11,6 +11,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::{RwLock, RwLockWriteGuard};
 
 pub use outlet::Outlet;
 
@@ -38,6 +39,8 @@ pub struct Alerts {
     /// Where a kind is explained, with `{kind}` in it.
     runbook: Option<String>,
     health: OnceLock<Arc<Health>>,
+    /// Held for reading by every outlet that is at work.
+    turns: RwLock<()>,
 }
 
 impl Alerts {
@@ -48,7 +51,16 @@ impl Alerts {
         warden: String,
         heartbeat: Option<SignedDuration>,
     ) -> Self {
-        Self { store, metrics, channels, warden, heartbeat, runbook: None, health: OnceLock::new() }
+        Self {
+            store,
+            metrics,
+            channels,
+            warden,
+            heartbeat,
+            runbook: None,
+            health: OnceLock::new(),
+            turns: RwLock::default(),
+        }
     }
 
     #[must_use]
@@ -75,6 +87,12 @@ impl Alerts {
     /// A channel's own outlet, for as long as it is watched.
     pub fn outlet(&self, name: &str) -> Option<Outlet<'_>> {
         self.channels.get(name).map(|channel| Outlet::new(self, name, channel, pace::TOGETHER))
+    }
+
+    /// Waits for what outlets have begun, and lets them begin nothing while the answer is kept: an alert that was sent is also
+    /// stamped as sent.
+    pub async fn still(&self) -> RwLockWriteGuard<'_, ()> {
+        self.turns.write().await
     }
 
     /// Sends what is due and lets nothing wait for more, all channels side by side. Answers whether it did anything.

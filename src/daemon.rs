@@ -96,7 +96,7 @@ pub async fn watch(config: Config, path: &Path, works: Works, told: mpsc::Receiv
     if outcome.is_ok() {
         daemon.settle_in_flight().await;
     }
-    loops.shutdown().await;
+    daemon.end(&mut loops).await;
     if outcome.is_ok() {
         daemon.last_alerts().await?;
     }

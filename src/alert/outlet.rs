@@ -63,6 +63,8 @@ impl<'a> Outlet<'a> {
         if self.rests.is_some_and(|until| Instant::now() < until) {
             return Ok(false);
         }
+        let alerts = self.alerts;
+        let _turn = alerts.turns.read().await;
         if !self.recalled {
             self.recall().await?;
         }
@@ -79,7 +81,8 @@ impl<'a> Outlet<'a> {
             store.write(move |tx| outbox::later(tx, due.id, tx.now + LATER, "of no kind that is known")).await?;
             return Ok(true);
         };
-        let manner = match due.ends {
+        // What was tried once may have been received: it is not changed any more, and nothing like it waits for it.
+        let manner = match due.ends || due.attempts > 0 {
             true => Manner::Alone,
             false => self.pace.manner(&due.group, due.reason, &due.finding, self.together),
         };
@@ -89,12 +92,11 @@ impl<'a> Outlet<'a> {
                 store.write(move |tx| outbox::put_off(tx, &due, until)).await?;
                 return Ok(true);
             }
-            // What was tried once may have been received, and is not changed any more.
-            Manner::ForAll if due.attempts == 0 => {
+            Manner::ForAll => {
                 let lead = due.clone();
                 store.write(move |tx| outbox::fold(tx, &lead)).await?;
             }
-            Manner::ForAll | Manner::Alone => {}
+            Manner::Alone => {}
         }
         self.send(due, held).await
     }
@@ -204,8 +206,9 @@ impl<'a> Outlet<'a> {
 fn tell_others(tx: &Tx<'_>, due: &Due, failing: &Finding, others: &[String]) -> rusqlite::Result<()> {
     let news = findings::raise(tx, failing)?;
     let id = failing.fingerprint();
+    let told = outbox::told(tx.conn, id.as_str())?;
     for other in others {
-        if news && !outbox::was_planned(tx.conn, id.as_str(), other, tx.now)? {
+        if news && !told.contains(other) {
             outbox::add(tx, id.as_str(), other, Reason::First, None, tx.now)?;
         }
         if !outbox::was_planned(tx.conn, &due.finding, other, due.created)? {

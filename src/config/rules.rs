@@ -137,7 +137,7 @@ impl Reader<'_> {
     pub(super) fn detect(&self, raw: &raw::Detect) -> Read<(Arc<Rules>, Vec<String>)> {
         let (mut rules, mut sigma) = (Vec::new(), Sigmas::default());
         for name in raw.packs.iter().flatten() {
-            let text = self.parsed(name, |name| pack(name))?;
+            let text = self.parsed(name, pack)?;
             rules.extend(read(text, &format!("pack {}", name.get_ref()), Path::new(""))?);
         }
         for place in raw.rules.iter().flatten() {

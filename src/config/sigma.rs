@@ -22,7 +22,6 @@ pub struct Sigmas {
 struct Loaded {
     sigma: Sigma,
     origin: String,
-    text: Box<str>,
 }
 
 pub fn is_sigma(file: &Path) -> bool {
@@ -41,7 +40,7 @@ impl Sigmas {
             Ok(all) => {
                 for one in all {
                     match one {
-                        Ok(sigma) => self.loaded.push(Loaded { sigma, origin: origin.to_owned(), text: text.into() }),
+                        Ok(sigma) => self.loaded.push(Loaded { sigma, origin: origin.to_owned() }),
                         Err(fault) => refuse(fault.to_string()),
                     }
                 }
@@ -103,7 +102,7 @@ impl Sigmas {
                 let mut steps = detections.into_iter();
                 let first = steps.next().ok_or("no rules")?;
                 let mut rule = rule(one, vec![first]);
-                rule.then = steps.map(|step| Matcher::Sigma(one.text.clone(), vec![step])).collect();
+                rule.then = steps.map(|step| Matcher::Sigma(one.sigma.text.clone(), vec![step])).collect();
                 rule.window.then = vec![within; rule.then.len()];
                 rule
             }
@@ -149,7 +148,7 @@ fn rule(one: &Loaded, detections: Vec<Detection>) -> Rule {
             Some(Level::High) => Severity::High,
             Some(Level::Critical) => Severity::Critical,
         },
-        matcher: Matcher::Sigma(one.text.clone(), detections),
+        matcher: Matcher::Sigma(one.sigma.text.clone(), detections),
         group: vec![Field::Path(vec!["recipientAccountId".into()])],
         window: Window {
             at_least: 1,
@@ -209,6 +208,9 @@ mod tests {
         let told: Vec<_> = rules.iter().map(|rule| (rule.id.as_str(), rule.severity)).collect();
         assert_eq!(told, [("6f3e2987-db24-4c78-a860-b4f4095a7095", Severity::High), ("keys", Severity::Medium)]);
         assert_eq!(rules[0].attack, ["T1136.003"]);
+        let texts: Vec<_> = rules.iter().map(|rule| rule.matcher.text()).collect();
+        let (first, second) = PARTS.split_once("---\n").unwrap();
+        assert_eq!(texts, [first.trim_end(), second.trim_end()]);
     }
 
     #[test]

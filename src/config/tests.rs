@@ -159,11 +159,11 @@ fn the_meaning_is_told_and_no_secret_in_it() {
     let told = |name: &str| &lines.iter().find(|(known, _)| known == name).unwrap_or_else(|| panic!("{name}")).1;
     assert_eq!(told("verify.grace"), "90m = 5400 s");
     assert_eq!(told("verify.scrub_limit"), "20MiB = 20971520 bytes a second");
-    assert_eq!(told("route.2"), "everything to journal, told once, its end is told");
+    assert_eq!(told("route.2"), "everything to journal, siem, bus, function, hub, told once, its end is told");
     assert!(
         told("route.1").starts_with("class integrity or delivery and kind log_modified or account_silent and severity")
     );
-    assert_eq!(told("channel.hook"), "webhook, signed, timeout 10 s");
+    assert_eq!(told("channel.hook"), "webhook, signed, by a template, timeout 10 s");
     let shown = format!("{lines:?} {all:?}");
     assert!(!shown.contains("hunter2") && !shown.contains("t0ken"), "{shown}");
 }

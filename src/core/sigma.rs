@@ -38,6 +38,8 @@ pub struct Sigma {
     pub tags: Vec<String>,
     pub references: Vec<String>,
     pub false_positives: Vec<String>,
+    /// As it is written in its file.
+    pub text: Box<str>,
     pub body: Body,
 }
 

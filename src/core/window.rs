@@ -285,8 +285,8 @@ impl State {
         let periods = i64::try_from(window.periods.1).unwrap_or(1);
         // a period later than those has nothing to do with what is new
         let last = last.min(fresh.last()? + (periods - 1) * window.within);
-        let ends = self.events.iter().map(|(at, _)| *at).filter(|at| (first..=last).contains(at));
-        let end = ends.filter(|end| self.standing(window, *end) == Standing::Alarm).last()?;
+        let mut ends = self.events.iter().map(|(at, _)| *at).filter(|at| (first..=last).contains(at));
+        let end = ends.rfind(|end| self.standing(window, *end) == Standing::Alarm)?;
         let from = end - (periods - 1) * window.within;
         let within = || self.events.iter().filter(|(at, _)| (from..=end).contains(at));
         Some(Breach { first: within().next()?.0, last: end, count: within().map(|(_, count)| count).sum() })

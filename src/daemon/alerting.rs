@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::RwLockWriteGuard;
 use tokio::task::JoinSet;
 
 use super::Daemon;
@@ -39,7 +40,9 @@ impl Daemon {
             if let Some(ended) = ended {
                 return ended;
             }
+            let still = begun(&alerts).await;
             channels.shutdown().await;
+            drop(still);
             alerts.names().for_each(|name| self.health.forget(&format!("channel {name}")));
         }
     }
@@ -86,6 +89,13 @@ impl Daemon {
         }
     }
 
+    /// Ends the loops when what is being sent has been taken, or not.
+    pub(super) async fn end(&self, loops: &mut JoinSet<Result<()>>) {
+        let alerts = self.current_alerts();
+        let _still = begun(&alerts).await;
+        loops.shutdown().await;
+    }
+
     /// What became due until the end; whatever no channel takes shortly is the next start's.
     pub(super) async fn last_alerts(&self) -> Result<()> {
         let alerts = self.current_alerts();
@@ -97,4 +107,9 @@ impl Daemon {
             }
         }
     }
+}
+
+/// Waits for what channels are being told, but not for ever.
+async fn begun(alerts: &Alerts) -> Option<RwLockWriteGuard<'_, ()>> {
+    tokio::time::timeout(LAST_ALERTS, alerts.still()).await.ok()
 }

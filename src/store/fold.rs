@@ -21,19 +21,32 @@ const LINKS: usize = 2_000;
 /// Longer digests are believed about no hour, so none of them may become part of a span.
 const LONGEST: i64 = 90_000;
 
-/// The next day with rows before `day`, after one of a place (which may be `0, 0`).
-pub fn next_day(conn: &Connection, source: i64, after: (i64, i64), before: i64) -> Result<Option<(i64, i64)>> {
+/// The next days with rows before `day`, after one of a place (which may be `0, 0`); at most so many.
+pub fn next_days(
+    conn: &Connection,
+    source: i64,
+    after: (i64, i64),
+    before: i64,
+    most: usize,
+) -> Result<Vec<(i64, i64)>> {
+    let mut days = Vec::new();
     for Place { id, .. } in places::from(conn, source, after.0)? {
-        let seen = if id == after.0 { after.1 } else { 0 };
-        let name: Option<String> = conn
-            .prepare_cached("SELECT name FROM deliveries WHERE place = ?1 AND name > ?2 ORDER BY name LIMIT 1")?
-            .query_row(params![id, format!("{seen:08}~")], |row| row.get(0))
-            .optional()?;
-        if let Some(day) = name.as_deref().and_then(places::day).filter(|day| *day < before) {
-            return Ok(Some((id, day)));
+        let mut seen = if id == after.0 { after.1 } else { 0 };
+        while days.len() < most {
+            let Some(day) = day_after(conn, id, seen)?.filter(|day| *day < before) else { break };
+            days.push((id, day));
+            seen = day;
         }
     }
-    Ok(None)
+    Ok(days)
+}
+
+fn day_after(conn: &Connection, place: i64, day: i64) -> Result<Option<i64>> {
+    let name: Option<String> = conn
+        .prepare_cached("SELECT name FROM deliveries WHERE place = ?1 AND name > ?2 ORDER BY name LIMIT 1")?
+        .query_row(params![place, format!("{day:08}~")], |row| row.get(0))
+        .optional()?;
+    Ok(name.as_deref().and_then(places::day))
 }
 
 /// A row that may go.
@@ -73,8 +86,26 @@ fn clean(tx: &Tx<'_>, place: i64, day: i64) -> Result<Vec<Clean>> {
     rows.collect()
 }
 
-/// Folds what may be folded of a day; at most so much that ingest does not wait long. True when there may be more.
-pub fn fold_day(tx: &Tx<'_>, place: i64, day: i64) -> Result<(usize, bool)> {
+/// Folds what may be folded of days; at most so much that ingest does not wait long. Answers how many rows went, and how many
+/// of the days are done.
+pub fn fold_days(tx: &Tx<'_>, days: &[(i64, i64)]) -> Result<(usize, usize)> {
+    let (mut folded, mut done) = (0, 0);
+    for (place, day) in days {
+        if folded >= ROWS {
+            break;
+        }
+        let (rows, more) = fold_day(tx, *place, *day)?;
+        folded += rows;
+        if more {
+            break;
+        }
+        done += 1;
+    }
+    Ok((folded, done))
+}
+
+/// How many rows of a day went, and whether there may be more.
+fn fold_day(tx: &Tx<'_>, place: i64, day: i64) -> Result<(usize, bool)> {
     let rows = clean(tx, place, day)?;
     if rows.is_empty() {
         return Ok((0, false));
@@ -82,6 +113,8 @@ pub fn fold_day(tx: &Tx<'_>, place: i64, day: i64) -> Result<(usize, bool)> {
     let source = places::source(tx.conn, place)?;
     let mut entries = days::entries(tx.conn, place, day)?;
     let (found, mut more) = (rows.len(), Sum::default());
+    let mut delete =
+        tx.conn.prepare_cached("DELETE FROM deliveries WHERE place = ?1 AND name = ?2 AND version = ?3")?;
     for row in rows {
         // A key that was folded and came again with another content is trouble: its row stays.
         let key = KeyHash::of(&row.key);
@@ -94,9 +127,7 @@ pub fn fold_day(tx: &Tx<'_>, place: i64, day: i64) -> Result<(usize, bool)> {
         more.records += row.sum.records;
         more.rejects += row.sum.rejects;
         more.bytes += row.sum.bytes;
-        tx.conn
-            .prepare_cached("DELETE FROM deliveries WHERE place = ?1 AND name = ?2 AND version = ?3")?
-            .execute(params![place, row.name, row.version])?;
+        delete.execute(params![place, row.name, row.version])?;
     }
     if more.objects > 0 {
         days::put(tx, place, day, &entries, more)?;
@@ -147,7 +178,6 @@ fn links(conn: &Connection, chain: i64, from: i64, until: i64) -> Result<Vec<Lin
     .collect()
 }
 
-/// The end of the span that ends where a digest begins.
 /// Digests in a row that are folded together.
 struct Span {
     /// Whether the ledger has the span that it goes on.
@@ -173,6 +203,21 @@ impl Span {
 fn span_before(conn: &Connection, chain: i64, start: i64) -> Result<bool> {
     conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM spans WHERE chain = ?1 AND end = ?2)")?
         .query_row(params![chain, start], |row| row.get(0))
+}
+
+/// [`fold_chain`] for chains, from a time on each; at most so much that ingest does not wait long. Answers how many digests
+/// went, and what is left to be done.
+pub fn fold_chains(tx: &Tx<'_>, chains: &[(i64, i64)], until: Timestamp) -> Result<(usize, Vec<(i64, i64)>)> {
+    let mut digests = 0;
+    for (at, (chain, from)) in chains.iter().enumerate() {
+        let (folded, go_on) = fold_chain(tx, *chain, *from, until)?;
+        digests += folded;
+        if go_on.is_some() || digests >= LINKS {
+            let rest = go_on.map(|from| (*chain, from)).into_iter().chain(chains.iter().skip(at + 1).copied());
+            return Ok((digests, rest.collect()));
+        }
+    }
+    Ok((digests, Vec::new()))
 }
 
 /// Folds the digests of a standard chain that end before a time and lie between two others, all three good, joined and

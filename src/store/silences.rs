@@ -9,12 +9,17 @@ use crate::core::id::AccountId;
 use crate::core::journal::What;
 use crate::store::{Tx, findings, journal, time};
 
-/// Whether a silence in force holds a row of the outbox back. That something is over, and that somebody is on it, is told.
-pub(super) const SILENT: &str = "(outbox.reason NOT IN ('resolved', 'acknowledged') AND EXISTS (
+/// Whether a silence in force holds a row of the outbox back. That something is over, and that somebody is on it, is told to
+/// whom it was told that it began.
+pub(super) const SILENT: &str = "(EXISTS (
     SELECT 1 FROM silences JOIN findings AS quiet ON quiet.id = outbox.finding
     WHERE silences.over IS NULL AND (silences.finding IS NULL OR silences.finding = quiet.id)
       AND (silences.kind IS NULL OR silences.kind = quiet.kind)
-      AND (silences.account IS NULL OR silences.account = quiet.account)))";
+      AND (silences.account IS NULL OR silences.account = quiet.account))
+  AND (outbox.reason NOT IN ('resolved', 'acknowledged') OR EXISTS (
+    SELECT 1 FROM outbox AS held
+    WHERE held.finding = outbox.finding AND held.channel = outbox.channel AND held.state = 'due'
+      AND held.reason NOT IN ('resolved', 'acknowledged') AND held.id < outbox.id)))";
 
 /// What a silence is about; all that is given must hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]

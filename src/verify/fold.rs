@@ -10,6 +10,8 @@ use crate::store::{Store, changes, digests, fold, lists};
 
 /// Days of places that one pass looks at; the next one goes on after them.
 const DAYS: usize = 1_000;
+/// Of these, as many are folded together.
+const STEP: usize = 50;
 
 /// What a pass folded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -43,13 +45,14 @@ impl Fold {
         let numbers = held.split_once(' ').map(|(place, day)| (place.parse(), day.parse()));
         let mut at = if let Some((Ok(place), Ok(day))) = numbers { (place, day) } else { (0, 0) };
         while folded.days < DAYS {
-            let Some(next) = self.store.read(move |conn| fold::next_day(conn, source, at, today)).await? else {
+            let days = self.store.read(move |conn| fold::next_days(conn, source, at, today, STEP)).await?;
+            let Some(last) = days.last() else {
                 at = (0, 0);
                 break;
             };
-            at = next;
-            folded.days += 1;
-            folded.objects += self.day(at).await?;
+            at = *last;
+            folded.days += days.len();
+            folded.objects += self.days(days).await?;
         }
         let place = format!("{} {}", at.0, at.1);
         if place != held {
@@ -58,15 +61,15 @@ impl Fold {
         Ok(folded)
     }
 
-    async fn day(&self, (place, day): (i64, i64)) -> Result<usize> {
+    async fn days(&self, mut days: Vec<(i64, i64)>) -> Result<usize> {
         let mut objects = 0;
-        loop {
-            let (folded, more) = self.store.write(move |tx| fold::fold_day(tx, place, day)).await?;
+        while !days.is_empty() {
+            let left = days.clone();
+            let (folded, done) = self.store.write(move |tx| fold::fold_days(tx, &left)).await?;
             objects += folded;
-            if !more {
-                return Ok(objects);
-            }
+            days.drain(..done);
         }
+        Ok(objects)
     }
 
     /// Standard chains only: what a backfill digest names may be of another chain.
@@ -75,19 +78,16 @@ impl Fold {
             let mut ripe = Vec::new();
             for chain in digests::chains(conn, source)?.into_iter().filter(|chain| !chain.chain.backfill) {
                 if fold::is_ripe(conn, chain.id, until)? {
-                    ripe.push(chain.id);
+                    ripe.push((chain.id, i64::MIN));
                 }
             }
             Ok(ripe)
         };
-        let mut digests = 0;
-        for chain in self.store.read(look).await? {
-            let mut from = Some(i64::MIN);
-            while let Some(at) = from {
-                let (folded, go_on) = self.store.write(move |tx| fold::fold_chain(tx, chain, at, until)).await?;
-                digests += folded;
-                from = go_on;
-            }
+        let (mut digests, mut chains) = (0, self.store.read(look).await?);
+        while !chains.is_empty() {
+            let (folded, left) = self.store.write(move |tx| fold::fold_chains(tx, &chains, until)).await?;
+            digests += folded;
+            chains = left;
         }
         Ok(digests)
     }

@@ -1,7 +1,7 @@
 //! Between the program and the emulator that enforces IAM: what the emulator lacks is answered as AWS documents it, after the
 //! emulator said that the caller may. All else passes as it is.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
@@ -22,9 +22,12 @@ pub struct Mended {
 struct Far {
     endpoint: String,
     client: reqwest::Client,
-    /// Access keys of those who may not decrypt: the emulator's S3 decrypts for whoever may read.
-    without_decrypt: BTreeSet<String>,
+    may_not: MayNot,
 }
+
+/// Access keys of those who may not do what the emulator lets everybody do, by action: its S3 decrypts for whoever may read, and
+/// it knows no Security Hub.
+pub type MayNot = BTreeMap<&'static str, String>;
 
 /// What the emulator answered.
 struct Answer {
@@ -34,14 +37,14 @@ struct Answer {
 }
 
 impl Mended {
-    pub fn start(endpoint: &str, without_decrypt: BTreeSet<String>) -> Self {
+    pub fn start(endpoint: &str, may_not: MayNot) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime can be made");
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
         listener.set_nonblocking(true).expect("a socket can be made nonblocking");
         let own = format!("http://{}", listener.local_addr().expect("a bound socket has an address"));
         let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-        let far = Arc::new(Far { endpoint: endpoint.to_owned(), client, without_decrypt });
+        let far = Arc::new(Far { endpoint: endpoint.to_owned(), client, may_not });
         let app = Router::new().fallback(move |request| {
             let far = Arc::clone(&far);
             async move { far.answer(request).await }
@@ -85,7 +88,28 @@ impl Far {
             let status = "<PolicyStatus xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><IsPublic>false</IsPublic></PolicyStatus>";
             return answer.replaced(StatusCode::OK, "application/xml", status);
         }
+        if head.uri.path().ends_with("/invocations") && text("x-amz-invocation-type") == "DryRun" {
+            return answer.replaced(StatusCode::NO_CONTENT, "application/json", "");
+        }
+        // Credential=KEY/DAY/REGION/SERVICE/aws4_request
+        let caller =
+            text(AUTHORIZATION.as_str()).split_once("Credential=").and_then(|(_, rest)| rest.split('/').next());
+        let may = |action: &str| self.may_not.get(action).is_none_or(|key| Some(key.as_str()) != caller);
+        if head.uri.path() == "/findings/import" {
+            let (action, kind) = ("securityhub:BatchImportFindings", "application/json");
+            if may(action) {
+                return answer.replaced(StatusCode::OK, kind, r#"{"FailedCount":0,"SuccessCount":0}"#);
+            }
+            let message = format!("User: somebody is not authorized to perform: {action}");
+            let denied = json!({ "Code": "AccessDeniedException", "Message": message }).to_string();
+            return answer.replaced(StatusCode::FORBIDDEN, kind, &denied);
+        }
         match text("x-amz-target").rsplit('.').next() {
+            Some("PutEvents") => {
+                let refused = json!({ "FailedEntryCount": 1,
+                    "Entries": [{ "ErrorCode": "MalformedDetail", "ErrorMessage": "Detail is malformed." }] });
+                return answer.replaced(StatusCode::OK, "application/x-amz-json-1.1", &refused.to_string());
+            }
             Some("ListPublicKeys") => {
                 let key = json!({ "Value": "a2V5", "Fingerprint": "0123456789abcdef0123456789abcdef",
                                   "ValidityStartTime": 1_767_225_600, "ValidityEndTime": 4_102_444_800_u32 });
@@ -103,11 +127,7 @@ impl Far {
         }
         let header = |name: &str| answer.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let key = header("x-amz-server-side-encryption-aws-kms-key-id").to_owned();
-        // Credential=KEY/DAY/REGION/SERVICE/aws4_request
-        let caller =
-            text(AUTHORIZATION.as_str()).split_once("Credential=").and_then(|(_, rest)| rest.split('/').next());
-        let may_not = caller.is_some_and(|caller| self.without_decrypt.contains(caller));
-        if head.method != "GET" || key.is_empty() || !may_not {
+        if head.method != "GET" || key.is_empty() || may("kms:Decrypt") {
             return answer;
         }
         let denied = format!(

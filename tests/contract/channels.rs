@@ -90,7 +90,7 @@ async fn refusals_are_classed_by_who_can_act_and_tell_no_secret() {
         for (status, passes) in
             [(429, true), (500, true), (503, true), (408, true), (400, false), (403, false), (404, false), (302, false)]
         {
-            let echo = format!("{{\"message\":\"no\",\"errors\":[\"no\"]}}");
+            let echo = r#"{"message":"no","errors":["no"]}"#.to_owned();
             let answer = Answer::new(status, echo).header("retry-after", "7").header("location", "http://127.0.0.1:9/");
             let (outcome, _) = told(name, answer, Reason::First).await;
             let error = outcome.unwrap_err();
@@ -297,7 +297,7 @@ async fn alertmanager_gets_labels_that_never_change_and_an_end() {
     let labels = &first["labels"];
     assert_eq!((&labels["alertname"], &labels["finding"]), (&json!("log_modified"), &json!(ID)));
     let time = |value: &Value| value.as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
-    let now = jiff::Timestamp::now();
+    let now = trailwarden::env::Env::system().now();
     assert!(time(&first["endsAt"]) > now && time(&resolved["endsAt"]) <= now);
     assert!(time(&resolved["startsAt"]) <= time(&resolved["endsAt"]));
     let stub = Stub::start(|_| Answer::new(200, ""));

@@ -317,7 +317,7 @@ async fn alertmanager_shows_a_finding_until_it_ends() {
     assert_eq!((&shown[0]["labels"]["finding"], &shown[0]["status"]["state"]), (&json!(ID), &json!("active")));
     assert!(shown[0]["annotations"]["description"].as_str().unwrap().contains("<!channel>"));
     let mut over = alert(Reason::Resolved);
-    over.finding.resolved_at = Some(jiff::Timestamp::now());
+    over.finding.resolved_at = Some(trailwarden::env::Env::system().now());
     channel.send("key-2", &over).await.unwrap();
     assert_eq!(far.get("/api/v2/alerts").await.unwrap(), json!([]));
 }

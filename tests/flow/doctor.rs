@@ -175,8 +175,21 @@ keep = "1d"
 kind = "sns"
 topic = "arn:aws:sns:{REGION}:{ACCOUNT}:alerts"
 {role}
+[channel.bus]
+kind = "eventbridge"
+bus = "arn:aws:events:{REGION}:{ACCOUNT}:event-bus/alerts"
+{role}
+[channel.function]
+kind = "lambda"
+function = "arn:aws:lambda:{REGION}:{ACCOUNT}:function:alerts"
+{role}
+[channel.hub]
+kind = "securityhub"
+account = "{ACCOUNT}"
+region = "{REGION}"
+{role}
 [[route]]
-to = ["topic"]
+to = ["topic", "bus", "function", "hub"]
 [state]
 path = "state.db"
 snapshot.to = "s3://ledgers/copies"
@@ -267,7 +280,9 @@ async fn each_permission_taken_away_is_named_and_nothing_else() {
     }
     let people = &ground.people(&users, &BTreeMap::new());
 
-    let mended = &Mended::start(&ground.emulator.endpoint, [people["kms-Decrypt"].0.clone()].into()).endpoint;
+    let may_not = ["kms:Decrypt", "securityhub:BatchImportFindings"]
+        .map(|action| (action, people[&action.replace(':', "-")].0.clone()));
+    let mended = &Mended::start(&ground.emulator.endpoint, may_not.into()).endpoint;
 
     let (code, healthy) = ground.report("plain.toml", mended, &people["all"]);
     let others: Vec<&Value> = healthy.iter().filter(|line| line["answer"] != "ok").collect();
@@ -340,7 +355,7 @@ async fn a_role_that_may_not_be_assumed_is_named_once_for_all_that_it_is_for() {
         ("may-not".to_owned(), vec![printed["reader"].clone()]),
     ]);
     let people = ground.people(&users, &roles);
-    let mended = &Mended::start(&ground.emulator.endpoint, BTreeSet::new()).endpoint;
+    let mended = &Mended::start(&ground.emulator.endpoint, BTreeMap::new()).endpoint;
     let (code, lines) = ground.report("role.toml", mended, &people["may"]);
     assert_eq!(names(&lines, "bad"), BTreeSet::new(), "{lines:#?}");
     assert!(names(&lines, "ok").contains("sts:AssumeRole"), "{lines:#?}");

@@ -51,6 +51,7 @@ impl Loader<'_> {
             tags: self.words(node, "tags")?,
             references: self.words(node, "references")?,
             false_positives: self.words(node, "falsepositives")?,
+            text: self.text.get(node.span.clone()).unwrap_or_default().trim_end().into(),
             body,
         })
     }

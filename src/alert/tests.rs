@@ -357,3 +357,38 @@ async fn what_was_told_is_forgotten_after_a_season_and_what_waits_is_not() {
     alerts.forget().await.unwrap();
     assert_eq!((ground.count("outbox").await, ground.count("outbox WHERE channel = 'gone'").await), (1, 1));
 }
+
+/// Says when it was asked, and answers when it is told to.
+#[derive(Default)]
+struct Slow {
+    asked: tokio::sync::Notify,
+    go: tokio::sync::Notify,
+}
+
+#[async_trait]
+impl Channel for Slow {
+    async fn send(&self, _: &str, _: &Alert) -> Result<Option<String>> {
+        self.asked.notify_one();
+        self.go.notified().await;
+        Ok(None)
+    }
+}
+
+#[tokio::test]
+async fn whoever_ends_the_sending_waits_for_what_was_begun() {
+    let (ground, slow) = (Ground::new(&["a"], None).await, Arc::<Slow>::default());
+    let channels = BTreeMap::from([("a".to_owned(), slow.clone() as DynChannel)]);
+    let alerts = Alerts::new(ground.store.clone(), Arc::default(), channels, "w".into(), None);
+    ground.raise(Kind::LogMissing, "x").await;
+    let mut outlet = alerts.outlet("a").unwrap();
+    let end = async {
+        slow.asked.notified().await;
+        let early = tokio::time::timeout(Duration::from_millis(20), alerts.still()).await;
+        assert!(early.is_err(), "it is being sent");
+        slow.go.notify_one();
+        let _still = alerts.still().await;
+        assert_eq!(ground.count("outbox WHERE state = 'sent'").await, 1);
+    };
+    let (turned, ()) = tokio::join!(outlet.turn(), end);
+    assert!(turned.unwrap());
+}
