@@ -384,7 +384,7 @@ async fn insights_of_cloudtrail_raise_and_resolve_in_any_order_and_are_printed()
     let mut yard = Yard::new(1, "").await;
     let at = BEGIN - 30;
     let begin = yard.put(0, &account(0), "CloudTrail-Insight", &[theirs("begin", "Start", at)]);
-    yard.settle(&[begin.clone()]).await;
+    yard.settle(&[begin]).await;
     let [held] = &yard.held(Kind::RateUnusual).await[..] else { panic!("one") };
     let wanted = "ssm.amazonaws.com UpdateInstanceInformation in us-east-1: 7.5 a minute for 2 min from";
     assert!(held.state == State::Open && held.detail.starts_with(wanted), "{}", held.detail);
