@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
 use super::Deliveries;
-use crate::core::anomaly::{Aspect, Counted, DAY, Insight, MOST_SERIES, Plan, REACH, State, Tuning, is_near};
+use crate::core::anomaly::{
+    Aspect, BASELINE_DAYS, Counted, DAY, Insight, Kind as Rate, MOST_SERIES, Plan, REACH, State, Tuning, Turn, is_near,
+};
 use crate::core::finding::{Finding, Kind};
 use crate::core::id::{AccountId, Region};
 use crate::core::printable;
@@ -16,6 +18,9 @@ use crate::store::{Tx, findings, insights, time};
 
 /// Tallies that one step folds, and series that one step looks at.
 const STEP: usize = 100;
+/// Seconds after which it is written down again that rates are watched, and without which what was learned is out of date.
+const AGAIN: i64 = 3_600;
+const BLIND: i64 = 2 * 86_400;
 /// Names of an account that are told one by one on one day; more are told together.
 const MOST_NAMES: u32 = 100;
 /// Bytes that are told; a chain of roles has 1,300 at most.
@@ -41,16 +46,18 @@ impl Deliveries {
     /// Folds what waits, and looks at what time alone changes.
     pub async fn fold_tallies(&self) -> Result<()> {
         let (plan, now) = (self.insights(), self.env.now().as_second());
-        let forgets = plan.never_seen.is_empty();
+        let (forgets, kinds) = (plan.never_seen.is_empty(), watched(&plan));
         let is_due = move |conn: &rusqlite::Connection| {
-            Ok((
-                rates::is_waiting(conn)?,
-                rates::is_due(conn, now)?,
-                is_old(conn, now)? || forgets && rates::is_acquainted(conn)?,
-            ))
+            let is_known = |kind: Rate| Ok(rates::watched(conn, kind)?.is_some_and(|(_, at)| now - at < AGAIN));
+            let unknown = kinds.into_iter().map(is_known).collect::<rusqlite::Result<Vec<_>>>()?.contains(&false);
+            let old = is_old(conn, now)? || forgets && rates::is_acquainted(conn)?;
+            Ok([unknown, rates::is_waiting(conn)?, rates::is_due(conn, now)?, old])
         };
         // a look that finds nothing writes nothing
-        let (waits, rests, old) = self.store.read(is_due).await?;
+        let [unknown, waits, rests, old] = self.store.read(is_due).await?;
+        if unknown {
+            self.repeat(&plan, watch).await?;
+        }
         if waits {
             self.repeat(&plan, fold).await?;
         }
@@ -101,17 +108,42 @@ fn minute(tx: &Tx<'_>) -> u32 {
     u32::try_from(tx.seconds() / 60).unwrap_or(0)
 }
 
+fn watched(plan: &Plan) -> Vec<Rate> {
+    let calls = plan.call_rate.then_some(Rate::CallRate);
+    calls.into_iter().chain(plan.error_rate.then_some(Rate::ErrorRate)).collect()
+}
+
+/// Since when rates are watched: whoever did not look for days knows no more what is usual.
+fn watch(tx: &Tx<'_>, plan: &Plan) -> rusqlite::Result<(usize, Vec<Kind>)> {
+    for kind in watched(plan) {
+        let known = rates::watched(tx.conn, kind)?.filter(|(_, at)| tx.seconds() - at <= BLIND);
+        rates::set_watched(tx, kind, known.map_or(minute(tx), |(since, _)| since))?;
+    }
+    Ok((0, Vec::new()))
+}
+
+/// Whether both rates of an account are known for as many days as a baseline has.
+fn learned(tx: &Tx<'_>, baseline: &Baseline) -> rusqlite::Result<[bool; 2]> {
+    let mut learned = [false; 2];
+    for (learned, kind) in learned.iter_mut().zip([Rate::CallRate, Rate::ErrorRate]) {
+        let since = rates::watched(tx.conn, kind)?.map_or(minute(tx), |(since, _)| since).max(baseline.since);
+        *learned = minute(tx) >= since.saturating_add(DAY * BASELINE_DAYS as u32);
+    }
+    Ok(learned)
+}
+
 fn fold(tx: &Tx<'_>, plan: &Plan) -> rusqlite::Result<(usize, Vec<Kind>)> {
     let (mut folded, mut news) = (0, Vec::new());
     for (account, tallies) in rates::take(tx, STEP)? {
         folded += tallies.len();
         let known = rates::baseline(tx, account)?;
         let mut baseline = known.clone().unwrap_or_else(|| Baseline::since(minute(tx)));
-        let learned = minute(tx) >= baseline.since.saturating_add(DAY * (REACH - 1));
+        let [calls_learned, errors_learned] = learned(tx, &baseline)?;
         let mut room = None;
         for ([region, source, name, error], calls) in series(&tallies, plan, &mut baseline, minute(tx)) {
             let [region, source, name, error] = [region, source, name, error].map(str::to_owned);
             let of = Of { account, region, source, name, error };
+            let learned = if of.error.is_empty() { calls_learned } else { errors_learned };
             news.extend(observe(tx, &of, &calls, learned, plan.tuning, &mut room)?);
         }
         if !plan.never_seen.is_empty() {
@@ -191,7 +223,7 @@ fn observe(
     Ok(news)
 }
 
-fn insight(turn: &crate::core::anomaly::Turn, of: &Of) -> Insight {
+fn insight(turn: &Turn, of: &Of) -> Insight {
     let error = Some(of.error.as_str()).filter(|error| !error.is_empty());
     Insight::of(turn, of.account.as_str(), &of.region, [&of.source, &of.name], error)
 }

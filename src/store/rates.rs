@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 use serde::{Deserialize, Serialize};
 
-use crate::core::anomaly::{DAY, Seen, Series, Tally};
+use crate::core::anomaly::{DAY, Kind, Seen, Series, Tally};
 use crate::core::id::AccountId;
-use crate::store::Tx;
+use crate::store::{Tx, lists};
 
 /// Regions that are told apart in an account; there are fewer.
 const MOST_REGIONS: usize = 100;
@@ -82,11 +82,11 @@ pub fn is_waiting(conn: &Connection) -> Result<bool> {
     conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM tallies)")?.query_row([], |row| row.get(0))
 }
 
-/// Takes the oldest tallies out, account by account; in each the first delivered first.
+/// Takes tallies out, account by account, as many logs of one cost little more than one; in each the first delivered first.
 pub fn take(tx: &Tx<'_>, limit: usize) -> Result<BTreeMap<AccountId, Vec<Waiting>>> {
     let rows: Vec<(Option<AccountId>, Waiting)> = tx
         .conn
-        .prepare_cached("SELECT id, source, account, arrived, tally FROM tallies ORDER BY id LIMIT ?1")?
+        .prepare_cached("SELECT id, source, account, arrived, tally FROM tallies ORDER BY account, id LIMIT ?1")?
         .query_map([i64::try_from(limit).unwrap_or(i64::MAX)], waiting)?
         .collect::<Result<_>>()?;
     let mut taken: BTreeMap<AccountId, Vec<Waiting>> = BTreeMap::new();
@@ -208,6 +208,16 @@ pub fn due(tx: &Tx<'_>, limit: usize) -> Result<Vec<(Of, Series)>> {
 /// Whether there are any by now, in seconds since the epoch.
 pub fn is_due(conn: &Connection, now: i64) -> Result<bool> {
     conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM rates WHERE due <= ?1)")?.query_row([now], |row| row.get(0))
+}
+
+/// Since when a rate is watched, a minute since 1970; and when that was written down last, in seconds.
+pub fn watched(conn: &Connection, kind: Kind) -> Result<Option<(u32, i64)>> {
+    let since = lists::progress(conn, kind.name())?.and_then(|since| since.parse().ok());
+    Ok(since.zip(lists::progress_at(conn, kind.name())?.map(|at| at.as_second())))
+}
+
+pub fn set_watched(tx: &Tx<'_>, kind: Kind, since: u32) -> Result<()> {
+    lists::set_progress(tx, kind.name(), &since.to_string())
 }
 
 fn json<T: Serialize>(value: &T) -> Result<String> {

@@ -11,7 +11,7 @@ use trailwarden::config::Config;
 use trailwarden::core::anomaly::{Insight, Kind as Rate, State as Turn};
 use trailwarden::core::finding::{Held, Kind, State};
 use trailwarden::core::gzip;
-use trailwarden::core::notice::Notice;
+use trailwarden::core::notice::{Envelope, Notice};
 use trailwarden::delivery::Fate;
 use trailwarden::env::Env;
 use trailwarden::store::{findings, insights};
@@ -254,7 +254,7 @@ async fn planted_bursts_are_found_and_noise_is_not() {
         Burst { account: 1, name: "CreateAccessKey", start: at(0, 3) + 13, minutes: 2, count: 26 },
         Burst { account: 4, name: "DeleteRole", start: at(0, 12) + 58, minutes: 7, count: 40 },
     ];
-    let yard = live(5, 1, &bursts).await;
+    let yard = live(5, 2, &bursts).await;
     judge(&yard, &bursts).await;
     let report = trailwarden::store::check::run(yard.works.store.path(), None, &yard.env).await.unwrap();
     assert_eq!(report.checks.into_iter().flat_map(|check| check.faults).collect::<Vec<_>>(), [] as [String; 0]);
@@ -281,7 +281,10 @@ async fn learned(insights: &str) -> Yard {
     let notice = yard.put(0, &account(0), "CloudTrail", &calls(&account(0), "GetUser", "", BEGIN - 5, 1));
     yard.settle(&[notice]).await;
     yard.fold().await;
-    yard.env.advance(SignedDuration::from_hours(24 * i64::from(LEARNING) * 2));
+    for _ in 0..2 * LEARNING {
+        yard.env.advance(SignedDuration::from_hours(24));
+        yard.fold().await;
+    }
     yard
 }
 
@@ -321,8 +324,38 @@ async fn a_burst_is_found_when_its_log_was_delivered_in_time_and_read_a_day_late
     yard.settle(&[notice]).await;
     yard.fold().await;
     let all: Vec<_> = yard.insights().await.into_iter().map(|insight| (insight.state, insight.rate)).collect();
-    assert_eq!(all, [(Turn::Start, 60.0), (Turn::End, 60.0)]);
+    assert_eq!(all, [(Turn::Start, 60.0)]);
+    yard.fold().await;
     assert_eq!(yard.held(Kind::RateUnusual).await[0].state, State::Resolved);
+}
+
+#[tokio::test]
+async fn whoever_did_not_look_for_days_learns_anew() {
+    for (hours, found) in [(47, 1), (49, 0)] {
+        let mut yard = learned("").await;
+        yard.env.advance(SignedDuration::from_hours(hours));
+        let records = calls(&account(0), "CreateUser", "", now(&yard) - 5, 60);
+        let notice = yard.put(0, &account(0), "CloudTrail", &records);
+        yard.settle(&[notice]).await;
+        yard.fold().await;
+        assert_eq!(yard.insights().await.len(), found, "{hours}");
+    }
+}
+
+#[tokio::test]
+async fn another_writing_of_a_log_is_not_counted_again() {
+    let mut yard = learned("").await;
+    let records = |name: &str| calls(&account(0), name, "", now(&yard) - 5, 40);
+    let (first, second) = (records("CreateUser"), [records("CreateUser"), records("PutUserPolicy")].concat());
+    let (_, notice) = yard.put(0, &account(0), "CloudTrail", &first);
+    yard.settle(&[(0, notice.clone())]).await;
+    let path = yard.dir.path().join("bucket").join(&notice.key);
+    std::fs::write(path, gzip::deflate(json!({ "Records": second }).to_string().as_bytes())).unwrap();
+    let again = Notice { envelope: Envelope::S3, etag: Some("another".into()), ..notice };
+    yard.settle(&[(0, again)]).await;
+    yard.fold().await;
+    assert_eq!(yard.held(Kind::EvidenceOverwritten).await.len(), 1);
+    assert_eq!(yard.insights().await.len(), 0);
 }
 
 #[tokio::test]

@@ -55,6 +55,7 @@ pub struct Series {
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(u64, u32)", into = "(u64, u32)")]
 struct Day {
     sum: u64,
     /// The most in five minutes.
@@ -97,6 +98,19 @@ pub struct Turn {
 /// Whether a record may be of a minute when its log was delivered in another: one that lies ahead is a lie.
 pub fn is_near(minute: u32, delivered: u32) -> bool {
     minute <= delivered.saturating_add(AHEAD)
+}
+
+/// In little room, as there are many.
+impl From<Day> for (u64, u32) {
+    fn from(day: Day) -> Self {
+        (day.sum, day.peak)
+    }
+}
+
+impl From<(u64, u32)> for Day {
+    fn from((sum, peak): (u64, u32)) -> Self {
+        Self { sum, peak }
+    }
 }
 
 impl Tops {

@@ -8,6 +8,7 @@ CREATE TABLE tallies (
   arrived INTEGER NOT NULL,              -- when it was delivered
   tally   TEXT    NOT NULL               -- JSON
 );
+CREATE INDEX tallies_account ON tallies (account);
 
 -- Since when calls of an account are counted, and which trail tells of which region: a JSON object.
 CREATE TABLE baselines (account TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID;
