@@ -84,6 +84,8 @@ pub enum Verb {
     Findings(cmd::findings::Args),
     /// Detection rules: list, show, test, explain, try on history
     Rule(cmd::rule::Args),
+    /// What was called, or failed, unusually often
+    Insights(cmd::insights::Args),
     /// Messages that could not be understood: list, show, replay, drop
     Quarantine(cmd::quarantine::Args),
     /// Alert channels: send a marked test alert
@@ -135,6 +137,7 @@ pub async fn run(cli: Cli) -> u8 {
         Verb::Posture(args) => cmd::posture::run(&context, args).await,
         Verb::Findings(args) => cmd::findings::run(&context, args).await,
         Verb::Rule(args) => cmd::rule::run(&context, args).await,
+        Verb::Insights(args) => cmd::insights::run(&context, args).await,
         Verb::Quarantine(args) => cmd::quarantine::run(&context, args).await,
         Verb::Channel(args) => cmd::channel::run(&context, args).await,
         Verb::Keys(args) => cmd::keys::run(&context, args).await,

@@ -136,6 +136,7 @@ pub async fn drain(config: Config, path: &Path, env: &Env) -> Result<Drained> {
         sweep.run(trail).await?;
     }
     daemon.works.deliveries.rest_watches().await?;
+    daemon.works.deliveries.fold_tallies().await?;
     let alerts = daemon.current_alerts();
     while alerts.pump().await? {}
     alerts.forget().await?;
@@ -205,6 +206,9 @@ impl Daemon {
         let this = self.clone();
         self.health.expect("rules", PATIENCE);
         loops.spawn(async move { this.watch_rules().await });
+        let this = self.clone();
+        self.health.expect("insights", PATIENCE);
+        loops.spawn(async move { this.watch_rates().await });
         let this = self.clone();
         let ages = self.works.trails.iter().map(|trail| format!("queue age {}", trail.name));
         for name in ages.chain(["health".to_owned(), "ledger".to_owned()]) {
@@ -299,12 +303,14 @@ impl Daemon {
                 alerts.attach(&self.health);
                 self.works.store.set_routes(config.routes.clone());
                 self.works.deliveries.set_rules(config.detect.clone());
+                self.works.deliveries.set_insights(Arc::new(config.insights.clone()));
                 self.alerts.send_replace(Arc::new(alerts));
                 let (rules, old) = (config.detect.len(), &self.config);
                 let rest = Config {
                     routes: old.routes.clone(),
                     channels: old.channels.clone(),
                     detect: old.detect.clone(),
+                    insights: old.insights.clone(),
                     ..config
                 };
                 let restart = rest != Config { warnings: rest.warnings.clone(), ..self.config.clone() };

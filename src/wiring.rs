@@ -95,6 +95,7 @@ impl Works {
         deliveries.memory = Memory::new(config.limits.bytes, env.clone());
         deliveries.pace = Pace::new(config.limits.messages, metrics.fetches.clone());
         deliveries.set_rules(config.detect.clone());
+        deliveries.set_insights(Arc::new(config.insights.clone()));
         let deliveries = Arc::new(deliveries);
         let mut trails = Vec::new();
         for (trail, seams) in config.trails.iter().zip(seams.trails) {

@@ -102,17 +102,20 @@ fn sources() -> Vec<Source> {
         for file in elsewhere {
             match file {
                 TestFile::At(name) => tests.insert(beside.join(name)),
-                TestFile::Module(name) => tests.insert(own.join(format!("{name}.rs"))),
+                TestFile::Module(name) => {
+                    let (file, folder) = (own.join(format!("{name}.rs")), own.join(name));
+                    tests.insert(if file.exists() { file } else { folder })
+                }
             };
         }
         sources.push((path, code));
     }
     for test in &tests {
-        assert!(sources.iter().any(|(path, _)| path == test), "{} is no file", test.display());
+        assert!(sources.iter().any(|(path, _)| path.starts_with(test)), "{} is no file", test.display());
     }
     sources
         .into_iter()
-        .filter(|(path, _)| !tests.contains(path))
+        .filter(|(path, _)| !tests.iter().any(|test| path.starts_with(test)))
         .map(|(path, code)| Source { path: path.strip_prefix(&src).unwrap().to_str().unwrap().to_owned(), code })
         .collect()
 }

@@ -7,6 +7,7 @@ pub mod coverage;
 pub mod demo;
 pub mod doctor;
 pub mod findings;
+pub mod insights;
 pub mod keys;
 pub mod ledger;
 pub mod posture;

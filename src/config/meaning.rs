@@ -5,11 +5,12 @@ use std::time::Duration;
 use super::units::{show_duration, show_size};
 use super::{
     Channel, Config, Email, KeysFrom, MembersFrom, Place, Posture, Retention, Role, Slack, Snapshot, Syslog, Trail,
+    insights,
 };
 use crate::core::route::Route;
 use crate::core::rule::Rules;
 
-type Lines = Vec<(String, String)>;
+pub(super) type Lines = Vec<(String, String)>;
 
 impl Config {
     /// Names and meanings, in the order of the file: `verify.grace`, `90m = 5400 s`. No secret is among them.
@@ -50,6 +51,7 @@ impl Config {
             None => lines.push(("posture.every".into(), "never".into())),
         }
         lines.push(("detect.rules".into(), tell_rules(&self.detect)));
+        insights::say(&self.insights, &mut lines);
         let mut say = |name: &str, value: String| lines.push((name.to_owned(), value));
         for (name, channel) in &self.channels {
             say(&format!("channel.{name}"), tell_channel(channel));

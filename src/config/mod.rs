@@ -3,6 +3,7 @@
 mod channel;
 mod channels;
 mod fault;
+mod insights;
 mod meaning;
 mod place;
 mod posture;
@@ -26,6 +27,7 @@ pub use fault::{ConfigError, Spot, line_of};
 pub use place::Place;
 pub use secret::Secret;
 
+use crate::core::anomaly::Plan;
 use crate::core::id::{AccountId, OrgId, Region};
 use crate::core::lock::{Prices, Promise};
 use crate::core::policy::Principal;
@@ -48,6 +50,8 @@ pub struct Config {
     pub posture: Option<Posture>,
     /// What records are looked at for; may be empty.
     pub detect: Arc<Rules>,
+    /// What is told without a rule.
+    pub insights: Plan,
     pub channels: BTreeMap<String, Channel>,
     /// Empty, or the last matches everything. All channels named exist.
     pub routes: Vec<Route>,

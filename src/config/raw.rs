@@ -24,6 +24,7 @@ pub struct File {
     pub retention: Retention,
     pub posture: Option<Posture>,
     pub detect: Detect,
+    pub insights: Insights,
     pub channel: BTreeMap<String, At<Channel>>,
     pub route: Vec<At<Route>>,
     pub alert: Alert,
@@ -150,6 +151,18 @@ pub struct Posture {
 pub struct Acceptance {
     pub weakness: Text,
     pub reason: Text,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Insights {
+    pub call_rate: Option<bool>,
+    pub error_rate: Option<bool>,
+    pub least: Number,
+    pub factor: Number,
+    pub never_seen: Texts,
+    pub learning: Text,
+    pub memory: Text,
 }
 
 #[derive(Debug, Default, Deserialize)]

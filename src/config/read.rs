@@ -22,7 +22,7 @@ const LEAST_SCRUB: u64 = 2 << 10;
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
-const DAY: Duration = Duration::from_secs(86_400);
+pub(super) const DAY: Duration = Duration::from_secs(86_400);
 /// Snapshots that are kept in a directory.
 const KEEP: u64 = 7;
 pub(super) const YEARS: Duration = Duration::from_secs(100 * 366 * 86_400);
@@ -47,6 +47,7 @@ pub(super) fn config(text: &str, origin: &str, places: &Places) -> Read<Config> 
         retention: reader.retention(&file.retention)?,
         posture: reader.posture(file.posture.as_ref())?,
         detect,
+        insights: reader.insights(&file.insights)?,
         channels,
         routes,
         heartbeat,

@@ -320,6 +320,14 @@ kinds! {
         "a detection rule fired"
         "Records that the rule is about came as often as it says within the time that it gives. What it watches for and why it matters stands in the rule."
         "Do what the rule says; `trailwarden findings show` prints it with the events, and `trailwarden rule show` the rule itself."
+    RateUnusual "rate_unusual" Detection Medium
+        "a call is made, or fails, unusually often"
+        "In five minutes there were more writing calls of one API, or more errors of one code, than on any but two of the preceding seven days; twice as many at least. `trailwarden insights` shows what began and ended when."
+        "See whether whoever the detail names does so on purpose: a deployment, a script that fails, or somebody who tries what a stolen key may do."
+    NeverSeen "never_seen" Detection Low
+        "an account does what it never did before"
+        "An API, a region, a principal, a network or a chain of roles that the account was not seen with for as long as `insights.memory` is, or ever."
+        "See whether the principal that the detail names does so on purpose. It ends by itself after a week."
     Heartbeat "heartbeat" Operation Info
         "the warden is alive"
         "Sent on schedule, so that silence is visible."

@@ -2,6 +2,7 @@
 
 pub mod admit;
 pub mod alert;
+pub mod anomaly;
 pub mod chain;
 pub mod change;
 pub mod coverage;

@@ -41,6 +41,13 @@ pub struct Record<'a> {
     #[serde(borrow, deserialize_with = "raw")]
     pub error_code: Option<&'a RawValue>,
     #[serde(borrow)]
+    pub read_only: Option<&'a RawValue>,
+    /// Of any type, as nothing rests on it; so is the address.
+    #[serde(borrow)]
+    pub user_agent: Option<&'a RawValue>,
+    #[serde(borrow, rename = "sourceIPAddress")]
+    pub source_address: Option<&'a RawValue>,
+    #[serde(borrow)]
     pub addendum: Option<&'a RawValue>,
     #[serde(borrow)]
     pub user_identity: Option<&'a RawValue>,

@@ -1,4 +1,4 @@
-//! The loop that lets time go by for rules: what is over is resolved, what is spent is forgotten.
+//! The loops that let time go by for rules and rates: what is over is resolved, what is spent is forgotten.
 
 use std::time::Duration;
 
@@ -25,6 +25,22 @@ impl Daemon {
             }
             let idle = self.works.deliveries.rules().is_empty();
             pulse.rest(if idle { SELDOM } else { EVERY }).await;
+        }
+    }
+
+    /// What logs came to is counted a moment after them.
+    pub(super) async fn watch_rates(&self) -> Result<()> {
+        let pulse = self.health.pulse("insights");
+        loop {
+            match self.works.deliveries.fold_tallies().await {
+                Ok(()) => pulse.worked(),
+                Err(error) if error.is_fatal() => return Err(error),
+                Err(error) => {
+                    tracing::warn!(error = %error, "rates of calls could not be looked at");
+                    pulse.failed(&error);
+                }
+            }
+            pulse.rest(EVERY).await;
         }
     }
 }

@@ -2,21 +2,28 @@
 
 use std::sync::Arc;
 
+use jiff::SignedDuration;
+
 use crate::core::admit::Evidence;
+use crate::core::anomaly::{Insight, Plan, Tally, Tallying};
 use crate::core::change::{Changes, Ours};
 use crate::core::finding::{Finding, Kind};
 use crate::core::gzip::Inflated;
 use crate::core::id::Sha256;
-use crate::core::key::LogKey;
+use crate::core::key::{LogKey, LogKind};
 use crate::core::notice::Notice;
 use crate::core::record::{self, LogFile, MisfitKind, Record};
 use crate::core::rule::{Hits, Rules};
+use crate::core::tree::Tree;
 use crate::delivery::memory::INLINE;
-use crate::delivery::{Deliveries, Fate, Fetched, arrived, detect, overwritten, raise};
+use crate::delivery::{Deliveries, Fate, Fetched, arrived, detect, insight, overwritten, raise};
 use crate::error::Result;
 use crate::store::objects::{self, Known, Listing, NewObject, State};
-use crate::store::{Tx, changes, findings};
+use crate::store::{Tx, changes, findings, rates};
 use crate::trail::Trail;
+
+/// Insights records of one file that are told; CloudTrail writes a few.
+const MOST_INSIGHTS: usize = 1_000;
 
 /// What a log's bytes turned out to be.
 #[derive(Debug, Default)]
@@ -24,19 +31,37 @@ struct Examined {
     sha: Option<Sha256>,
     file: LogFile,
     faults: Vec<(Kind, String)>,
-    /// Calls on what the evidence rests on.
-    changes: Arc<Changes>,
-    /// What rules are about.
-    hits: Arc<Hits>,
+    found: Arc<Found>,
 }
 
 /// What its records are about.
+#[derive(Debug, Default)]
+struct Found {
+    /// Calls on what the evidence rests on.
+    changes: Changes,
+    /// What rules are about.
+    hits: Hits,
+    /// How often what was called.
+    tally: Tally,
+    /// What CloudTrail found unusual.
+    insights: Vec<Insight>,
+}
+
+/// What records are looked at for.
+#[derive(Clone)]
+struct Lens {
+    ours: Arc<Ours>,
+    rules: Arc<Rules>,
+    plan: Arc<Plan>,
+}
+
+/// What was found, and by whose rules.
 #[derive(Clone)]
 struct Seen {
-    changes: Arc<Changes>,
-    /// Those that it was looked at by.
+    found: Arc<Found>,
     rules: Arc<Rules>,
-    hits: Arc<Hits>,
+    /// When the log was delivered, in seconds since the epoch: no later than now.
+    arrived: i64,
 }
 
 impl Deliveries {
@@ -53,8 +78,8 @@ impl Deliveries {
             Err(fate) => return Ok(fate),
         };
         let (body, room) = fetched.take();
-        let rules = self.rules();
-        let examined = self.examine(trail, key, body, &rules).await?;
+        let lens = self.lens(trail, key);
+        let examined = self.examine(trail, key, body, &lens).await?;
         drop(room);
         self.metrics.records.inc_by(examined.file.rows);
         let mut row = self.row(trail, notice, &evidence, state(&examined));
@@ -63,12 +88,17 @@ impl Deliveries {
         let mut told: Vec<Finding> = note.into_iter().collect();
         told.extend(tell(&bucket, key, &notice.key, &examined));
         let fate = if row.state == State::Admitted { Fate::Admitted } else { Fate::Unusable };
-        let (changes, hits) = match row.state {
-            State::Admitted => (examined.changes, examined.hits),
-            _ => Default::default(),
-        };
-        let seen = Seen { changes: changes.clone(), rules, hits };
-        let (key, changed) = (key.clone(), changes.any_done(self.env.now()));
+        let found = if row.state == State::Admitted { examined.found } else { Arc::default() };
+        let now = self.env.now();
+        let (key, changed) = (key.clone(), found.changes.any_done(now));
+        if found.tally.left_out > 0 {
+            tracing::warn!(
+                object.key = notice.key,
+                calls = found.tally.left_out,
+                "calls of too many kinds are not counted"
+            );
+        }
+        let seen = Seen { found, rules: lens.rules, arrived: key.delivered.min(now).as_second() };
         let fresh = self.step(move |tx| commit(tx, row.clone(), &key, &bucket, told.clone(), &seen)).await?;
         if fresh && changed {
             trail.audit.notify_one();
@@ -76,7 +106,16 @@ impl Deliveries {
         Ok(if fresh { fate } else { Fate::Repeated })
     }
 
-    async fn examine(&self, trail: &Trail, key: &LogKey, body: Vec<u8>, rules: &Arc<Rules>) -> Result<Examined> {
+    /// Calls of long ago are not counted any more.
+    fn lens(&self, trail: &Trail, key: &LogKey) -> Lens {
+        let plan = self.insights();
+        let age = self.env.now().duration_since(key.delivered);
+        let is_counted = key.kind == LogKind::Events && age <= SignedDuration::from_hours(24 * i64::from(plan.reach()));
+        let plan = if is_counted { plan } else { Arc::new(Plan::none()) };
+        Lens { ours: trail.ours(), rules: self.rules(), plan }
+    }
+
+    async fn examine(&self, trail: &Trail, key: &LogKey, body: Vec<u8>, lens: &Lens) -> Result<Examined> {
         let (inflated, room) = self.memory.inflate(body, trail.caps).await?;
         let inflated = match inflated {
             Ok(inflated) => inflated,
@@ -85,13 +124,12 @@ impl Deliveries {
                 return Ok(Examined { faults: vec![(kind, error.to_string())], ..Examined::default() });
             }
         };
-        let ours = trail.ours();
         if inflated.bytes.len() <= INLINE {
-            return Ok(examine(&inflated, key, &ours, rules));
+            return Ok(examine(&inflated, key, lens));
         }
-        let (key, rules) = (key.clone(), rules.clone());
+        let (key, lens) = (key.clone(), lens.clone());
         let examine = move || {
-            let examined = examine(&inflated, &key, &ours, &rules);
+            let examined = examine(&inflated, &key, &lens);
             drop((inflated, room));
             examined
         };
@@ -99,20 +137,29 @@ impl Deliveries {
     }
 }
 
-fn examine(inflated: &Inflated, key: &LogKey, ours: &Ours, rules: &Rules) -> Examined {
+fn examine(inflated: &Inflated, key: &LogKey, lens: &Lens) -> Examined {
     let mut examined = Examined { sha: Some(Sha256::of(&inflated.bytes)), ..Examined::default() };
     if inflated.trailing > 0 {
         examined.faults.push((Kind::TrailingData, format!("{} bytes follow the log's gzip member", inflated.trailing)));
     }
-    let (mut changes, mut hits) = (Changes::default(), Hits::default());
+    let (mut found, mut tallying) = (Found::default(), Tallying::default());
     let look = |record: &Record<'_>, raw: &str| {
-        changes.look(record, raw, ours);
-        if !rules.is_empty() {
-            rules.look(record, raw, &mut hits);
+        found.changes.look(record, raw, &lens.ours);
+        if !lens.rules.is_empty() {
+            lens.rules.look(record, raw, &mut found.hits);
+        }
+        if !lens.plan.is_none() {
+            tallying.look(record, raw, &lens.plan);
+        }
+        if key.kind == LogKind::Insight && found.insights.len() < MOST_INSIGHTS {
+            found.insights.extend(Tree::of_known(raw).and_then(|record| Insight::parse(&record)));
         }
     };
     match record::read(&inflated.bytes, key, look) {
-        Ok(file) => (examined.file, examined.changes, examined.hits) = (file, Arc::new(changes), Arc::new(hits)),
+        Ok(file) => {
+            found.tally = tallying.done();
+            (examined.file, examined.found) = (file, Arc::new(found));
+        }
         Err(error) => examined.faults.push((Kind::LogMalformed, error.to_string())),
     }
     examined
@@ -195,8 +242,15 @@ fn commit(
         return Ok((false, news));
     }
     let (fresh, mut news) = raise(tx, &told)?;
-    news.extend(tell_changes(tx, &seen.changes, bucket, &row.key)?);
-    news.extend(detect::tell(tx, &seen.rules, &seen.hits, bucket, &row.key)?);
+    news.extend(tell_changes(tx, &seen.found.changes, bucket, &row.key)?);
+    news.extend(detect::tell(tx, &seen.rules, &seen.found.hits, bucket, &row.key)?);
+    // another writing of a log that was counted is not counted again
+    if !seen.found.tally.is_empty() && !known.iter().any(Known::is_admitted) {
+        rates::add(tx, row.source, key.root.account, seen.arrived, &seen.found.tally)?;
+    }
+    for insight in &seen.found.insights {
+        news.extend(insight::tell(tx, insight, key.root.account)?);
+    }
     Ok((fresh, news))
 }
 

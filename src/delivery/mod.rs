@@ -5,6 +5,7 @@
 
 mod detect;
 mod digest;
+mod insight;
 mod log;
 mod memory;
 mod pace;
@@ -22,6 +23,7 @@ pub use pace::Pace;
 pub use roster::Roster;
 
 use crate::core::admit::{self, Evidence, Verdict};
+use crate::core::anomaly::Plan;
 use crate::core::finding::{Finding, Kind};
 use crate::core::id::Region;
 use crate::core::key::{self, ObjectKey};
@@ -82,6 +84,7 @@ pub struct Deliveries {
     pub memory: Memory,
     pub pace: Pace,
     rules: RwLock<Arc<Rules>>,
+    insights: RwLock<Arc<Plan>>,
     /// Keys seen since the start; the ledger holds them for good.
     keys: Mutex<HashMap<KeyName, Arc<Vec<u8>>>>,
 }
@@ -129,6 +132,7 @@ impl Deliveries {
             memory,
             pace,
             rules: RwLock::default(),
+            insights: RwLock::new(Arc::new(Plan::none())),
             keys: Mutex::default(),
         }
     }

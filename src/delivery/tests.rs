@@ -272,6 +272,21 @@ async fn an_overwriting_in_the_same_batch_is_told() {
 }
 
 #[tokio::test]
+async fn the_calls_of_another_writing_are_not_counted_again() {
+    let ground = Ground::versioned().await;
+    ground.deliveries.set_insights(Arc::new(Plan::default()));
+    for id in ["a", "b"] {
+        let record = r#"{"eventTime":"2026-03-01T04:00:00Z","eventSource":"iam.amazonaws.com","eventName":"CreateUser","awsRegion":"us-east-1""#;
+        let text = format!("{{\"Records\":[{record},\"eventID\":\"{id}\"}}]}}");
+        let notice = ground.shelf.put(&ground.log.key, &gzip::deflate(text.as_bytes()), &Metadata::new());
+        ground.settle(&notice).await;
+    }
+    assert_eq!(ground.rows(&ground.log.key).await.len(), 2);
+    let count = |conn: &rusqlite::Connection| conn.query_row("SELECT count(*) FROM tallies", [], |row| row.get(0));
+    assert_eq!(ground.deliveries.store.read::<i64, _>(count).await.expect("a count"), 1);
+}
+
+#[tokio::test]
 async fn a_writing_after_the_digest_is_compared_with_what_it_says() {
     let ground = Ground::versioned().await;
     let (log, digest) = (ground.put(&ground.log), ground.put(&ground.digest));

@@ -292,7 +292,7 @@ fn a_flipped_byte_is_found_or_touches_nothing() {
     let (whole, bytes) = (ground.dump(), std::fs::read(&ground.path).expect("bytes"));
     let mut die = fastrand::Rng::with_seed(5);
     let (mut found, mut idle) = (0, 0);
-    for _ in 0..400 {
+    for _ in 0..600 {
         let mut changed = bytes.clone();
         let at = die.usize(..changed.len());
         changed[at] ^= 1 << die.u8(..8);

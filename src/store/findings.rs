@@ -249,6 +249,13 @@ pub fn open_of(conn: &Connection, kind: Kind) -> Result<Vec<(String, String)>> {
         .collect()
 }
 
+/// Ids of open findings of one kind that were seen last before a time, in seconds since the epoch.
+pub fn older(conn: &Connection, kind: Kind, before: i64, limit: usize) -> Result<Vec<String>> {
+    conn.prepare_cached("SELECT id FROM findings WHERE kind = ?1 AND state <> 'resolved' AND last_seen < ?2 LIMIT ?3")?
+        .query_map(params![kind.name(), before, i64::try_from(limit).unwrap_or(i64::MAX)], |row| row.get(0))?
+        .collect()
+}
+
 /// Open findings of one kind about a bucket: (id, subject).
 pub fn open_in(conn: &Connection, kind: Kind, bucket: &str) -> Result<Vec<(String, String)>> {
     conn.prepare_cached("SELECT id, subject FROM findings WHERE kind = ?1 AND bucket = ?2 AND state <> 'resolved'")?

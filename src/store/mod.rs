@@ -11,6 +11,7 @@ pub mod days;
 pub mod digests;
 pub mod findings;
 pub mod fold;
+pub mod insights;
 pub mod journal;
 pub mod lists;
 pub mod members;
@@ -18,6 +19,7 @@ pub mod objects;
 pub mod outbox;
 pub mod places;
 pub mod proven;
+pub mod rates;
 pub mod retention;
 mod seal;
 pub mod silences;
@@ -52,6 +54,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/006_changes.sql"),
     include_str!("schema/007_detect.sql"),
     include_str!("schema/008_alerts.sql"),
+    include_str!("schema/009_insights.sql"),
 ];
 /// Steps that share one fsync, at most.
 const GROUP: usize = 256;

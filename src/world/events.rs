@@ -469,7 +469,7 @@ fn operations(rng: &mut Rng, scene: &Scene<'_>, act: &Act) -> (Value, Value) {
     }
 }
 
-/// The start of an unusual rate of calls, for `CloudTrail-Insight/`.
+/// The end of an unusual rate of calls, for `CloudTrail-Insight/`: nothing that anybody is told of.
 pub(super) fn insight(rng: &mut Rng, scene: &Scene<'_>) -> Records {
     let time = scene.span.0;
     let text = json!({
@@ -481,7 +481,7 @@ pub(super) fn insight(rng: &mut Rng, scene: &Scene<'_>) -> Records {
         "recipientAccountId": scene.recipient,
         "sharedEventID": guid(rng),
         "insightDetails": {
-            "state": "Start",
+            "state": "End",
             "eventSource": "ec2.amazonaws.com",
             "eventName": "RunInstances",
             "insightType": "ApiCallRateInsight",

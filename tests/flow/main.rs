@@ -11,6 +11,7 @@ mod doctor;
 mod emulated;
 mod folded;
 mod health;
+mod insights;
 mod keeping;
 mod locking;
 mod posture;
