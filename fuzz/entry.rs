@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use trailwarden::config::Config;
 use trailwarden::core::change::{Changes, Ours};
-use trailwarden::core::digest::{Digest, Examined, Place};
+use trailwarden::core::digest::{Digest, Examined, Place, VerifyingKey};
 use trailwarden::core::envelope;
 use trailwarden::core::filter::Filter;
 use trailwarden::core::gzip::{self, Caps, inflate};
@@ -132,7 +132,7 @@ fn examine(key: &str, parsed: &DigestKey, body: &[u8], metadata: &BTreeMap<Strin
     let place = Place { bucket: Some("b"), key, parsed, has_metadata: true };
     let mut examined = Examined::open(&place, body, metadata, CAPS);
     if examined.wants_key().is_some() {
-        examined.seal(Some(&[0x30, 0x00]));
+        examined.seal(Some(&VerifyingKey::of(&[0x30, 0x00])));
     }
     assert!(!examined.is_signed(), "nothing signed this");
 }

@@ -11,7 +11,8 @@ use crate::core::anomaly::{Aspect, Plan, Tuning};
 const YEAR: Duration = Duration::from_secs(366 * 86_400);
 
 impl Reader<'_> {
-    pub(super) fn insights(&self, raw: &raw::Insights) -> Read<Plan> {
+    pub(super) fn insights(&self, raw: Option<&raw::Insights>) -> Read<Plan> {
+        let Some(raw) = raw else { return Ok(Plan::none()) };
         let default = Plan::default();
         let aspect = |text: &str| {
             let known: Vec<&str> = Aspect::ALL.into_iter().map(Aspect::name).collect();
@@ -50,6 +51,9 @@ fn days(days: u32) -> Duration {
 
 pub(super) fn say(plan: &Plan, lines: &mut Lines) {
     let mut say = |key: &str, value: String| lines.push((format!("insights.{key}"), value));
+    if plan.is_none() {
+        return say("call_rate", "off, and all else".into());
+    }
     let on = |on| if on { "on" } else { "off" }.to_owned();
     say("call_rate", on(plan.call_rate));
     say("error_rate", on(plan.error_rate));
@@ -68,15 +72,16 @@ mod tests {
 
     fn read(text: &str) -> Result<Plan, String> {
         let trail = "[organization]\nmembers = \"m.toml\"\n[[trail]]\nname = \"org\"\nbucket = \"file:///b\"\nqueue = \"file:///q\"\nkeys = \"k\"\n";
-        Config::from_text(&format!("{trail}[insights]\n{text}"), "here")
+        Config::from_text(&format!("{trail}{text}"), "here")
             .map(|config| config.insights)
             .map_err(|error| error.to_string())
     }
 
     #[test]
-    fn rates_are_told_unless_they_are_switched_off() {
-        assert_eq!(read(""), Ok(Plan::default()));
-        let all = "call_rate = false\nerror_rate = false\nleast = 5\nfactor = 3\nnever_seen = [\"chain\", \"api\", \"api\"]\nlearning = \"36h\"\nmemory = \"1y\"";
+    fn rates_are_told_where_insights_are_asked_for() {
+        assert_eq!(read(""), Ok(Plan::none()));
+        assert_eq!(read("[insights]\n"), Ok(Plan::default()));
+        let all = "[insights]\ncall_rate = false\nerror_rate = false\nleast = 5\nfactor = 3\nnever_seen = [\"chain\", \"api\", \"api\"]\nlearning = \"36h\"\nmemory = \"1y\"";
         let tuning = Tuning { least: 5, factor: 3, ..Tuning::default() };
         let never_seen = vec![Aspect::Api, Aspect::Chain];
         let plan = Plan { call_rate: false, error_rate: false, never_seen, tuning, learning: 2, memory: 366 };
@@ -91,7 +96,7 @@ mod tests {
             ("learning = \"1h\"", "`1h` is too short"),
             ("call_rates = true", "unknown field `call_rates`"),
         ] {
-            let told = read(text).unwrap_err();
+            let told = read(&format!("[insights]\n{text}")).unwrap_err();
             assert!(told.contains(wanted) && told.contains("here:"), "{told}");
         }
     }

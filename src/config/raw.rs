@@ -24,7 +24,7 @@ pub struct File {
     pub retention: Retention,
     pub posture: Option<Posture>,
     pub detect: Detect,
-    pub insights: Insights,
+    pub insights: Option<Insights>,
     pub channel: BTreeMap<String, At<Channel>>,
     pub route: Vec<At<Route>>,
     pub alert: Alert,

@@ -47,7 +47,7 @@ pub(super) fn config(text: &str, origin: &str, places: &Places) -> Read<Config> 
         retention: reader.retention(&file.retention)?,
         posture: reader.posture(file.posture.as_ref())?,
         detect,
-        insights: reader.insights(&file.insights)?,
+        insights: reader.insights(file.insights.as_ref())?,
         channels,
         routes,
         heartbeat,

@@ -1,7 +1,7 @@
 //! Digest files: what they say, the string that is signed, the RSA check (CloudTrail User Guide: digest file structure,
 //! custom implementations of integrity validation).
 
-use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
+use aws_lc_rs::signature::{ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -175,9 +175,20 @@ pub fn string_to_sign(end: &str, bucket: &str, key: &str, sha: &Sha256, previous
     format!("{end}\n{bucket}/{key}\n{sha}\n{}", previous_signature.unwrap_or("null"))
 }
 
-/// RSASSA-PKCS1-v1_5 with SHA-256 over `text`; the key is DER, PKCS#1 or SubjectPublicKeyInfo.
-pub fn verifies(key_der: &[u8], text: &str, signature: &[u8]) -> bool {
-    UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key_der).verify(text.as_bytes(), signature).is_ok()
+/// A key that digests are signed with, read once: to read it takes as long as to verify with it.
+#[derive(Debug, Clone)]
+pub struct VerifyingKey(Option<ParsedPublicKey>);
+
+impl VerifyingKey {
+    /// From DER, PKCS#1 or SubjectPublicKeyInfo. What is neither verifies nothing.
+    pub fn of(der: &[u8]) -> Self {
+        Self(ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, der).ok())
+    }
+
+    /// RSASSA-PKCS1-v1_5 with SHA-256 over `text`.
+    pub fn verifies(&self, text: &str, signature: &[u8]) -> bool {
+        self.0.as_ref().is_some_and(|key| key.verify_sig(text.as_bytes(), signature).is_ok())
+    }
 }
 
 /// The user metadata of a digest object that matters.
@@ -326,10 +337,10 @@ impl Examined {
     }
 
     /// Steps 6 and 7: the key, then the signature. Without a key the digest stays unchecked.
-    pub fn seal(&mut self, key_der: Option<&[u8]>) {
+    pub fn seal(&mut self, key: Option<&VerifyingKey>) {
         let (Some(digest), Some(sha), Some(signature)) = (&self.digest, &self.sha, &self.signature) else { return };
-        let Some(key_der) = key_der else { return };
-        if !verifies(key_der, &digest.string_to_sign(sha), signature) {
+        let Some(key) = key else { return };
+        if !key.verifies(&digest.string_to_sign(sha), signature) {
             self.faults
                 .push((Kind::DigestSignatureInvalid, "the signature does not verify with the key it names".into()));
         }

@@ -82,7 +82,7 @@ impl Deliveries {
         if let Some(fingerprint) = examined.wants_key() {
             let fingerprint = fingerprint.to_owned();
             match self.public_key(trail, &key.region, &fingerprint, examined.key_time).await {
-                Ok(der) => examined.seal(der.as_ref().map(|der| der.as_slice())),
+                Ok(key) => examined.seal(key.as_deref()),
                 Err(error) if error.is_fatal() => return Err(error),
                 // Who names the region may have made it up: the digest is kept, and the sweep asks again.
                 Err(error) => tracing::warn!(error = %error, %key.region, "a digest's key could not be asked for"),

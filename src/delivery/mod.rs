@@ -24,6 +24,7 @@ pub use roster::Roster;
 
 use crate::core::admit::{self, Evidence, Verdict};
 use crate::core::anomaly::Plan;
+use crate::core::digest::VerifyingKey;
 use crate::core::finding::{Finding, Kind};
 use crate::core::id::Region;
 use crate::core::key::{self, ObjectKey};
@@ -86,7 +87,7 @@ pub struct Deliveries {
     rules: RwLock<Arc<Rules>>,
     insights: RwLock<Arc<Plan>>,
     /// Keys seen since the start; the ledger holds them for good.
-    keys: Mutex<HashMap<KeyName, Arc<Vec<u8>>>>,
+    keys: Mutex<HashMap<KeyName, Arc<VerifyingKey>>>,
 }
 
 /// A digest-signing key's region and fingerprint.
@@ -425,10 +426,10 @@ impl Deliveries {
         region: &Region,
         fingerprint: &str,
         at: Timestamp,
-    ) -> Result<Option<Arc<Vec<u8>>>> {
+    ) -> Result<Option<Arc<VerifyingKey>>> {
         let name = (region.clone(), fingerprint.to_owned());
-        if let Some(der) = self.keys.lock().unwrap_or_else(PoisonError::into_inner).get(&name) {
-            return Ok(Some(der.clone()));
+        if let Some(known) = self.keys.lock().unwrap_or_else(PoisonError::into_inner).get(&name) {
+            return Ok(Some(known.clone()));
         }
         let (wanted_region, wanted) = name.clone();
         let mut found = self.store.read(move |conn| lists::key(conn, &wanted_region, &wanted)).await?;
@@ -439,11 +440,11 @@ impl Deliveries {
                 self.store.write(move |tx| lists::put_key(tx, &region, &key)).await?;
             }
         }
-        let der = found.map(|key| Arc::new(key.der));
-        if let Some(der) = &der {
-            self.keys.lock().unwrap_or_else(PoisonError::into_inner).insert(name, der.clone());
+        let key = found.map(|key| Arc::new(VerifyingKey::of(&key.der)));
+        if let Some(key) = &key {
+            self.keys.lock().unwrap_or_else(PoisonError::into_inner).insert(name, key.clone());
         }
-        Ok(der)
+        Ok(key)
     }
 
     /// One commit; findings that are news are counted once it is durable.

@@ -189,7 +189,7 @@ mod tests {
             assert!(due(tx, 9)?.is_empty() && !is_due(tx.conn, tx.seconds(), &["a".into()])?);
             assert!(is_due(tx.conn, tx.seconds(), &[])?);
             release(tx, &[])?;
-            assert_eq!(due(tx, 9)?, [watched]);
+            assert_eq!(due(tx, 9)?, [watched.clone()]);
             let other = Watched { id: [3; 16], ..watched.clone() };
             put(tx, &other, i64::MAX)?;
             forget(tx, &watched)?;

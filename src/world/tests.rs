@@ -492,7 +492,7 @@ fn digests_are_always_announced_within_the_grace_and_logs_nearly_always() {
 
 #[test]
 fn the_parsers_find_no_fault_in_a_clean_world() {
-    use crate::core::digest::{Examined, Place};
+    use crate::core::digest::{Examined, Place, VerifyingKey};
     use crate::core::key::{ObjectKey, parse};
     use crate::core::notice::{Opened, open};
 
@@ -513,7 +513,7 @@ fn the_parsers_find_no_fault_in_a_clean_world() {
                 let mut examined = Examined::open(&place, body, metadata, Caps::default());
                 let public = world.keys.iter().find(|(region, _)| *region == parsed.region).unwrap();
                 assert_eq!(examined.wants_key(), Some(public.1.fingerprint.as_str()));
-                examined.seal(Some(&public.1.der));
+                examined.seal(Some(&VerifyingKey::of(&public.1.der)));
                 assert_eq!(examined.faults, [], "{key}");
             }
             ObjectKey::OtherService(_) => {}

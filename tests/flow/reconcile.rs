@@ -170,7 +170,9 @@ async fn what_is_deleted_silently_is_told_once_even_a_whole_region() {
     let (works, config) = day.works().await;
     let account = day.acts.members[0].account.to_string();
     let whole = |key: &String| key.contains("/us-east-1/") && key.contains(&format!("/{account}/"));
-    let gone: BTreeSet<String> = day.keys.iter().filter(|key| whole(key) || dice(key, 41)).cloned().collect();
+    // A log of the last hour may have been announced to nobody, and no digest names it yet.
+    let there = known(&works).await;
+    let gone: BTreeSet<String> = there.into_iter().filter(|key| whole(key) || dice(key, 41)).collect();
     assert!(gone.iter().filter(|key| !whole(key)).count() > 3);
     for key in &gone {
         day.remove(key);

@@ -9,7 +9,7 @@ use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
-use trailwarden::core::digest::{Digest, Examined, Place, Verdict, verifies};
+use trailwarden::core::digest::{Digest, Examined, Place, Verdict, VerifyingKey};
 use trailwarden::core::gzip::{Caps, inflate};
 use trailwarden::core::id::Sha256;
 use trailwarden::core::key::{ObjectKey, parse};
@@ -44,10 +44,10 @@ fn digests_hash_sign_and_verify_as_the_vectors_say() {
         assert_eq!(steps["fingerprints"]["key-a"], parsed.fingerprint);
         let signature = hex::decode(step["signature_hex"].as_str().unwrap()).unwrap();
         for der in ["key-a.pkcs1.der", "key-a.spki.der"] {
-            assert!(verifies(&key(der), &text, &signature), "{der}");
-            assert!(!verifies(&key(der), &format!("{text}\n"), &signature), "{der}");
+            assert!(VerifyingKey::of(&key(der)).verifies(&text, &signature), "{der}");
+            assert!(!VerifyingKey::of(&key(der)).verifies(&format!("{text}\n"), &signature), "{der}");
         }
-        assert!(!verifies(&key("key-b.pkcs1.der"), &text, &signature));
+        assert!(!VerifyingKey::of(&key("key-b.pkcs1.der")).verifies(&text, &signature));
         assert_eq!(parsed.previous.is_none(), n == 0);
         if let Some(previous) = parsed.previous {
             let before = &steps["digests"][n - 1];
@@ -81,7 +81,7 @@ fn a_single_bit_decides() {
     let place = Place { bucket: Some(BUCKET), key: &digest(1), parsed: &parsed, has_metadata: true };
     let look = |metadata: &BTreeMap<String, String>, der: &[u8]| {
         let mut examined = Examined::open(&place, &object(&digest(1)), metadata, Caps::default());
-        examined.seal(Some(der));
+        examined.seal(Some(&VerifyingKey::of(der)));
         examined
     };
     let der = key("key-a.pkcs1.der");

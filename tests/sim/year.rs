@@ -200,6 +200,9 @@ const WAITING: usize = 100;
 /// Hours that the sweep may be behind the clock.
 const BEHIND: usize = 3;
 
+/// Days that are signed at a time.
+const AHEAD: usize = 5;
+
 struct Year {
     months: Vec<Month>,
     /// How long the warden took.
@@ -213,24 +216,20 @@ async fn year(hours: u32) -> Year {
     let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a directory");
     let env = Env::manual(start, 1);
     let (bucket, works) = open(&world, dir.path(), &env).await;
-    let trail = works.trails.first().expect("a trail").clone();
     works.deliveries.roster.refresh().await.expect("members");
-    let (sweep, fold) = (Arc::new(Sweep::new(works.deliveries.clone())), Fold::new(works.store.clone(), FOLDED_AFTER));
+    let sweep = Arc::new(Sweep::new(works.deliveries.clone()));
+    let fold = Arc::new(Fold::new(works.store.clone(), FOLDED_AFTER));
     let mut year = Year { months: Vec::new(), worked: Duration::ZERO };
-    for day in 1.. {
+    for days in (AHEAD..).step_by(AHEAD) {
         // The world signs what it delivers before the clock of the warden runs.
-        let hours: Vec<Hour> = std::iter::from_fn(|| world.next_hour().expect("an hour")).take(24).collect();
+        let hours: Vec<Hour> = std::iter::from_fn(|| world.next_hour().expect("an hour")).take(24 * AHEAD).collect();
         if hours.is_empty() {
             break;
         }
         let begun = Instant::now();
-        let tidy = async {
-            fold.run(trail.id).await.expect("a fold");
-            works.alerts.pump().await.expect("alerts");
-        };
-        tokio::join!(play(hours, &bucket, &env, &works, &sweep), tidy);
+        play(hours, &bucket, &env, &works, &sweep, &fold).await;
         year.worked += begun.elapsed();
-        if day % 30 == 0 {
+        if days % 30 == 0 {
             year.months.push(month(&works.store, dir.path()).await);
         }
     }
@@ -239,8 +238,9 @@ async fn year(hours: u32) -> Year {
     year
 }
 
-/// A day: each hour's objects are put and announced, time moves on, and the sweep runs while they are settled, once an hour.
-async fn play(hours: Vec<Hour>, bucket: &Memory, env: &Env, works: &Works, sweep: &Arc<Sweep>) {
+/// Some days: each hour's objects are put and announced, time moves on, and while they are settled the sweep runs, once an hour,
+/// and what is old is folded, once a day.
+async fn play(hours: Vec<Hour>, bucket: &Memory, env: &Env, works: &Works, sweep: &Arc<Sweep>, fold: &Arc<Fold>) {
     let trail = works.trails.first().expect("a trail");
     let (tick, mut ticks) = mpsc::channel(BEHIND);
     let (sweep, of) = (sweep.clone(), trail.clone());
@@ -249,8 +249,19 @@ async fn play(hours: Vec<Hour>, bucket: &Memory, env: &Env, works: &Works, sweep
             sweep.run(&of).await.expect("a sweep");
         }
     });
+    let (day, mut days) = mpsc::channel(1);
+    let (fold, alerts, source) = (fold.clone(), works.alerts.clone(), trail.id);
+    let tidying = tokio::spawn(async move {
+        while days.recv().await.is_some() {
+            fold.run(source).await.expect("a fold");
+            alerts.pump().await.expect("alerts");
+        }
+    });
     let mut settling = JoinSet::new();
-    for hour in hours {
+    for (number, hour) in hours.into_iter().enumerate() {
+        if number % 24 == 0 {
+            day.send(()).await.expect("the fold goes on");
+        }
         bucket.turn();
         let mut messages = Vec::new();
         for happening in hour.happenings {
@@ -270,9 +281,10 @@ async fn play(hours: Vec<Hour>, bucket: &Memory, env: &Env, works: &Works, sweep
             settling.join_next().await.expect("a message").expect("no panic");
         }
     }
-    drop(tick);
+    drop((tick, day));
     settling.join_all().await;
     sweeping.await.expect("no panic");
+    tidying.await.expect("no panic");
 }
 
 const FOLDED_AFTER: Duration = Duration::from_secs(15 * 86_400);

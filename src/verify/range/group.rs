@@ -558,8 +558,8 @@ async fn seal_backwards(shared: &Shared, seen: &mut [Seen]) -> Result<()> {
 
 async fn seal(shared: &Shared, digest: &mut Seen) -> Result<()> {
     let Some(fingerprint) = digest.examined.wants_key() else { return Ok(()) };
-    let der = shared.public_key(&digest.parsed.region, fingerprint, digest.examined.key_time).await?;
-    digest.examined.seal(der.as_ref().map(|der| der.as_slice()));
+    let key = shared.public_key(&digest.parsed.region, fingerprint, digest.examined.key_time).await?;
+    digest.examined.seal(key.as_deref());
     Ok(())
 }
 

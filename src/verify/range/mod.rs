@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 pub use report::{ChainReport, Counts, LogCounts, Report, Verdict};
 
 use crate::core::chain::ChainId;
+use crate::core::digest::VerifyingKey;
 use crate::core::gzip::Caps;
 use crate::core::id::{AccountId, Region};
 use crate::core::key::{self, ObjectKey, Root};
@@ -79,7 +80,7 @@ struct Shared {
     has_metadata: bool,
     permits: Semaphore,
     memory: Memory,
-    keys: Mutex<HashMap<KeyName, Option<Arc<Vec<u8>>>>>,
+    keys: Mutex<HashMap<KeyName, Option<Arc<VerifyingKey>>>>,
     progress: Arc<Progress>,
 }
 
@@ -179,14 +180,15 @@ async fn agreed_name(range: &Range, groups: &[(Root, Region)]) -> Option<String>
 }
 
 impl Shared {
-    async fn public_key(&self, region: &Region, fingerprint: &str, at: Timestamp) -> Result<Option<Arc<Vec<u8>>>> {
+    async fn public_key(&self, region: &Region, fingerprint: &str, at: Timestamp) -> Result<Option<Arc<VerifyingKey>>> {
         let name = (region.clone(), fingerprint.to_owned());
         // Held while asking, so that a thousand digests of one key ask once.
         let mut keys = self.keys.lock().await;
         if let Some(known) = keys.get(&name) {
             return Ok(known.clone());
         }
-        let found = self.range.keys.find(region, fingerprint, at).await?.map(|key| Arc::new(key.der));
+        let found =
+            self.range.keys.find(region, fingerprint, at).await?.map(|key| Arc::new(VerifyingKey::of(&key.der)));
         keys.insert(name, found.clone());
         Ok(found)
     }
