@@ -85,6 +85,18 @@ impl Env {
         tokio::task::spawn_blocking(work).await.map_err(|error| Error::transient("blocking", error))
     }
 
+    /// As [`Env::blocking`], for work that nobody waits for.
+    pub fn aside(&self, work: impl FnOnce() + Send + 'static) {
+        if let Clock::Runtime { .. } = self.clock {
+            tokio::spawn(async {
+                tokio::task::yield_now().await;
+                work();
+            });
+        } else {
+            tokio::task::spawn_blocking(work);
+        }
+    }
+
     /// A number in `0.0..1.0`, for jitter.
     pub fn chance(&self) -> f64 {
         self.die.lock().unwrap_or_else(std::sync::PoisonError::into_inner).f64()

@@ -164,8 +164,8 @@ impl LogKey {
         if self.odd_name {
             return format!("{folder}{account}_{unique}{SUFFIX}");
         }
-        let stamp = self.delivered.strftime("%Y%m%dT%H%MZ");
-        format!("{folder}{account}_{kind}_{region}_{stamp}_{unique}{SUFFIX}")
+        let (date, time) = digits(self.delivered);
+        format!("{folder}{account}_{kind}_{region}_{date:08}T{:04}Z_{unique}{SUFFIX}", time / 100)
     }
 }
 
@@ -183,10 +183,20 @@ impl DigestKey {
     /// The key itself: what [`parse`] reads into an equal value.
     pub fn format(&self) -> String {
         let Self { root: Root { account, .. }, region, trail, home, .. } = self;
-        let (folder, stamp) = (self.day_folder(), self.end.strftime("%Y%m%dT%H%M%SZ"));
+        let (folder, (date, time)) = (self.day_folder(), digits(self.end));
         let backfill = if self.backfill { "_backfill" } else { "" };
-        format!("{folder}{account}_{DIGEST_FOLDER}_{region}_{trail}_{home}_{stamp}{backfill}{SUFFIX}")
+        format!("{folder}{account}_{DIGEST_FOLDER}_{region}_{trail}_{home}_{date:08}T{time:06}Z{backfill}{SUFFIX}")
     }
+}
+
+/// A time in the digits of keys: `20260302` and `101502`, in UTC.
+pub fn digits(time: Timestamp) -> (u32, u32) {
+    let at = Offset::UTC.to_datetime(time);
+    let digits = |[high, middle, low]: [u32; 3]| high * 10_000 + middle * 100 + low;
+    let small = i8::unsigned_abs;
+    let date = [at.year().unsigned_abs().into(), small(at.month()).into(), small(at.day()).into()];
+    let time = [small(at.hour()).into(), small(at.minute()).into(), small(at.second()).into()];
+    (digits(date), digits(time))
 }
 
 impl ObjectKey {

@@ -223,7 +223,7 @@ impl Store {
         locked(&self.looks).push_back(Box::new(look));
         if let Ok(turn) = self.reading.clone().try_acquire_owned() {
             let store = self.clone();
-            tokio::spawn(async move { store.env.clone().blocking(move || store.look(turn)).await });
+            self.env.aside(move || store.look(turn));
         }
         answered.await.map_err(|_| Error::transient("ledger:read", "the reader has stopped"))?
     }

@@ -21,18 +21,19 @@ impl Short {
         match key::parse(key) {
             ObjectKey::Log(log) if log.format() == key => {
                 let (usual, odd) = letters(log.kind).split_at(1);
-                let date = log.date.strftime("%Y%m%d");
+                let (_, time) = key::digits(log.delivered);
+                let date = format!("{:04}{:02}{:02}", log.date.year(), log.date.month(), log.date.day());
                 let name = if log.odd_name {
                     format!("{date}{odd}{}", log.unique)
                 } else {
-                    format!("{date}{usual}{}{}", log.delivered.strftime("%H%M"), log.unique)
+                    format!("{date}{usual}{:04}{}", time / 100, log.unique)
                 };
                 Self { root: log.root.path(), region: log.region.into(), name }
             }
             ObjectKey::Digest(digest) if digest.format() == key => {
                 let letter = if digest.backfill { 'b' } else { 'd' };
-                let (date, time) = (digest.end.strftime("%Y%m%d"), digest.end.strftime("%H%M%S"));
-                let name = format!("{date}{letter}{time}{}_{}", digest.trail, digest.home);
+                let (date, time) = key::digits(digest.end);
+                let name = format!("{date:08}{letter}{time:06}{}_{}", digest.trail, digest.home);
                 Self { root: digest.root.path(), region: digest.region.into(), name }
             }
             _ => Self { name: key.to_owned(), ..Self::default() },

@@ -246,6 +246,7 @@ async fn play(hours: Vec<Hour>, bucket: &Memory, env: &Env, works: &Works, sweep
     let (sweep, of) = (sweep.clone(), trail.clone());
     let sweeping = tokio::spawn(async move {
         while ticks.recv().await.is_some() {
+            while ticks.try_recv().is_ok() {}
             sweep.run(&of).await.expect("a sweep");
         }
     });
