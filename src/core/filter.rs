@@ -154,13 +154,14 @@ impl Condition {
         if matches!(self.test, Test::Missing) || path.is_empty() {
             return Needs::nothing();
         }
-        let exact = match &self.test {
-            Test::Equal(Operand::Literal(literal)) if self.selector.is_plain() => literal.only_text(),
+        let literal = match &self.test {
+            Test::Equal(Operand::Literal(literal)) if self.selector.is_plain() => Some(literal),
             _ => None,
         };
-        Needs::one(match exact {
-            Some(text) => Need::Equal(path, text.to_owned()),
-            None => Need::Present(path),
+        Needs::one(match (literal.and_then(Literal::only_text), literal.and_then(Literal::part)) {
+            (Some(text), _) => Need::Equal(path, text.to_owned()),
+            (_, Some(part)) => Need::Part(path, part.to_owned()),
+            _ => Need::Present(path),
         })
     }
 }

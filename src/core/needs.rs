@@ -10,6 +10,8 @@ pub enum Need {
     Equal(Vec<String>, String),
     /// A text that is this one once its ASCII letters are made small, as this one's are; or an array that has it.
     Alike(Vec<String>, String),
+    /// A text, or a number as written, in which this one stands.
+    Part(Vec<String>, String),
     /// Any value, `null` included.
     Present(Vec<String>),
 }

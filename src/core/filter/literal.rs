@@ -42,6 +42,11 @@ impl Literal {
         }
     }
 
+    /// What stands in every text or number that fits, where more than one does.
+    pub(super) fn part(&self) -> Option<&str> {
+        (self.open != (false, false) && !self.numeric && !self.text.is_empty()).then_some(&self.text)
+    }
+
     /// The one text that fits, if no number does.
     pub(super) fn only_text(&self) -> Option<&str> {
         let may_be_number = self.text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '-' | '+'));

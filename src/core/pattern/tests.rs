@@ -202,7 +202,7 @@ fn has(record: &Tree<'_>, need: &Need) -> bool {
         Need::Equal(path, text) => at(record, path).is_some_and(|tree| holds(tree, text)),
         Need::Present(path) => at(record, path).is_some(),
         // none of a pattern's
-        Need::Alike(..) => false,
+        Need::Alike(..) | Need::Part(..) => false,
     }
 }
 

@@ -234,7 +234,7 @@ fn key(needs: &[Need]) -> Key<'_> {
     };
     let has_error = || {
         needs.iter().any(|need| {
-            let (Need::Equal(path, _) | Need::Alike(path, _) | Need::Present(path)) = need;
+            let (Need::Equal(path, _) | Need::Alike(path, _) | Need::Part(path, _) | Need::Present(path)) = need;
             is_at(path, &["errorCode"])
         })
     };
@@ -261,7 +261,7 @@ fn telling(need: &Need) -> Option<Finder<'static>> {
     const TOLD: &[&[&str]] = &[&["eventName"], &["eventSource"], &["errorCode"], &["eventType"], &["eventTime"]];
     let told = |path: &[String]| TOLD.iter().any(|names| is_at(path, names));
     match need {
-        Need::Equal(path, value) if !told(path) && value.len() > 3 && is_plain(value) => {
+        Need::Equal(path, value) | Need::Part(path, value) if !told(path) && value.len() > 3 && is_plain(value) => {
             Some(Finder::new(value).into_owned())
         }
         Need::Present(path) if !told(path) => {
