@@ -2,11 +2,12 @@
 
 mod calendar;
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter, IntoInnerError, Seek, Write};
 
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
 use serde::Serialize;
+use tempfile::SpooledTempFile;
 
 use crate::cmd::coverage::calendar::{Calendar, Told};
 use crate::cmd::{Context, Exit, Failure, Outcome, moment, whole_seconds};
@@ -21,6 +22,8 @@ use crate::verify::coverage::{Answer, Covered, Matrix, Question};
 
 /// A longer range has more hours than anybody looks at.
 const LONGEST: SignedDuration = SignedDuration::from_hours(10 * 366 * 24);
+/// Bytes of an answer that are kept in memory; a longer one waits in a file.
+const SMALL: usize = 1 << 20;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -82,9 +85,10 @@ pub async fn run(context: &Context, args: Args) -> Outcome {
         let sink: Box<dyn Sink> =
             if args.json { Box::new(Document::default()) } else { Box::new(Calendar::new(color, told)) };
         // Whoever reads slowly must not hold the ledger's past.
-        let mut text = Vec::new();
+        let mut text = BufWriter::new(SpooledTempFile::new(SMALL));
         let told = tell(&tx, question, sink, &mut text)?;
-        Ok(Some(told.map(|(answer, _)| (answer, text))))
+        let text = text.into_inner().map_err(IntoInnerError::into_error);
+        Ok(Some(told.and_then(|(answer, _)| Ok((answer, text?)))))
     })
     .await?;
     match told {
@@ -99,9 +103,11 @@ pub async fn run(context: &Context, args: Args) -> Outcome {
     }
 }
 
-fn write((answer, text): (Answer, Vec<u8>)) -> io::Result<Answer> {
+fn write((answer, mut text): (Answer, SpooledTempFile)) -> io::Result<Answer> {
     let mut out = io::stdout().lock();
-    out.write_all(&text).and_then(|()| out.flush()).map(|()| answer)
+    text.rewind()?;
+    io::copy(&mut text, &mut out)?;
+    out.flush().map(|()| answer)
 }
 
 /// Who is told of each account, as it comes.
