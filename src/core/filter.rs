@@ -19,6 +19,7 @@ use self::selector::Selector;
 use crate::core::decimal;
 use crate::core::fault::Fault;
 use crate::core::needs::{Need, Needs};
+use crate::core::record::Parts;
 use crate::core::tree::Tree;
 use crate::core::tried::{Tried, shown};
 
@@ -88,6 +89,13 @@ impl Filter {
     /// What a record must have to be matched.
     pub fn needs(&self) -> Needs {
         self.root.needs()
+    }
+
+    /// What it reads of a record.
+    pub fn parts(&self) -> Parts {
+        let mut conditions = Vec::new();
+        self.root.conditions(&mut conditions);
+        conditions.iter().map(|condition| Parts::at(&condition.selector.path())).collect()
     }
 
     /// Every condition in the order of the pattern.

@@ -23,6 +23,7 @@ use std::fmt;
 pub use explain::{Explanation, Field, Way};
 
 use crate::core::needs::Needs;
+use crate::core::record::Parts;
 use crate::core::tree::Tree;
 use item::Leaf;
 use walk::{Node, Walk};
@@ -92,6 +93,11 @@ impl Pattern {
     /// What a record must have for its envelope to match.
     pub fn needs(&self) -> Needs {
         needs::of(self)
+    }
+
+    /// What it reads of the record, to match the record's envelope.
+    pub fn parts(&self) -> Parts {
+        needs::parts(self)
     }
 
     /// What EventBridge takes without a word though it hardly means what it looks like; one sentence each.

@@ -1,6 +1,7 @@
 //! Inflated bytes → records, and whether what they say fits the key they lie at.
 
 mod fit;
+mod part;
 mod time;
 
 use std::borrow::Cow;
@@ -11,6 +12,7 @@ use serde::de::{Deserializer, Error as _, IgnoredAny, Visitor};
 use serde_json::value::RawValue;
 
 use self::fit::Fit;
+pub use self::part::Parts;
 pub use self::time::seconds;
 use crate::core::key::{LogKey, LogKind};
 use crate::core::{depth, printable};
@@ -37,20 +39,29 @@ pub struct Record<'a> {
     pub event_type: Option<Cow<'a, str>>,
     #[serde(borrow, deserialize_with = "text")]
     pub event_category: Option<Cow<'a, str>>,
-    /// `null` is something, too.
+    /// `null` is something, too, here and below. Of any type, as nothing rests on it.
     #[serde(borrow, deserialize_with = "raw")]
     pub error_code: Option<&'a RawValue>,
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "raw")]
+    pub error_message: Option<&'a RawValue>,
+    #[serde(borrow, deserialize_with = "raw")]
     pub read_only: Option<&'a RawValue>,
-    /// Of any type, as nothing rests on it; so is the address.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "raw")]
     pub user_agent: Option<&'a RawValue>,
-    #[serde(borrow, rename = "sourceIPAddress")]
+    #[serde(borrow, deserialize_with = "raw", rename = "sourceIPAddress")]
     pub source_address: Option<&'a RawValue>,
+    #[serde(borrow, deserialize_with = "raw")]
+    pub request_parameters: Option<&'a RawValue>,
+    #[serde(borrow, deserialize_with = "raw")]
+    pub response_elements: Option<&'a RawValue>,
+    #[serde(borrow, deserialize_with = "raw")]
+    pub additional_event_data: Option<&'a RawValue>,
+    #[serde(borrow, deserialize_with = "raw")]
+    pub resources: Option<&'a RawValue>,
+    #[serde(borrow, deserialize_with = "raw")]
+    pub user_identity: Option<&'a RawValue>,
     #[serde(borrow)]
     pub addendum: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub user_identity: Option<&'a RawValue>,
     /// Aggregated events only, in place of `recipientAccountId`.
     #[serde(borrow, deserialize_with = "text")]
     pub account_id: Option<Cow<'a, str>>,

@@ -21,6 +21,7 @@ use self::load::Loader;
 use self::value::Value;
 use crate::core::fault::Fault;
 use crate::core::needs::Needs;
+use crate::core::record::Parts;
 use crate::core::tree::Tree;
 use crate::core::tried::{Tried, shown};
 
@@ -126,6 +127,13 @@ impl Detection {
         }
     }
 
+    /// What it reads of a record.
+    pub fn parts(&self) -> Parts {
+        let mut items = Vec::new();
+        self.selections.iter().for_each(|selection| selection.expr.items(&mut items));
+        items.into_iter().map(Item::parts).collect()
+    }
+
     /// Every item of every selection, in the order of the rule, with the selection's name before it.
     pub fn explain(&self, record: &Tree<'_>) -> Vec<Tried<'_>> {
         let mut tried = Vec::new();
@@ -181,6 +189,11 @@ impl Item {
         let Some(field) = self.field.as_ref().filter(|_| !self.negated) else { return Needs::nothing() };
         let needs = self.values.iter().map(|value| value.needs(field));
         if self.all { needs.fold(Needs::nothing(), Needs::and) } else { needs.fold(Needs::impossible(), Needs::or) }
+    }
+
+    fn parts(&self) -> Parts {
+        let own = self.field.as_ref().map_or(Parts::WHOLE, Field::parts);
+        self.values.iter().map(Value::parts).fold(own, |all, parts| all | parts)
     }
 
     /// The value of its field that it takes, else the first one.

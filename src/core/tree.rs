@@ -37,6 +37,11 @@ impl<'a> Object<'a> {
         self.0.iter().map(|(name, value)| (name.as_ref(), value))
     }
 
+    /// Of members of which no two have one name.
+    pub fn distinct(members: Vec<(Cow<'a, str>, Tree<'a>)>) -> Self {
+        Self(members)
+    }
+
     fn of(mut members: Vec<(Cow<'a, str>, Tree<'a>)>) -> Self {
         let repeats = |members: &[(Cow<'a, str>, Tree<'a>)]| {
             members.iter().enumerate().any(|(at, (name, _))| members.iter().take(at).any(|(own, _)| own == name))
@@ -74,6 +79,12 @@ impl<'a> Tree<'a> {
         Walk { rest: text }.value()
     }
 
+    /// As [`Self::of_known`], of an object only the members that are asked for.
+    pub fn of_members(text: &'a str, wanted: &dyn Fn(&str) -> bool) -> Option<Self> {
+        let mut walk = Walk { rest: text };
+        if walk.peek()? == b'{' { walk.members(wanted).map(Self::Object) } else { walk.value() }
+    }
+
     /// The member of an object.
     pub fn get(&self, name: &str) -> Option<&Tree<'a>> {
         self.object()?.get(name)
@@ -95,6 +106,10 @@ struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     fn peek(&mut self) -> Option<u8> {
+        let first = *self.rest.as_bytes().first()?;
+        if first > b' ' {
+            return Some(first);
+        }
         self.rest = self.rest.trim_start_matches([' ', '\t', '\n', '\r']);
         self.rest.bytes().next()
     }
@@ -118,7 +133,7 @@ impl<'a> Walk<'a> {
             b'f' => self.word(5).map(|_| Tree::Bool(false))?,
             b'"' => Tree::Text(self.string()?),
             b'[' => Tree::Array(self.array()?),
-            b'{' => Tree::Object(self.members()?),
+            b'{' => Tree::Object(self.members(&|_| true)?),
             _ => {
                 let end =
                     self.rest.bytes().take_while(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'));
@@ -142,7 +157,37 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn members(&mut self) -> Option<Object<'a>> {
+    /// Goes past a value; what it says need not be known.
+    fn skip(&mut self) -> Option<()> {
+        let mut open = 0_usize;
+        loop {
+            match self.peek()? {
+                b'"' => drop(self.quoted()?),
+                b'{' | b'[' => {
+                    open += 1;
+                    self.word(1)?;
+                    continue;
+                }
+                b'}' | b']' => {
+                    open = open.checked_sub(1)?;
+                    self.word(1)?;
+                }
+                b',' | b':' if open > 0 => {
+                    self.word(1)?;
+                    continue;
+                }
+                _ => {
+                    let length = self.rest.bytes().take_while(|byte| !b",:]} \t\n\r".contains(byte)).count();
+                    self.word(length).filter(|word| !word.is_empty())?;
+                }
+            }
+            if open == 0 {
+                return Some(());
+            }
+        }
+    }
+
+    fn members(&mut self, wanted: &dyn Fn(&str) -> bool) -> Option<Object<'a>> {
         let mut members = Vec::new();
         self.take(b'{');
         if self.take(b'}') {
@@ -154,7 +199,11 @@ impl<'a> Walk<'a> {
             if !self.take(b':') {
                 return None;
             }
-            members.push((name, self.value()?));
+            if wanted(&name) {
+                members.push((name, self.value()?));
+            } else {
+                self.skip()?;
+            }
             if !self.take(b',') {
                 return self.take(b'}').then(|| Object::of(members));
             }
@@ -162,21 +211,25 @@ impl<'a> Walk<'a> {
     }
 
     fn string(&mut self) -> Option<Cow<'a, str>> {
+        let (quoted, escaped) = self.quoted()?;
+        if escaped {
+            return serde_json::from_str(quoted).ok().map(Cow::Owned);
+        }
+        quoted.get(1..quoted.len() - 1).map(Cow::Borrowed)
+    }
+
+    /// A text as written, and whether anything in it is escaped.
+    fn quoted(&mut self) -> Option<(&'a str, bool)> {
         let (mut end, mut escaped) = (1, false);
         loop {
             let rest = self.rest.as_bytes().get(end..)?;
             end += memchr::memchr2(b'"', b'\\', rest)?;
             if self.rest.as_bytes().get(end) == Some(&b'"') {
-                break;
+                return Some((self.word(end + 1)?, escaped));
             }
             escaped = true;
             end += 2;
         }
-        let quoted = self.word(end + 1)?;
-        if escaped {
-            return serde_json::from_str(quoted).ok().map(Cow::Owned);
-        }
-        quoted.get(1..end).map(Cow::Borrowed)
     }
 }
 
@@ -219,6 +272,12 @@ mod tests {
         fn it_reads_what_serde_json_reads(value in json(), pretty: bool) {
             let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) }.unwrap();
             prop_assert_eq!(Tree::of_known(&text), Tree::parse(&text));
+            if let (Tree::Object(whole), Some(Tree::Object(some))) =
+                (Tree::of_known(&text).unwrap(), Tree::of_members(&text, &|name| name.contains('a')))
+            {
+                let wanted: Vec<_> = whole.iter().filter(|(name, _)| name.contains('a')).collect();
+                prop_assert_eq!(some.iter().collect::<Vec<_>>(), wanted);
+            }
             prop_assert_eq!(told(&Tree::parse(&text).unwrap()), serde_json::from_str::<serde_json::Value>(&text).unwrap());
         }
 

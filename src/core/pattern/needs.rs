@@ -1,9 +1,10 @@
-//! What a pattern needs of the record, as far as that is certain.
+//! What a pattern needs of the record, as far as that is certain, and what it reads of it.
 
 use super::item::Leaf;
 use super::{Part, Pattern};
 use crate::core::envelope;
 use crate::core::needs::{Need, Needs};
+use crate::core::record::Parts;
 
 pub(super) fn of(pattern: &Pattern) -> Needs {
     let way = |parts: &[Part]| {
@@ -11,6 +12,30 @@ pub(super) fn of(pattern: &Pattern) -> Needs {
         needs.fold(Needs::nothing(), Needs::and)
     };
     pattern.ways.iter().map(|parts| way(parts)).fold(Needs::impossible(), Needs::or)
+}
+
+/// What of the record is read to match its envelope.
+pub(super) fn parts(pattern: &Pattern) -> Parts {
+    pattern.ways.iter().flatten().map(|part| part_reads(&part.path)).collect()
+}
+
+fn part_reads(path: &str) -> Parts {
+    let member = |name: &str| Parts::at(&[name]);
+    let (first, rest) = path.split_once('.').unwrap_or((path, ""));
+    match first {
+        "detail" => match rest.split_once('.') {
+            // further names may stand behind the first one, with dots between them
+            Some((name, _)) => member(name) | Parts::DOTTED,
+            None => member(rest),
+        },
+        "source" => member("eventSource") | member("eventType"),
+        "detail-type" => member("eventType"),
+        "account" => member("recipientAccountId"),
+        "id" => member("eventID"),
+        "time" => member("eventTime"),
+        "region" => member("awsRegion"),
+        _ => Parts::default(),
+    }
 }
 
 fn part_needs(path: &str, leaf: &Leaf) -> Needs {

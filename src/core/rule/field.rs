@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::core::record::Parts;
 use crate::core::tree::Tree;
 
 /// What groups are made of and what is counted by its values.
@@ -39,6 +40,15 @@ impl Field {
             return Ok(Self::Path(path));
         }
         Err(format!("`{text}` is no field: names with dots between them, like \"userIdentity.arn\", or \"principal\""))
+    }
+
+    /// What it reads of a record.
+    pub fn parts(&self) -> Parts {
+        match self {
+            Self::Path(path) => Parts::at(path),
+            Self::Principal => PRINCIPAL.iter().map(|path| Parts::at(path)).collect(),
+            Self::Which => Parts::default(),
+        }
     }
 
     /// Its value in a record, if it is a text, a number or a truth.

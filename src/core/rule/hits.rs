@@ -1,9 +1,9 @@
 //! What rules matched in one file, group by group.
 
-use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
-use super::index::StepId;
 use super::{Field, Rule, Sample};
 use crate::core::change::EventId;
 use crate::core::id::{AccountId, Region, Sha256};
@@ -46,15 +46,35 @@ pub struct Group {
 /// What all rules matched: by the number of the rule, and by group.
 #[derive(Debug, Default)]
 pub struct Hits {
-    rules: BTreeMap<usize, BTreeMap<WatchId, Group>>,
-    /// Used again for every record.
-    pub(super) wanted: Vec<StepId>,
+    rules: BTreeMap<usize, BTreeMap<Box<str>, Group>>,
+    /// Used again for every record: steps that may match, and what is hashed.
+    pub(super) wanted: Vec<u32>,
+    text: String,
+}
+
+/// A record that some rule matched.
+pub(super) struct Seen<'r> {
+    record: &'r Record<'r>,
+    raw: &'r str,
+    /// What matchers read of it.
+    tree: &'r Tree<'r>,
+    whole: OnceCell<Option<Tree<'r>>>,
+}
+
+impl<'r> Seen<'r> {
+    pub(super) fn new(record: &'r Record<'_>, raw: &'r str, tree: &'r Tree<'_>) -> Self {
+        Self { record, raw, tree, whole: OnceCell::new() }
+    }
+
+    fn sample(&self) -> Option<Sample> {
+        self.whole.get_or_init(|| Tree::of_known(self.raw)).as_ref().map(Sample::of)
+    }
 }
 
 impl Group {
     /// A group that nothing has happened in.
     pub fn new(rule: &str, values: Vec<String>) -> Self {
-        let watch = watch_id(rule, &values);
+        let watch = first_bytes(&named(rule, values.iter()));
         Self { watch, values, account: None, region: None, hits: Vec::new() }
     }
 }
@@ -68,37 +88,40 @@ impl Hits {
         self.rules.iter().flat_map(|(rule, groups)| groups.values().map(|group| (*rule, group)))
     }
 
-    /// Takes in that step `step` of a rule matched a record.
-    pub(super) fn add(&mut self, number: usize, rule: &Rule, step: usize, record: &Record<'_>, tree: &Tree<'_>) {
-        let Some(at) = record.seconds() else { return };
-        let full: Vec<String> =
-            rule.group.iter().map(|field| field.of(tree).map(|value| value.into_owned()).unwrap_or_default()).collect();
+    /// Takes in that a step of a rule, each with its number, matched a record. `counted`: what the rule counts by.
+    pub(super) fn add(&mut self, (number, rule): (usize, &Rule), step: usize, seen: &Seen<'_>, counted: &Tree<'_>) {
+        let Some(at) = seen.record.seconds() else { return };
+        let values = || rule.group.iter().map(|field| field.of(counted).unwrap_or_default());
+        self.text.clear();
+        name(&mut self.text, &rule.id, values());
         let groups = self.rules.entry(number).or_default();
-        let mut watch = watch_id(&rule.id, &full);
-        let mut values: Vec<String> = full.iter().map(|value| printable(value, SHOWN)).collect();
-        if groups.len() >= MOST_GROUPS && !groups.contains_key(&watch) {
-            values = many();
-            watch = watch_id(&rule.id, &values);
+        let is_full = groups.len() >= MOST_GROUPS && !groups.contains_key(&*self.text);
+        if is_full {
+            self.text = named(&rule.id, many().iter());
         }
-        let account = record.account().and_then(|account| AccountId::parse(account).ok());
-        let region = record.aws_region.as_deref().and_then(|region| Region::parse(region).ok());
-        let group = groups.entry(watch).or_insert_with(|| Group {
-            watch,
-            values,
-            account,
-            region: region.clone(),
-            hits: Vec::new(),
-        });
-        group.account = group.account.filter(|known| Some(*known) == account);
-        group.region = group.region.take().filter(|known| Some(known) == region.as_ref());
-        let sample = (group.hits.len() < SAMPLES).then(|| Sample::of(tree));
-        let value = match &rule.distinct {
-            Some(Field::Which) => Cow::Owned(rule.matcher.which(tree).to_string()),
-            Some(field) => field.of(tree).unwrap_or_default(),
-            None => Cow::Borrowed(""),
+        let region = seen.record.aws_region.as_deref();
+        let account = seen.record.account().and_then(|account| AccountId::parse(account).ok());
+        let group = match groups.get_mut(&*self.text) {
+            Some(group) => group,
+            None => groups.entry(self.text.as_str().into()).or_insert(Group {
+                watch: first_bytes(&self.text),
+                values: if is_full { many() } else { values().map(|value| printable(&value, SHOWN)).collect() },
+                account,
+                region: region.and_then(|region| Region::parse(region).ok()),
+                hits: Vec::new(),
+            }),
         };
-        let moment = Moment { at, step, value: number_of(&value) };
-        group.hits.push(Hit { event: event_id(rule, step, record, tree), moment, sample });
+        group.account = group.account.filter(|known| Some(*known) == account);
+        group.region.take_if(|known| Some(known.as_str()) != region);
+        let sample = if group.hits.len() < SAMPLES { seen.sample() } else { None };
+        let value = match &rule.distinct {
+            Some(Field::Which) => number_of(&rule.matcher.which(seen.tree).to_string()),
+            Some(field) => number_of(&field.of(counted).unwrap_or_default()),
+            None => 0,
+        };
+        self.text.clear();
+        identify(&mut self.text, rule, step, seen);
+        group.hits.push(Hit { event: first_bytes(&self.text), moment: Moment { at, step, value }, sample });
     }
 }
 
@@ -107,22 +130,27 @@ pub fn many() -> Vec<String> {
     vec!["many".into()]
 }
 
-fn watch_id(rule: &str, values: &[String]) -> WatchId {
-    // lengths, so that no value can look like two
-    let mut text = rule.to_owned();
+/// A rule and values of its group; with lengths, so that no value can look like two.
+fn name<V: AsRef<str>>(text: &mut String, rule: &str, values: impl Iterator<Item = V>) {
+    text.push_str(rule);
     for value in values {
-        text.push_str(&format!("\n{}\n{value}", value.len()));
+        let value = value.as_ref();
+        // writing to a text cannot fail
+        let _ = write!(text, "\n{}\n{value}", value.len());
     }
-    first_bytes(&text)
+}
+
+fn named<V: AsRef<str>>(rule: &str, values: impl Iterator<Item = V>) -> String {
+    let mut text = String::new();
+    name(&mut text, rule, values);
+    text
 }
 
 /// Without an id the record is its own: told by what it is, and when.
-fn event_id(rule: &Rule, step: usize, record: &Record<'_>, tree: &Tree<'_>) -> EventId {
-    let account = record.account().unwrap_or_default();
-    match record.id().filter(|id| !id.is_empty()) {
-        Some(id) => first_bytes(&format!("{}\n{step}\n{account}\n{id}", rule.id)),
-        None => first_bytes(&format!("{}\n{step}\n{account}\n{tree:?}", rule.id)),
-    }
+fn identify(text: &mut String, rule: &Rule, step: usize, seen: &Seen<'_>) {
+    let account = seen.record.account().unwrap_or_default();
+    let id = seen.record.id().filter(|id| !id.is_empty()).unwrap_or(seen.raw);
+    let _ = write!(text, "{}\n{step}\n{account}\n{id}", rule.id);
 }
 
 fn first_bytes(text: &str) -> [u8; 16] {

@@ -8,10 +8,10 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use memchr::memmem::{self, Finder};
 
-use super::{Hits, Rule, Scene};
+use super::hits::Seen;
+use super::{Field, Hits, Rule, Scene};
 use crate::core::needs::Need;
-use crate::core::record::Record;
-use crate::core::tree::Tree;
+use crate::core::record::{Parts, Record};
 
 /// Different values of `userIdentity.type` that are told apart before a record is read as a tree.
 const IDENTITIES: usize = 8;
@@ -20,6 +20,7 @@ const IDENTITIES: usize = 8;
 #[derive(Debug, Default)]
 pub struct Rules {
     rules: Vec<Rule>,
+    steps: Vec<Step>,
     by_name: Table,
     by_source: Table,
     /// Of records with an `errorCode`.
@@ -32,20 +33,24 @@ pub struct Rules {
 /// By names in small letters: some languages compare without case.
 type Table = HashMap<Box<[u8]>, Vec<Entry>, BuildHasherDefault<Words>>;
 
-/// A step of a rule, where it may be what a record is about.
-#[derive(Debug, Clone)]
-struct Entry {
-    step: StepId,
-    source: Option<Box<str>>,
-    /// What the record's text must have besides.
-    text: Option<Finder<'static>>,
-}
-
-/// Numbers of a rule and of one of its steps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct StepId {
+/// A step of a rule, and what is read to ask whether a record is one.
+#[derive(Debug)]
+struct Step {
     rule: u32,
     step: u32,
+    parts: Parts,
+    /// What is read of a record that is one, to count it.
+    counted: Parts,
+}
+
+/// Where a step may be what a record is about.
+#[derive(Debug)]
+struct Entry {
+    /// Its number.
+    step: u32,
+    source: Option<Box<str>>,
+    /// What the record's text must have besides.
+    text: Option<Box<Finder<'static>>>,
 }
 
 /// What an alternative of a matcher's needs is filed under.
@@ -69,12 +74,14 @@ impl Rules {
     pub fn compile(rules: Vec<Rule>) -> Self {
         let mut compiled = Self::default();
         for (number, rule) in rules.iter().enumerate() {
+            let counted: Parts = rule.group.iter().chain(&rule.distinct).map(Field::parts).collect();
             for (step, matcher) in rule.steps().enumerate() {
-                let id = |number| u32::try_from(number).unwrap_or(u32::MAX);
-                let step = StepId { rule: id(number), step: id(step) };
-                matcher.needs().alternatives().for_each(|needs| compiled.file(step, needs));
+                let (id, parts) = (index(compiled.steps.len()), matcher.parts());
+                compiled.steps.push(Step { rule: index(number), step: index(step), parts, counted });
+                matcher.needs().alternatives().for_each(|needs| compiled.file(id, needs));
             }
         }
+        compiled.by_name.values_mut().chain(compiled.by_source.values_mut()).for_each(Vec::shrink_to_fit);
         Self { rules, ..compiled }
     }
 
@@ -98,7 +105,7 @@ impl Rules {
         self.rules.iter().find(|rule| rule.id == id)
     }
 
-    fn file(&mut self, step: StepId, needs: &[Need]) {
+    fn file(&mut self, step: u32, needs: &[Need]) {
         let key = key(needs);
         let source = match key {
             Key::Source(_) => None,
@@ -139,7 +146,7 @@ impl Rules {
     }
 
     /// Steps that may match a record; a step that is none of these does not.
-    fn candidates(&self, record: &Record<'_>, raw: &str, wanted: &mut Vec<StepId>) {
+    fn candidates(&self, record: &Record<'_>, raw: &str, wanted: &mut Vec<u32>) {
         let (name, source) = (record.event_name.as_deref(), record.event_source.as_deref());
         let mut escaped = None;
         let mut take = |entries: &[Entry]| {
@@ -174,23 +181,32 @@ impl Rules {
         take(&self.of_all);
     }
 
-    fn judge(&self, wanted: &[StepId], record: &Record<'_>, raw: &str, hits: &mut Hits) {
-        let Some(tree) = Tree::of_known(raw) else { return };
-        let steps = wanted.iter().filter_map(|StepId { rule, step }| {
-            let (number, step) = (*rule as usize, *step as usize);
-            let rule = self.rules.get(number)?;
-            Some((number, rule, step, rule.steps().nth(step)?))
+    fn judge(&self, wanted: &[u32], record: &Record<'_>, raw: &str, hits: &mut Hits) {
+        let steps = wanted.iter().filter_map(|number| self.steps.get(*number as usize));
+        let steps = steps.filter_map(|step| {
+            let rule = self.rules.get(step.rule as usize)?;
+            Some((step, rule, rule.steps().nth(step.step as usize)?))
         });
+        let parts: Parts = steps.clone().map(|(step, ..)| step.parts).collect();
+        let Some(tree) = record.tree(raw, parts) else { return };
         let scene = match steps.clone().any(|(.., matcher)| matcher.wants_event()) {
             true => Scene::event(tree, record.account()),
             false => Scene::record(tree),
         };
-        for (number, rule, step, matcher) in steps {
+        let seen = Seen::new(record, raw, scene.tree());
+        for (step, rule, matcher) in steps {
             if matcher.takes(&scene) {
-                hits.add(number, rule, step, record, scene.tree());
+                let counted = if parts.covers(step.counted) { None } else { record.tree(raw, step.counted) };
+                let counted = counted.as_ref().unwrap_or(scene.tree());
+                hits.add((step.rule as usize, rule), step.step as usize, &seen, counted);
             }
         }
     }
+}
+
+/// Of what there are never so many.
+fn index(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 fn is_at(path: &[String], names: &[&str]) -> bool {
@@ -257,16 +273,16 @@ fn is_plain(text: &str) -> bool {
 }
 
 /// What the text of a record must hold for a need that its frame does not tell.
-fn telling(need: &Need) -> Option<Finder<'static>> {
+fn telling(need: &Need) -> Option<Box<Finder<'static>>> {
     const TOLD: &[&[&str]] = &[&["eventName"], &["eventSource"], &["errorCode"], &["eventType"], &["eventTime"]];
     let told = |path: &[String]| TOLD.iter().any(|names| is_at(path, names));
     match need {
         Need::Equal(path, value) | Need::Part(path, value) if !told(path) && value.len() > 3 && is_plain(value) => {
-            Some(Finder::new(value).into_owned())
+            Some(Box::new(Finder::new(value).into_owned()))
         }
         Need::Present(path) if !told(path) => {
             let name = path.last().filter(|name| is_plain(name))?;
-            Some(Finder::new(&format!("\"{name}\"")).into_owned())
+            Some(Box::new(Finder::new(&format!("\"{name}\"")).into_owned()))
         }
         _ => None,
     }

@@ -5,6 +5,7 @@ use crate::core::fault::Fault;
 use crate::core::filter::Filter;
 use crate::core::needs::Needs;
 use crate::core::pattern::Pattern;
+use crate::core::record::Parts;
 use crate::core::sigma::Detection;
 use crate::core::tree::Tree;
 use crate::core::tried::Tried;
@@ -86,6 +87,15 @@ impl Matcher {
             Self::Filter(filter) => filter.needs(),
             Self::Pattern(_, pattern) => pattern.needs(),
             Self::Sigma(_, any) => any.iter().map(Detection::needs).fold(Needs::impossible(), Needs::or),
+        }
+    }
+
+    /// What it reads of a record.
+    pub fn parts(&self) -> Parts {
+        match self {
+            Self::Filter(filter) => filter.parts(),
+            Self::Pattern(_, pattern) => pattern.parts(),
+            Self::Sigma(_, any) => any.iter().map(Detection::parts).collect(),
         }
     }
 

@@ -206,26 +206,80 @@ fn no_text_of_a_group_passes_for_two() {
     assert_ne!(Group::new("r2", vec!["a".into(), "b".into()]).watch, two.watch);
 }
 
-fn filters() -> impl Strategy<Value = String> {
-    let field = prop::sample::select(vec![
-        "eventName",
-        "eventSource",
-        "errorCode",
-        "userIdentity.type",
-        "sourceIPAddress",
-        "requestParameters.a",
-    ]);
-    let value = prop::sample::select(vec!["A", "B*", "a.amazonaws.com", "Root", "10.0.0.1", "long value"]);
-    let condition = (field, value, 0..5).prop_map(|(field, value, kind)| match kind {
+const FIELDS: &[&str] = &[
+    "eventName",
+    "eventSource",
+    "errorCode",
+    "userIdentity",
+    "userIdentity.type",
+    "userIdentity.sessionContext.a",
+    "sourceIPAddress",
+    "requestParameters.a",
+    "requestID",
+];
+const VALUES: &[&str] = &["A", "B", "a.amazonaws.com", "Root", "10.0.0.1", "long value"];
+
+/// Any of one to two lists, all of one to two conditions on a field, a value and something else.
+fn conditions() -> impl Strategy<Value = Vec<Vec<(&'static str, &'static str, u8)>>> {
+    let condition = (prop::sample::select(FIELDS), prop::sample::select(VALUES), 0_u8..6);
+    prop::collection::vec(prop::collection::vec(condition, 1..3), 1..3)
+}
+
+fn filter(any: &[Vec<(&str, &str, u8)>]) -> Matcher {
+    let one = |(field, value, kind): &(&str, &str, u8)| match kind {
         0 => format!("$.{field} != \"{value}\""),
         1 => format!("$.{field} NOT EXISTS"),
         2 => format!("$.{field} IS NULL"),
+        3 => format!("$.{field} = \"{value}*\""),
         _ => format!("$.{field} = \"{value}\""),
-    });
-    prop::collection::vec(prop::collection::vec(condition, 1..3), 1..3).prop_map(|any| {
-        let any: Vec<String> = any.iter().map(|all| all.join(" && ")).collect();
-        format!("{{ {} }}", any.join(" || "))
-    })
+    };
+    let all = |all: &Vec<_>| all.iter().map(one).collect::<Vec<_>>().join(" && ");
+    Matcher::filter(&format!("{{ {} }}", any.iter().map(all).collect::<Vec<_>>().join(" || "))).unwrap()
+}
+
+fn pattern(any: &[Vec<(&str, &str, u8)>]) -> Matcher {
+    let all = |all: &Vec<(&str, &str, u8)>| {
+        let mut way = json!({"detail": {}});
+        for (field, value, kind) in all {
+            let wanted = match kind {
+                0 => json!([{"anything-but": [value]}]),
+                1 => json!([{"exists": false}]),
+                2 => json!([null]),
+                3 => json!([{"prefix": value}]),
+                _ => json!([value]),
+            };
+            way["detail"][field] = wanted;
+        }
+        if all.len() > 1 {
+            way["source"] = json!(["aws.a", {"anything-but": "aws.b"}]);
+        }
+        way
+    };
+    Matcher::pattern(&json!({"$or": any.iter().map(all).chain([json!({"id": ["x"]})]).collect::<Vec<_>>()}).to_string())
+        .unwrap()
+}
+
+fn sigma(any: &[Vec<(&str, &str, u8)>]) -> Matcher {
+    let one = |(field, value, kind): &(&str, &str, u8)| match kind {
+        0 => format!("      {field}|contains: '{value}'\n"),
+        1 => format!("      {field}|exists: false\n"),
+        2 => format!("      {field}: null\n"),
+        3 => format!("      {field}|fieldref: eventName\n"),
+        _ => format!("      {field}: '{value}'\n"),
+    };
+    let mut text = "title: T\nlogsource: {product: aws, service: cloudtrail}\ndetection:\n".to_owned();
+    for (number, all) in any.iter().enumerate() {
+        let fields: std::collections::BTreeMap<_, _> = all.iter().map(|one| (one.0, one)).collect();
+        text.push_str(&format!(
+            "  s{number}:\n    - {}",
+            fields.into_values().map(one).collect::<String>().trim_start()
+        ));
+    }
+    text.push_str("  condition: 1 of s*\n");
+    let body =
+        crate::core::sigma::read(&text).unwrap().remove(0).unwrap_or_else(|fault| panic!("{fault}\n{text}")).body;
+    let crate::core::sigma::Body::Detection(detection) = body else { panic!("a detection") };
+    Matcher::Sigma(text.into(), vec![detection])
 }
 
 fn records() -> impl Strategy<Value = Value> {
@@ -236,15 +290,22 @@ fn records() -> impl Strategy<Value = Value> {
         ]
     };
     let maybe = || prop::option::of(value());
-    (maybe(), maybe(), maybe(), maybe(), maybe(), maybe()).prop_map(
-        |(name, source, error, kind, address, parameter)| {
+    (maybe(), maybe(), maybe(), maybe(), maybe(), maybe(), any::<[bool; 3]>()).prop_map(
+        |(name, source, error, kind, address, parameter, [is_spelled, is_listed, has_session])| {
             let mut record = json!({"eventTime": "2026-03-01T22:10:00Z", "eventID": "e"});
             for (field, value) in
                 [("eventName", name), ("eventSource", source), ("errorCode", error), ("sourceIPAddress", address)]
             {
                 value.into_iter().for_each(|value| record[field] = value);
             }
-            record["userIdentity"] = kind.map_or(json!({}), |kind| json!({ "type": kind }));
+            let kind = kind.unwrap_or_default();
+            match (is_spelled, is_listed, has_session) {
+                (true, true, _) => record["userIdentity.type"] = kind,
+                (true, false, _) => record["userIdentity"] = json!({"sessionContext.a": kind}),
+                (false, true, _) => record["userIdentity"] = json!([{ "type": "A" }, { "type": kind }]),
+                (false, false, true) => record["userIdentity"] = json!({"type": "A", "sessionContext": {"a": kind}}),
+                (false, false, false) => record["userIdentity"] = json!({ "type": kind, "other": {"type": "Root"} }),
+            }
             parameter.into_iter().for_each(|value| record["requestParameters"] = json!({ "a": value }));
             record
         },
@@ -252,17 +313,25 @@ fn records() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    /// Asked all at once, the rules that match are those that match one by one.
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    /// Asked all at once, of what they read alone, the rules that match are those that match one by one.
     #[test]
     fn the_index_finds_what_asking_every_rule_finds(
-        filters in prop::collection::vec(filters(), 1..8), record in records(), escape: bool,
+        all in prop::collection::vec((conditions(), 0..3), 1..8), record in records(), escape: bool,
     ) {
-        let all: Vec<Rule> = filters.iter().enumerate().map(|(n, filter)| rule(&format!("r{n}"), filter)).collect();
+        let matchers = all.iter().map(|(any, language)| match language {
+            0 => filter(any),
+            1 => pattern(any),
+            _ => sigma(any),
+        });
+        let of = |(n, matcher)| Rule { matcher, ..rule(&format!("r{n}"), "{ $.a = 1 }") };
+        let all: Vec<Rule> = matchers.enumerate().map(of).collect();
         let mut text = record.to_string();
         if escape {
-            text = text.replace("Root", "\\u0052oot").replace("long", "lo\\u006eg");
+            text = text.replace("Root", "\\u0052oot").replace("long", "lo\\u006eg").replace("Identity.", "\\u0049dentity.");
         }
-        let scene = Scene::record(Tree::parse(&text).unwrap());
+        let scene = Scene::event(Tree::parse(&text).unwrap(), None);
         let one_by_one: Vec<usize> = (0..all.len()).filter(|n| all[*n].matcher.takes(&scene)).collect();
         prop_assert_eq!(matched(&look(&Rules::compile(all), &text)), one_by_one);
     }

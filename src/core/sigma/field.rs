@@ -1,5 +1,6 @@
 //! Fields of a record by their dotted names.
 
+use crate::core::record::Parts;
 use crate::core::tree::Tree;
 
 /// The names on the way to a field, outermost first.
@@ -18,6 +19,10 @@ impl Field {
 
     pub(super) fn is_top(&self) -> bool {
         self.0.len() == 1
+    }
+
+    pub(super) fn parts(&self) -> Parts {
+        Parts::at(&self.0)
     }
 
     /// Whether a value of the field is taken. On the way and at its end an array stands for its elements.

@@ -6,6 +6,7 @@ use super::field::{Field, any_text, text_of};
 use super::glob::{Matcher, small};
 use crate::core::decimal;
 use crate::core::needs::{Need, Needs};
+use crate::core::record::Parts;
 use crate::core::tree::Tree;
 
 /// Bytes of a text that is looked for in another, where both come from the record: their product is the work.
@@ -98,6 +99,15 @@ impl Value {
             Self::Exists(wanted) => field.exists(record) == *wanted,
             Self::Any(values) => values.iter().any(|value| value.holds(field, record)),
             _ => field.any(record, &mut |value| self.takes(value, record)),
+        }
+    }
+
+    /// What it reads beside its own field.
+    pub(super) fn parts(&self) -> Parts {
+        match self {
+            Self::Reference { field, .. } => field.parts(),
+            Self::Any(values) => values.iter().map(Self::parts).collect(),
+            _ => Parts::default(),
         }
     }
 
