@@ -26,14 +26,14 @@ use crate::core::tried::{Tried, shown};
 /// A compiled filter pattern.
 #[derive(Debug, Clone)]
 pub struct Filter {
-    text: String,
+    text: Box<str>,
     root: Expr,
 }
 
 #[derive(Debug, Clone)]
 enum Expr {
-    All(Vec<Expr>),
-    Any(Vec<Expr>),
+    All(Box<[Expr]>),
+    Any(Box<[Expr]>),
     Condition(Condition),
 }
 
@@ -78,7 +78,7 @@ enum Operand {
 impl Filter {
     /// Refuses what AWS refuses, and what is no pattern for JSON.
     pub fn parse(text: &str) -> Result<Self, Fault> {
-        Ok(Self { text: text.to_owned(), root: parse::parse(text)? })
+        Ok(Self { text: text.into(), root: parse::parse(text)? })
     }
 
     /// What is no object is not matched, not even by `NOT EXISTS`.

@@ -46,18 +46,22 @@ pub fn is_plausible(time: jiff::Timestamp) -> bool {
 
 /// Attacker-chosen text made fit to print: control characters escaped, cut at `limit` bytes.
 pub fn printable(text: &str, limit: usize) -> String {
-    let mut out = String::new();
+    if text.len() <= limit && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
+    let mut out = String::with_capacity(text.len().min(limit));
     for c in text.chars() {
-        let shown = if c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
-            c.escape_unicode().to_string()
+        let before = out.len();
+        if c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
+            out.extend(c.escape_unicode());
         } else {
-            c.to_string()
-        };
-        if out.len() + shown.len() > limit {
+            out.push(c);
+        }
+        if out.len() > limit {
+            out.truncate(before);
             out.push('…');
             break;
         }
-        out.push_str(&shown);
     }
     out
 }

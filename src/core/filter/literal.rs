@@ -6,7 +6,7 @@ use crate::core::decimal;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Literal {
     /// Without its wildcards.
-    text: String,
+    text: Box<str>,
     open: (bool, bool),
     /// Written as a number and without quotes: compared with numbers by value.
     numeric: bool,
@@ -17,7 +17,7 @@ impl Literal {
         let rest = text.strip_prefix('*').unwrap_or(text);
         let inner = rest.strip_suffix('*').unwrap_or(rest);
         let open = (rest.len() < text.len(), inner.len() < rest.len());
-        Self { text: inner.to_owned(), open, numeric: false }
+        Self { text: inner.into(), open, numeric: false }
     }
 
     pub(super) fn bare(text: &str) -> Self {
@@ -26,10 +26,10 @@ impl Literal {
 
     pub(super) fn fits_text(&self, text: &str) -> bool {
         match self.open {
-            (false, false) => text == self.text,
-            (true, false) => text.ends_with(&self.text),
-            (false, true) => text.starts_with(&self.text),
-            (true, true) => text.contains(&self.text),
+            (false, false) => text == &*self.text,
+            (true, false) => text.ends_with(&*self.text),
+            (false, true) => text.starts_with(&*self.text),
+            (true, true) => text.contains(&*self.text),
         }
     }
 

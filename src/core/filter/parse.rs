@@ -70,8 +70,8 @@ impl Group {
     }
 }
 
-fn flat(mut parts: Vec<Expr>, join: fn(Vec<Expr>) -> Expr) -> Expr {
-    if parts.len() == 1 { parts.remove(0) } else { join(parts) }
+fn flat(mut parts: Vec<Expr>, join: fn(Box<[Expr]>) -> Expr) -> Expr {
+    if parts.len() == 1 { parts.remove(0) } else { join(parts.into()) }
 }
 
 impl<'t> Parser<'t> {
@@ -148,7 +148,7 @@ impl<'t> Parser<'t> {
         if steps.is_empty() {
             return Err(self.fault_at(start..self.at, "expected the path of a field after `$`, such as `$.eventName`"));
         }
-        Ok(Selector(steps))
+        Ok(Selector(steps.into()))
     }
 
     fn count_wildcard(&mut self, at: usize, before: &[Step]) -> Result<(), Fault> {
@@ -169,7 +169,7 @@ impl<'t> Parser<'t> {
                            written `.['name']`";
             return Err(self.fault(message));
         }
-        Ok(Step::Member(name.to_owned()))
+        Ok(Step::Member(name.into()))
     }
 
     /// After `.['`, which begins at `start`.
@@ -178,7 +178,7 @@ impl<'t> Parser<'t> {
             return Err(self.fault_at(start..self.at, "this name is never closed by `']`"));
         };
         self.at += name.len() + 2;
-        Ok(Step::Member(name.to_owned()))
+        Ok(Step::Member(name.into()))
     }
 
     /// After `[`, which stands at `start`.

@@ -5,7 +5,7 @@ use crate::core::tree::Tree;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Step {
     /// `.name`, `.['name']`
-    Member(String),
+    Member(Box<str>),
     /// `[0]`
     Element(usize),
     /// `[*]`: of an array, and of an object too
@@ -22,7 +22,7 @@ impl Step {
 
 /// At most one of the steps is wild.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Selector(pub(super) Vec<Step>);
+pub(super) struct Selector(pub(super) Box<[Step]>);
 
 impl Selector {
     /// The first value found that `takes` accepts.
@@ -41,7 +41,7 @@ impl Selector {
 
     /// The names before the first step that is none: what is found lies there or below.
     pub(super) fn path(&self) -> Vec<String> {
-        let name = |step: &Step| if let Step::Member(name) = step { Some(name.clone()) } else { None };
+        let name = |step: &Step| if let Step::Member(name) = step { Some(name.to_string()) } else { None };
         self.0.iter().map_while(name).collect()
     }
 

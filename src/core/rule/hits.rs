@@ -1,7 +1,7 @@
 //! What rules matched in one file, group by group.
 
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 
 use super::{Field, Rule, Sample};
@@ -46,10 +46,17 @@ pub struct Group {
 /// What all rules matched: by the number of the rule, and by group.
 #[derive(Debug, Default)]
 pub struct Hits {
-    rules: BTreeMap<usize, BTreeMap<Box<str>, Group>>,
+    rules: BTreeMap<usize, BTreeMap<Box<str>, Held>>,
     /// Used again for every record: steps that may match, and what is hashed.
     pub(super) wanted: Vec<u32>,
     text: String,
+}
+
+/// A group, and for each of its values the places of the first and the last hit with it, where values are counted.
+#[derive(Debug)]
+struct Held {
+    group: Group,
+    values: HashMap<u64, (usize, usize)>,
 }
 
 /// A record that some rule matched.
@@ -58,16 +65,17 @@ pub(super) struct Seen<'r> {
     raw: &'r str,
     /// What matchers read of it.
     tree: &'r Tree<'r>,
-    whole: OnceCell<Option<Tree<'r>>>,
+    /// What is shown of it.
+    shown: OnceCell<Option<Tree<'r>>>,
 }
 
 impl<'r> Seen<'r> {
     pub(super) fn new(record: &'r Record<'_>, raw: &'r str, tree: &'r Tree<'_>) -> Self {
-        Self { record, raw, tree, whole: OnceCell::new() }
+        Self { record, raw, tree, shown: OnceCell::new() }
     }
 
     fn sample(&self) -> Option<Sample> {
-        self.whole.get_or_init(|| Tree::of_known(self.raw)).as_ref().map(Sample::of)
+        self.shown.get_or_init(|| self.record.tree(self.raw, Sample::parts())).as_ref().map(Sample::of)
     }
 }
 
@@ -85,7 +93,7 @@ impl Hits {
     }
 
     pub fn groups(&self) -> impl Iterator<Item = (usize, &Group)> {
-        self.rules.iter().flat_map(|(rule, groups)| groups.values().map(|group| (*rule, group)))
+        self.rules.iter().flat_map(|(rule, groups)| groups.values().map(|held| (*rule, &held.group)))
     }
 
     /// Takes in that a step of a rule, each with its number, matched a record. `counted`: what the rule counts by.
@@ -101,27 +109,70 @@ impl Hits {
         }
         let region = seen.record.aws_region.as_deref();
         let account = seen.record.account().and_then(|account| AccountId::parse(account).ok());
-        let group = match groups.get_mut(&*self.text) {
-            Some(group) => group,
-            None => groups.entry(self.text.as_str().into()).or_insert(Group {
-                watch: first_bytes(&self.text),
-                values: if is_full { many() } else { values().map(|value| printable(&value, SHOWN)).collect() },
-                account,
-                region: region.and_then(|region| Region::parse(region).ok()),
-                hits: Vec::new(),
-            }),
+        let held = match groups.get_mut(&*self.text) {
+            Some(held) => held,
+            None => {
+                let shown = || values().map(|value| printable(&value, SHOWN)).collect();
+                let group = Group {
+                    watch: first_bytes(&self.text),
+                    values: if is_full { many() } else { shown() },
+                    account,
+                    region: region.and_then(|region| Region::parse(region).ok()),
+                    hits: Vec::new(),
+                };
+                groups.entry(self.text.as_str().into()).or_insert(Held { group, values: HashMap::new() })
+            }
         };
-        group.account = group.account.filter(|known| Some(*known) == account);
-        group.region.take_if(|known| Some(known.as_str()) != region);
-        let sample = if group.hits.len() < SAMPLES { seen.sample() } else { None };
+        held.group.account = held.group.account.filter(|known| Some(*known) == account);
+        held.group.region.take_if(|known| Some(known.as_str()) != region);
         let value = match &rule.distinct {
             Some(Field::Which) => number_of(&rule.matcher.which(seen.tree).to_string()),
             Some(field) => number_of(&field.of(counted).unwrap_or_default()),
             None => 0,
         };
+        let moment = Moment { at, step, value };
+        let Some(place) = held.place(rule, &moment) else { return };
         self.text.clear();
         identify(&mut self.text, rule, step, seen);
-        group.hits.push(Hit { event: first_bytes(&self.text), moment: Moment { at, step, value }, sample });
+        let event = first_bytes(&self.text);
+        match held.group.hits.get_mut(place) {
+            Some(hit) => (hit.event, hit.moment) = (event, moment),
+            None => {
+                let sample = if place < SAMPLES { seen.sample() } else { None };
+                held.group.hits.push(Hit { event, moment, sample });
+            }
+        }
+    }
+}
+
+impl Held {
+    /// Where a hit is kept; `None` if it changes nothing. Of hits with one value, no further apart than the window is wide, the
+    /// first and the last say when the value was seen.
+    fn place(&mut self, rule: &Rule, moment: &Moment) -> Option<usize> {
+        let next = self.group.hits.len();
+        if rule.distinct.is_none() || !rule.then.is_empty() {
+            return Some(next);
+        }
+        let known = self.values.get(&moment.value).copied();
+        let at = |place: usize| self.group.hits.get(place).map(|hit| hit.moment.at);
+        let Some((first, last)) = known.and_then(|(first, last)| Some((at(first)?, at(last)?))) else {
+            self.values.insert(moment.value, (next, next));
+            return Some(next);
+        };
+        if (first..=last).contains(&moment.at) {
+            return None;
+        }
+        let places = self.values.get_mut(&moment.value)?;
+        let is_near = last.max(moment.at) - first.min(moment.at) <= rule.window.within;
+        let end = if moment.at > last { &mut places.1 } else { &mut places.0 };
+        if !is_near {
+            *places = (next, next);
+            return Some(next);
+        }
+        if first == last {
+            *end = next;
+        }
+        Some(*end)
     }
 }
 

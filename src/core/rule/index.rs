@@ -5,33 +5,37 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::LazyLock;
 
-use memchr::memmem::{self, Finder};
+use memchr::memmem::Finder;
 
 use super::hits::Seen;
 use super::{Field, Hits, Rule, Scene};
 use crate::core::needs::Need;
 use crate::core::record::{Parts, Record};
 
-/// Different values of `userIdentity.type` that are told apart before a record is read as a tree.
-const IDENTITIES: usize = 8;
+/// Different texts that an identity is searched for.
+const IDENTITIES: usize = 16;
+
+static ESCAPE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\\u"));
 
 /// Rules, compiled.
 #[derive(Debug, Default)]
 pub struct Rules {
     rules: Vec<Rule>,
     steps: Vec<Step>,
-    by_name: Table,
-    by_source: Table,
+    by_name: Table<Vec<Entry>>,
+    /// Services that rules are about, each with its number, counted from one, and with what is about nothing else of it.
+    by_source: Table<(u32, Vec<Entry>)>,
     /// Of records with an `errorCode`.
     of_errors: Vec<Entry>,
-    /// Of records whose identity has a type.
+    /// Of records whose identity has a text in it.
     by_identity: Vec<(Finder<'static>, Vec<Entry>)>,
     of_all: Vec<Entry>,
 }
 
 /// By names in small letters: some languages compare without case.
-type Table = HashMap<Box<[u8]>, Vec<Entry>, BuildHasherDefault<Words>>;
+type Table<T> = HashMap<Box<[u8]>, T, BuildHasherDefault<Words>>;
 
 /// A step of a rule, and what is read to ask whether a record is one.
 #[derive(Debug)]
@@ -48,7 +52,8 @@ struct Step {
 struct Entry {
     /// Its number.
     step: u32,
-    source: Option<Box<str>>,
+    /// The number of the service that the record must be of; none is 0.
+    source: u32,
     /// What the record's text must have besides.
     text: Option<Box<Finder<'static>>>,
 }
@@ -58,6 +63,7 @@ enum Key<'n> {
     Name(&'n str),
     Source(&'n str),
     Error,
+    /// A text that stands in the identity, as it is written.
     Identity(&'n str),
     All,
 }
@@ -81,7 +87,7 @@ impl Rules {
                 matcher.needs().alternatives().for_each(|needs| compiled.file(id, needs));
             }
         }
-        compiled.by_name.values_mut().chain(compiled.by_source.values_mut()).for_each(Vec::shrink_to_fit);
+        compiled.by_name.values_mut().for_each(Vec::shrink_to_fit);
         Self { rules, ..compiled }
     }
 
@@ -107,29 +113,31 @@ impl Rules {
 
     fn file(&mut self, step: u32, needs: &[Need]) {
         let key = key(needs);
-        let source = match key {
-            Key::Source(_) => None,
-            _ => equal(needs, &["eventSource"]).map(Into::into),
-        };
-        let entry = Entry { step, source, text: needs.iter().find_map(telling) };
+        let source = equal(needs, &["eventSource"]).map_or(0, |source| self.service(source));
+        let text = needs.iter().find_map(telling).filter(|_| !matches!(key, Key::Identity(_)));
+        let entry = Entry { step, source, text };
         let place = match key {
             Key::Name(name) => self.by_name.entry(small(name)).or_default(),
-            Key::Source(source) => self.by_source.entry(small(source)).or_default(),
+            Key::Source(source) => &mut self.by_source.entry(small(source)).or_default().1,
             Key::Error => &mut self.of_errors,
-            Key::Identity(kind) => {
-                let known = self.by_identity.iter().position(|(finder, _)| finder.needle() == kind.as_bytes());
-                if known.is_none() && self.by_identity.len() < IDENTITIES {
-                    self.by_identity.push((Finder::new(kind).into_owned(), Vec::new()));
-                }
-                let at = known.unwrap_or(self.by_identity.len().saturating_sub(1));
-                match self.by_identity.get_mut(at) {
-                    Some((finder, entries)) if finder.needle() == kind.as_bytes() => entries,
-                    _ => &mut self.of_all,
-                }
-            }
+            Key::Identity(text) => self.identity(text),
             Key::All => &mut self.of_all,
         };
         place.push(entry);
+    }
+
+    fn service(&mut self, name: &str) -> u32 {
+        let next = index(self.by_source.len()) + 1;
+        self.by_source.entry(small(name)).or_insert((next, Vec::new())).0
+    }
+
+    fn identity(&mut self, text: &str) -> &mut Vec<Entry> {
+        let known = self.by_identity.iter().position(|(finder, _)| finder.needle() == text.as_bytes());
+        let at = known.unwrap_or(self.by_identity.len());
+        if known.is_none() && at < IDENTITIES {
+            self.by_identity.push((Finder::new(text).into_owned(), Vec::new()));
+        }
+        self.by_identity.get_mut(at).map_or(&mut self.of_all, |(_, entries)| entries)
     }
 
     /// Asks all rules about a record. `raw` is the text that it was read from, and no deeper than a record may be.
@@ -147,33 +155,35 @@ impl Rules {
 
     /// Steps that may match a record; a step that is none of these does not.
     fn candidates(&self, record: &Record<'_>, raw: &str, wanted: &mut Vec<u32>) {
-        let (name, source) = (record.event_name.as_deref(), record.event_source.as_deref());
+        let of_source = record.event_source.as_deref().and_then(|name| found(&self.by_source, name));
+        let source = of_source.map_or(0, |(number, _)| *number);
         let mut escaped = None;
         let mut take = |entries: &[Entry]| {
-            for Entry { step, source: needed, text } in entries {
-                let fits = match (needed, source) {
-                    (Some(needed), Some(source)) => needed.eq_ignore_ascii_case(source),
-                    (needed, _) => needed.is_none(),
+            for entry in entries.iter().filter(|entry| entry.source == 0 || entry.source == source) {
+                let has = |text: &Finder<'_>| {
+                    let mut has_escapes = || *escaped.get_or_insert_with(|| ESCAPE.find(raw.as_bytes()).is_some());
+                    // escaped, a text may stand there in other letters
+                    text.find(raw.as_bytes()).is_some() || has_escapes()
                 };
-                // escaped, a text may stand there in other letters
-                let mut has_escapes = || *escaped.get_or_insert_with(|| memmem::find(raw.as_bytes(), b"\\u").is_some());
-                if fits && text.as_ref().is_none_or(|text| text.find(raw.as_bytes()).is_some() || has_escapes()) {
-                    wanted.push(*step);
+                if entry.text.as_deref().is_none_or(has) {
+                    wanted.push(entry.step);
                 }
             }
         };
-        for (table, key) in [(&self.by_name, name), (&self.by_source, source)] {
-            if let Some(entries) = key.and_then(|key| found(table, key)) {
-                take(entries);
-            }
+        if let Some(entries) = record.event_name.as_deref().and_then(|name| found(&self.by_name, name)) {
+            take(entries);
+        }
+        if let Some((_, entries)) = of_source {
+            take(entries);
         }
         if record.error_code.is_some() {
             take(&self.of_errors);
         }
-        if let Some(identity) = record.user_identity.filter(|_| !self.by_identity.is_empty()) {
+        if let Some(identity) = record.user_identity {
             let text = identity.get().as_bytes();
-            for (kind, entries) in &self.by_identity {
-                if kind.find(text).is_some() || memmem::find(text, b"\\u").is_some() {
+            let mut escaped = None;
+            for (part, entries) in &self.by_identity {
+                if part.find(text).is_some() || *escaped.get_or_insert_with(|| memchr::memchr(b'\\', text).is_some()) {
                     take(entries);
                 }
             }
@@ -214,10 +224,7 @@ fn is_at(path: &[String], names: &[&str]) -> bool {
 }
 
 /// A name in small letters. Most fit on the stack.
-fn found<'t>(table: &'t Table, name: &str) -> Option<&'t Vec<Entry>> {
-    if table.is_empty() {
-        return None;
-    }
+fn found<'t, T>(table: &'t Table<T>, name: &str) -> Option<&'t T> {
     let mut room = [0; 64];
     match room.get_mut(..name.len()) {
         Some(small) => {
@@ -244,7 +251,11 @@ fn equal<'n>(needs: &'n [Need], names: &[&str]) -> Option<&'n str> {
 fn key(needs: &[Need]) -> Key<'_> {
     let identity = || {
         needs.iter().find_map(|need| match need {
-            Need::Equal(path, kind) if is_at(path, &["userIdentity", "type"]) && is_plain(kind) => Some(kind.as_str()),
+            Need::Equal(path, text) | Need::Part(path, text)
+                if path.first().is_some_and(|name| name == "userIdentity") && text.len() > 2 && is_plain(text) =>
+            {
+                Some(text.as_str())
+            }
             _ => None,
         })
     };
@@ -258,8 +269,8 @@ fn key(needs: &[Need]) -> Key<'_> {
         Key::Name(name)
     } else if has_error() {
         Key::Error
-    } else if let Some(kind) = identity() {
-        Key::Identity(kind)
+    } else if let Some(text) = identity() {
+        Key::Identity(text)
     } else if let Some(source) = equal(needs, &["eventSource"]) {
         Key::Source(source)
     } else {

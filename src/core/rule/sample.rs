@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::field::{at, scalar};
 use crate::core::printable;
+use crate::core::record::Parts;
 use crate::core::tree::Tree;
 
 /// Bytes of a text that are shown.
@@ -51,31 +52,58 @@ pub struct Sample {
     pub object: String,
 }
 
+/// Where parts of a sample are found, the first that is there.
+const ID: &[&[&str]] = &[&["eventID"], &["eventId"]];
+const TIME: &[&[&str]] = &[&["eventTime"], &["timeWindow", "windowStart"]];
+const ACCOUNT: &[&[&str]] = &[&["recipientAccountId"], &["accountId"]];
+const PRINCIPAL: &[&[&str]] = &[
+    &["userIdentity", "arn"],
+    &["userIdentity", "principalId"],
+    &["userIdentity", "userName"],
+    &["userIdentity", "invokedBy"],
+    &["userIdentity", "type"],
+];
+const ERROR: &[&[&str]] = &[&["errorCode"], &["errorMessage"]];
+const OTHERS: &[&[&str]] = &[
+    &["eventSource"],
+    &["eventName"],
+    &["awsRegion"],
+    &["userIdentity", "sessionContext"],
+    &["userIdentity", "accessKeyId"],
+    &["sourceIPAddress"],
+    &["userAgent"],
+    &["resources"],
+    &["requestParameters"],
+];
+
 impl Sample {
+    /// What it reads of a record that is no summary; of one of those it has to be the whole.
+    pub fn parts() -> Parts {
+        let firsts = [ID, TIME, ACCOUNT].map(|paths| paths.iter().take(1));
+        let all = [PRINCIPAL, ERROR, OTHERS].into_iter().flatten().chain(firsts.into_iter().flatten());
+        all.map(|path| Parts::at(path)).collect()
+    }
+
     pub fn of(record: &Tree<'_>) -> Self {
         let text = |path: &[&str]| at(record, path).map(|text| printable(&text, TEXT)).unwrap_or_default();
-        let first =
-            |paths: &[&[&str]]| paths.iter().map(|path| text(path)).find(|text| !text.is_empty()).unwrap_or_default();
+        let first = |paths: &[&[&str]]| {
+            let mut found = paths.iter().filter_map(|path| at(record, path));
+            found.find(|text| !text.is_empty()).map(|text| printable(&text, TEXT)).unwrap_or_default()
+        };
         Self {
-            id: first(&[&["eventID"], &["eventId"]]),
-            time: first(&[&["eventTime"], &["timeWindow", "windowStart"]]),
+            id: first(ID),
+            time: first(TIME),
             source: text(&["eventSource"]),
             name: text(&["eventName"]),
-            account: first(&[&["recipientAccountId"], &["accountId"]]),
+            account: first(ACCOUNT),
             region: text(&["awsRegion"]),
-            principal: first(&[
-                &["userIdentity", "arn"],
-                &["userIdentity", "principalId"],
-                &["userIdentity", "userName"],
-                &["userIdentity", "invokedBy"],
-                &["userIdentity", "type"],
-            ]),
+            principal: first(PRINCIPAL),
             role: text(&["userIdentity", "sessionContext", "sessionIssuer", "arn"]),
             source_identity: text(&["userIdentity", "sessionContext", "sourceIdentity"]),
             access_key: text(&["userIdentity", "accessKeyId"]),
             address: text(&["sourceIPAddress"]),
             agent: text(&["userAgent"]),
-            error: first(&[&["errorCode"], &["errorMessage"]]),
+            error: first(ERROR),
             resources: resources(record),
             parameters: parameters(record),
             object: String::new(),

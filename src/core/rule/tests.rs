@@ -315,6 +315,54 @@ fn records() -> impl Strategy<Value = Value> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
+    /// Of hits with one value, those that are left tell in which windows the value was.
+    #[test]
+    fn no_window_misses_a_value(events in prop::collection::vec((300_i64..1_500, 0_u8..3), 1..40)) {
+        let mut by_address = rule("r", r#"{ $.eventName = "CreateUser" }"#);
+        by_address.distinct = Some(Field::parse("sourceIPAddress").unwrap());
+        by_address.window.distinct = true;
+        let rules = Rules::compile(vec![by_address]);
+        let kept = |events: &[(i64, u8)]| {
+            let mut hits = Hits::default();
+            for (number, (at, value)) in events.iter().enumerate() {
+                let mut user = event(&number.to_string(), "CreateUser");
+                user["eventTime"] = json!(jiff::Timestamp::from_second(*at).unwrap().to_string());
+                user["sourceIPAddress"] = json!(value.to_string());
+                let text = user.to_string();
+                rules.look(&serde_json::from_str(&text).unwrap(), &text, &mut hits);
+            }
+            let group = hits.groups().next().unwrap().1;
+            group.hits.iter().map(|hit| (hit.moment.at, hit.moment.value)).collect::<Vec<_>>()
+        };
+        let all = kept(&events);
+        for value in 0..3 {
+            let hash = kept(&[(0, value)])[0].1;
+            let seen = |end: i64| events.iter().any(|(at, own)| *own == value && (end - 299..=end).contains(at));
+            let told = |end: i64| all.iter().any(|(at, own)| *own == hash && (end - 299..=end).contains(at));
+            let missed = (0..2_000).find(|end| seen(*end) != told(*end));
+            prop_assert_eq!(missed, None, "{}: {:?} of {:?}", value, all, events);
+        }
+    }
+
+    #[test]
+    fn one_value_in_one_window_is_kept_twice(times in prop::collection::vec(0_i64..300, 3..20)) {
+        let mut by_address = rule("r", r#"{ $.eventName = "CreateUser" }"#);
+        by_address.distinct = Some(Field::parse("sourceIPAddress").unwrap());
+        let rules = Rules::compile(vec![by_address]);
+        let mut hits = Hits::default();
+        for (number, at) in times.iter().enumerate() {
+            let mut user = event(&number.to_string(), "CreateUser");
+            user["eventTime"] = json!(jiff::Timestamp::from_second(*at).unwrap().to_string());
+            let text = user.to_string();
+            rules.look(&serde_json::from_str(&text).unwrap(), &text, &mut hits);
+        }
+        let mut kept: Vec<i64> = hits.groups().next().unwrap().1.hits.iter().map(|hit| hit.moment.at).collect();
+        kept.sort_unstable();
+        let mut wanted = vec![*times.iter().min().unwrap(), *times.iter().max().unwrap()];
+        wanted.dedup();
+        prop_assert_eq!(kept, wanted);
+    }
+
     /// Asked all at once, of what they read alone, the rules that match are those that match one by one.
     #[test]
     fn the_index_finds_what_asking_every_rule_finds(
