@@ -9,6 +9,7 @@ mod hits;
 mod index;
 mod matcher;
 mod sample;
+mod table;
 mod trial;
 mod watch;
 

@@ -1,6 +1,5 @@
 //! What rules matched in one file, group by group.
 
-use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 
@@ -14,8 +13,10 @@ use crate::core::window::Moment;
 
 /// Groups of one rule in one file; more are counted together.
 const MOST_GROUPS: usize = 2_000;
-/// Events of a group in one file of which a sample is kept.
+/// Events of a group that are shown.
 pub const SAMPLES: usize = 3;
+/// Bytes of a record that is kept as it is, to be shown.
+const SMALL: usize = 4_096;
 /// Bytes of a group's value that are shown.
 const SHOWN: usize = 200;
 
@@ -28,7 +29,33 @@ pub struct Hit {
     /// Of rule, step, `eventID` and `recipientAccountId`: what comes again is known by it.
     pub event: EventId,
     pub moment: Moment,
-    pub sample: Option<Sample>,
+    pub shown: Option<Shown>,
+}
+
+/// An event that is shown, if anybody is told of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shown {
+    /// The record as it is written.
+    Record(Box<str>),
+    /// Of a large one only what is shown.
+    Sample(Box<Sample>),
+}
+
+impl Shown {
+    fn of(seen: &Seen<'_>) -> Self {
+        if seen.raw.len() <= SMALL {
+            return Self::Record(seen.raw.into());
+        }
+        let tree = seen.record.tree(seen.raw, Sample::parts());
+        Self::Sample(Box::new(tree.as_ref().map(Sample::of).unwrap_or_default()))
+    }
+
+    pub fn sample(&self) -> Sample {
+        match self {
+            Self::Record(text) => Tree::of_known(text).as_ref().map(Sample::of).unwrap_or_default(),
+            Self::Sample(sample) => (**sample).clone(),
+        }
+    }
 }
 
 /// The events of one group of one rule.
@@ -65,17 +92,11 @@ pub(super) struct Seen<'r> {
     raw: &'r str,
     /// What matchers read of it.
     tree: &'r Tree<'r>,
-    /// What is shown of it.
-    shown: OnceCell<Option<Tree<'r>>>,
 }
 
 impl<'r> Seen<'r> {
     pub(super) fn new(record: &'r Record<'_>, raw: &'r str, tree: &'r Tree<'_>) -> Self {
-        Self { record, raw, tree, shown: OnceCell::new() }
-    }
-
-    fn sample(&self) -> Option<Sample> {
-        self.shown.get_or_init(|| self.record.tree(self.raw, Sample::parts())).as_ref().map(Sample::of)
+        Self { record, raw, tree }
     }
 }
 
@@ -138,8 +159,8 @@ impl Hits {
         match held.group.hits.get_mut(place) {
             Some(hit) => (hit.event, hit.moment) = (event, moment),
             None => {
-                let sample = if place < SAMPLES { seen.sample() } else { None };
-                held.group.hits.push(Hit { event, moment, sample });
+                let shown = is_shown(rule, place).then(|| Shown::of(seen));
+                held.group.hits.push(Hit { event, moment, shown });
             }
         }
     }
@@ -174,6 +195,12 @@ impl Held {
         }
         Some(*end)
     }
+}
+
+/// Whether a group's hit in a file is shown: of the first, and of those that are too many by themselves.
+fn is_shown(rule: &Rule, place: usize) -> bool {
+    let enough = usize::try_from(rule.window.at_least).unwrap_or(usize::MAX).max(1) - 1;
+    place == 0 || (enough..enough.saturating_add(SAMPLES)).contains(&place)
 }
 
 /// The group of what is too much to be told group by group.

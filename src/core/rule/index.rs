@@ -3,13 +3,14 @@
 //! A matcher says what a record must have; it is filed under the most telling part of that. Most records are about no rule, and
 //! cost two looks into a table; only what may be about one is read as a tree.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::cell::LazyCell;
 use std::sync::LazyLock;
 
+use aho_corasick::packed::Searcher;
 use memchr::memmem::Finder;
 
 use super::hits::Seen;
+use super::table::Table;
 use super::{Field, Hits, Rule, Scene};
 use crate::core::needs::Need;
 use crate::core::record::{Parts, Record};
@@ -17,7 +18,8 @@ use crate::core::record::{Parts, Record};
 /// Different texts that an identity is searched for.
 const IDENTITIES: usize = 16;
 
-static ESCAPE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\\u"));
+/// As characters are written that need not be: those that rules are searched by are all of ASCII.
+static ESCAPE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\\u00"));
 
 /// Rules, compiled.
 #[derive(Debug, Default)]
@@ -31,11 +33,10 @@ pub struct Rules {
     of_errors: Vec<Entry>,
     /// Of records whose identity has a text in it.
     by_identity: Vec<(Finder<'static>, Vec<Entry>)>,
+    /// Whether it has any of these, in whatever letters.
+    in_identity: Option<Searcher>,
     of_all: Vec<Entry>,
 }
-
-/// By names in small letters: some languages compare without case.
-type Table<T> = HashMap<Box<[u8]>, T, BuildHasherDefault<Words>>;
 
 /// A step of a rule, and what is read to ask whether a record is one.
 #[derive(Debug)]
@@ -88,6 +89,8 @@ impl Rules {
             }
         }
         compiled.by_name.values_mut().for_each(Vec::shrink_to_fit);
+        let texts = compiled.by_identity.iter().map(|(finder, _)| finder.needle());
+        compiled.in_identity = Searcher::new(texts.chain([ESCAPE.needle()]));
         Self { rules, ..compiled }
     }
 
@@ -113,12 +116,12 @@ impl Rules {
 
     fn file(&mut self, step: u32, needs: &[Need]) {
         let key = key(needs);
-        let source = equal(needs, &["eventSource"]).map_or(0, |source| self.service(source));
+        let source = equal(needs, &["eventSource"]).map_or(0, |name| self.service(name));
         let text = needs.iter().find_map(telling).filter(|_| !matches!(key, Key::Identity(_)));
         let entry = Entry { step, source, text };
         let place = match key {
-            Key::Name(name) => self.by_name.entry(small(name)).or_default(),
-            Key::Source(source) => &mut self.by_source.entry(small(source)).or_default().1,
+            Key::Name(name) => self.by_name.entry(name),
+            Key::Source(source) => &mut self.by_source.entry(source).1,
             Key::Error => &mut self.of_errors,
             Key::Identity(text) => self.identity(text),
             Key::All => &mut self.of_all,
@@ -128,7 +131,11 @@ impl Rules {
 
     fn service(&mut self, name: &str) -> u32 {
         let next = index(self.by_source.len()) + 1;
-        self.by_source.entry(small(name)).or_insert((next, Vec::new())).0
+        let (number, _) = self.by_source.entry(name);
+        if *number == 0 {
+            *number = next;
+        }
+        *number
     }
 
     fn identity(&mut self, text: &str) -> &mut Vec<Entry> {
@@ -155,7 +162,7 @@ impl Rules {
 
     /// Steps that may match a record; a step that is none of these does not.
     fn candidates(&self, record: &Record<'_>, raw: &str, wanted: &mut Vec<u32>) {
-        let of_source = record.event_source.as_deref().and_then(|name| found(&self.by_source, name));
+        let of_source = record.event_source.as_deref().and_then(|name| self.by_source.get(name));
         let source = of_source.map_or(0, |(number, _)| *number);
         let mut escaped = None;
         let mut take = |entries: &[Entry]| {
@@ -170,7 +177,7 @@ impl Rules {
                 }
             }
         };
-        if let Some(entries) = record.event_name.as_deref().and_then(|name| found(&self.by_name, name)) {
+        if let Some(entries) = record.event_name.as_deref().and_then(|name| self.by_name.get(name)) {
             take(entries);
         }
         if let Some((_, entries)) = of_source {
@@ -179,11 +186,12 @@ impl Rules {
         if record.error_code.is_some() {
             take(&self.of_errors);
         }
-        if let Some(identity) = record.user_identity {
-            let text = identity.get().as_bytes();
-            let mut escaped = None;
+        let identity = record.user_identity.map(|raw| raw.get().as_bytes());
+        if let Some(text) = identity.filter(|text| self.in_identity.as_ref().is_none_or(|any| any.find(text).is_some()))
+        {
+            let has_escapes = LazyCell::new(|| ESCAPE.find(text).is_some());
             for (part, entries) in &self.by_identity {
-                if part.find(text).is_some() || *escaped.get_or_insert_with(|| memchr::memchr(b'\\', text).is_some()) {
+                if part.find(text).is_some() || *has_escapes {
                     take(entries);
                 }
             }
@@ -221,23 +229,6 @@ fn index(number: usize) -> u32 {
 
 fn is_at(path: &[String], names: &[&str]) -> bool {
     path.iter().map(String::as_str).eq(names.iter().copied())
-}
-
-/// A name in small letters. Most fit on the stack.
-fn found<'t, T>(table: &'t Table<T>, name: &str) -> Option<&'t T> {
-    let mut room = [0; 64];
-    match room.get_mut(..name.len()) {
-        Some(small) => {
-            small.copy_from_slice(name.as_bytes());
-            small.make_ascii_lowercase();
-            table.get(&*small)
-        }
-        None => table.get(&small(name)),
-    }
-}
-
-fn small(name: &str) -> Box<[u8]> {
-    name.to_ascii_lowercase().into_bytes().into()
 }
 
 /// The text that a path must have, perhaps in other letters.
@@ -296,23 +287,5 @@ fn telling(need: &Need) -> Option<Box<Finder<'static>>> {
             Some(Box::new(Finder::new(&format!("\"{name}\"")).into_owned()))
         }
         _ => None,
-    }
-}
-
-/// A hash for names that rules give, of which nobody else makes a table: quick, and no more.
-#[derive(Debug, Default, Clone, Copy)]
-pub struct Words(u64);
-
-impl Hasher for Words {
-    fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from);
-            self.0 = (self.0.rotate_left(5) ^ u64::from_le_bytes(word)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        }
-    }
-
-    fn finish(&self) -> u64 {
-        self.0 ^ (self.0 >> 29)
     }
 }

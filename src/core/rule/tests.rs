@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::hits::Shown;
 use super::*;
 use crate::core::record::Record;
 use crate::core::tree::Tree;
@@ -135,8 +136,12 @@ fn groups_are_told_apart_and_samples_hold_no_secret() {
         groups.contains(&(vec!["a".into(), String::new()], 4))
             && groups.contains(&(vec!["b".into(), String::new()], 1))
     );
-    let samples: Vec<&Sample> =
-        hits.groups().flat_map(|(_, group)| &group.hits).filter_map(|hit| hit.sample.as_ref()).collect();
+    let samples: Vec<Sample> = hits
+        .groups()
+        .flat_map(|(_, group)| &group.hits)
+        .filter_map(|hit| hit.shown.as_ref())
+        .map(Shown::sample)
+        .collect();
     assert_eq!(samples.len(), 4, "three of a group");
     let told = serde_json::to_string(&samples).unwrap();
     for shown in ["bob", "eve", "198.51.100.7", "user/bob", "ASIAEXAMPLE"] {

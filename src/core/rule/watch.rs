@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::hits::SAMPLES;
+use super::hits::{SAMPLES, Shown};
 use super::{Detection, Hit, Rule, Sample};
 use crate::core::window::{Moment, State, Turn};
 
@@ -19,7 +19,7 @@ impl Watch {
     /// Takes in events that have not been counted before. `object` is the key of the log that they stand in, `now` the clock.
     pub fn take(&mut self, rule: &Rule, hits: &[&Hit], object: &str, now: i64) -> Turn {
         let moments: Vec<Moment> = hits.iter().map(|hit| hit.moment).collect();
-        let samples = hits.iter().filter_map(|hit| hit.sample.clone());
+        let samples = hits.iter().filter_map(|hit| hit.shown.as_ref()).map(Shown::sample);
         self.samples.extend(samples.map(|sample| Sample { object: object.to_owned(), ..sample }));
         self.samples.sort_by(|one, other| one.time.cmp(&other.time));
         let old = self.samples.len().saturating_sub(SAMPLES);
