@@ -115,7 +115,7 @@ module "access_archive" {
   providers = { aws = aws.log_archive }
 
   name        = "${local.role_names[each.key]}-archive"
-  policies    = module.settings[each.key].actors["archive"]
+  policy      = module.settings[each.key].actors["archive"]
   trusted     = [module.warden.role_arns[each.key]]
   external_id = var.external_id
 }
@@ -126,7 +126,7 @@ module "access_audit" {
   providers = { aws = aws.log_archive }
 
   name        = "${local.role_names[each.key]}-audit"
-  policies    = module.settings[each.key].actors["audit"]
+  policy      = module.settings[each.key].actors["audit"]
   trusted     = [module.warden.role_arns[each.key]]
   external_id = var.external_id
 }
@@ -137,7 +137,7 @@ module "access_retention" {
   providers = { aws = aws.log_archive }
 
   name        = "${local.role_names[each.key]}-retention"
-  policies    = module.settings[each.key].actors["retention"]
+  policy      = module.settings[each.key].actors["retention"]
   trusted     = [module.warden.role_arns[each.key]]
   external_id = var.external_id
 }
@@ -148,7 +148,7 @@ module "access_organization" {
   providers = { aws = aws.management }
 
   name        = "${local.role_names[each.key]}-organization"
-  policies    = module.settings[each.key].actors["organization"]
+  policy      = module.settings[each.key].actors["organization"]
   trusted     = [module.warden.role_arns[each.key]]
   external_id = var.external_id
 }
@@ -159,7 +159,7 @@ module "access_trails" {
   providers = { aws = aws.management }
 
   name        = "${local.role_names[each.key]}-trails"
-  policies    = module.settings[each.key].actors["trails"]
+  policy      = module.settings[each.key].actors["trails"]
   trusted     = [module.warden.role_arns[each.key]]
   external_id = var.external_id
 }

@@ -2,7 +2,7 @@
 
 resource "aws_iam_role" "this" {
   name                 = var.name
-  description          = "What trailwarden may do here: ${join(", ", sort(keys(var.policies)))}"
+  description          = "What trailwarden may do here"
   max_session_duration = 3600
   permissions_boundary = var.permissions_boundary
   tags                 = var.tags
@@ -23,9 +23,7 @@ resource "aws_iam_role" "this" {
 resource "aws_iam_role_policy" "this" {
   #checkov:skip=CKV_AWS_290:retention has to write lifecycle rules and locks of any object in the archive; trailwarden doctor --policy prints why, and gives it a role of its own
   #checkov:skip=CKV_AWS_355:a star stands only where AWS knows no resource, in cloudtrail:ListPublicKeys, cloudtrail:DescribeTrails and organizations
-  for_each = var.policies
-
-  name   = each.key
+  name   = "trailwarden"
   role   = aws_iam_role.this.name
-  policy = each.value
+  policy = var.policy
 }

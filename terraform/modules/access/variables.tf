@@ -8,13 +8,13 @@ variable "name" {
   }
 }
 
-variable "policies" {
-  description = "What the role may do, by duty, as JSON: one of the `actors` of module `settings`."
-  type        = map(string)
+variable "policy" {
+  description = "What the role may do, as JSON: one of the `actors` of module `settings`."
+  type        = string
 
   validation {
-    condition     = length(var.policies) > 0
-    error_message = "A role without a duty is not needed."
+    condition     = length(jsondecode(var.policy).Statement) > 0
+    error_message = "The policy allows nothing: a role without a duty is not needed."
   }
 }
 

@@ -20,7 +20,8 @@ locals {
 
   with_retention = var.retention != null
   with_posture   = var.posture != null
-  writes         = length(local.topics) > 0 || var.ledger_copies != null
+  # A topic is encrypted with a key of its own account.
+  topic_accounts = distinct([for arn in values(local.topics) : split(":", arn)[4]])
 
   # What each group of permissions is about.
   resources = {
@@ -40,8 +41,8 @@ locals {
     Hubs               = var.security_hub == null ? [] : ["arn:${local.partition}:securityhub:${var.security_hub.region}:${var.security_hub.account}:product/${var.security_hub.account}/default"]
     Copies             = var.ledger_copies == null ? [] : ["arn:${local.partition}:s3:::${var.ledger_copies.bucket}/${local.copies == "" ? "" : "${local.copies}/"}*"]
     Keys               = distinct(var.keys)
-    KeysToWrite        = local.writes ? distinct(var.keys) : []
-    AuditedKeys        = local.with_posture ? distinct(var.keys) : []
+    KeysToWrite        = distinct([for arn in var.keys : arn if var.ledger_copies != null || contains(local.topic_accounts, split(":", arn)[4])])
+    AuditedKeys        = distinct([for arn in var.keys : arn if local.with_posture && split(":", arn)[4] == var.bucket.owner])
     Announcers         = local.with_posture ? distinct(var.topics) : []
     AnyTrail           = local.with_posture ? ["*"] : []
     Trails             = local.with_posture ? ["arn:${local.partition}:cloudtrail:*:*:trail/*"] : []
@@ -97,12 +98,14 @@ locals {
     audit        = var.roles.audit != null ? "audit" : var.roles.archive != null ? "archive" : "process"
     trails       = var.roles.trails != null ? "trails" : var.roles.audit != null ? "audit" : var.roles.archive != null ? "archive" : "process"
   }
-  # One document for each duty; a principal with several duties has several documents.
-  by_duty = { for duty, sids in local.duties : duty => [for one in local.statements : one.statement if contains(sids, one.statement.Sid)] }
   # Whoever publishes to an encrypted topic decrypts its data key, too.
-  publishes = local.actor.archive == "process" ? [] : [for one in local.statements : one.statement if one.statement.Sid == "DecryptDeliveries" && length(local.topics) > 0]
-  split = { for duty, statements in merge(local.by_duty, { process = concat(local.by_duty.process, local.publishes) }) : duty => jsonencode({
+  publishes = length(local.topics) > 0 ? ["DecryptDeliveries"] : []
+  sids = { for actor in distinct(values(local.actor)) : actor => concat(
+    flatten([for duty, who in local.actor : local.duties[duty] if who == actor]),
+    actor == "process" ? local.publishes : [],
+  ) }
+  of_actor = { for actor, sids in local.sids : actor => jsonencode({
     Version   = "2012-10-17"
-    Statement = statements
-  }) if length(statements) > 0 }
+    Statement = [for one in local.statements : one.statement if contains(sids, one.statement.Sid)]
+  }) }
 }

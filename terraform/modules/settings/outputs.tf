@@ -9,8 +9,8 @@ output "policies" {
 }
 
 output "actors" {
-  description = "The same statements, divided among those who do them: for the process itself and for each role of `roles`, one JSON policy for each of its duties (`process`, `archive`, `organization`, `retention`, `audit`, `trails`)."
-  value       = { for actor in distinct(values(local.actor)) : actor => { for duty, document in local.split : duty => document if local.actor[duty] == actor } }
+  description = "The same statements, divided among those who do them: one JSON policy for the process itself (`process`) and for each role of `roles`."
+  value       = local.of_actor
 }
 
 output "doctor_arguments" {

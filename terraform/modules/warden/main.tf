@@ -30,19 +30,17 @@ locals {
 resource "aws_instance" "this" {
   for_each = local.names
 
-  ami                                  = local.image
-  instance_type                        = var.instance_type
-  subnet_id                            = var.subnet_id
-  vpc_security_group_ids               = [aws_security_group.this.id]
-  iam_instance_profile                 = aws_iam_instance_profile.this[each.key].name
-  associate_public_ip_address          = false
-  ebs_optimized                        = true
-  monitoring                           = true
-  disable_api_termination              = false
-  instance_initiated_shutdown_behavior = "stop"
-  user_data_base64                     = base64gzip(local.user_data[each.key])
-  user_data_replace_on_change          = true
-  tags                                 = merge(var.tags, { Name = each.value })
+  ami                         = local.image
+  instance_type               = var.instance_type
+  subnet_id                   = var.subnet_id
+  vpc_security_group_ids      = [aws_security_group.this.id]
+  iam_instance_profile        = aws_iam_instance_profile.this[each.key].name
+  associate_public_ip_address = false
+  ebs_optimized               = true
+  monitoring                  = true
+  user_data_base64            = base64gzip(local.user_data[each.key])
+  user_data_replace_on_change = true
+  tags                        = merge(var.tags, { Name = each.value })
 
   # A token for each question, and no further than this host.
   metadata_options {
@@ -62,7 +60,7 @@ resource "aws_instance" "this" {
     ignore_changes = [ami]
   }
 
-  depends_on = [aws_iam_role_policy.duty, aws_iam_role_policy.session]
+  depends_on = [aws_iam_role_policy.warden, aws_iam_role_policy.session]
 }
 
 resource "aws_ebs_volume" "ledger" {

@@ -20,19 +20,14 @@ resource "aws_iam_role" "this" {
   })
 }
 
-locals {
-  # Duties have the same names for every shard.
-  duties = flatten([for shard in var.shards : [for duty in keys(var.policies[shard]) : { shard = shard, duty = duty }]])
-}
-
-resource "aws_iam_role_policy" "duty" {
+resource "aws_iam_role_policy" "warden" {
   #checkov:skip=CKV_AWS_290:where retention has no role of its own it writes lifecycle rules and locks of any object in the archive
   #checkov:skip=CKV_AWS_355:a star stands only where AWS knows no resource, in cloudtrail:ListPublicKeys, cloudtrail:DescribeTrails and organizations
-  for_each = { for one in local.duties : "${one.shard}/${one.duty}" => one }
+  for_each = local.names
 
-  name   = each.value.duty
-  role   = aws_iam_role.this[each.value.shard].name
-  policy = var.policies[each.value.shard][each.value.duty]
+  name   = "trailwarden"
+  role   = aws_iam_role.this[each.key].name
+  policy = var.policies[each.key]
 }
 
 # What the agent of Systems Manager needs for sessions: the managed policy also reads every parameter of the account.

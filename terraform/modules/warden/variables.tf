@@ -37,8 +37,8 @@ variable "files" {
 }
 
 variable "policies" {
-  description = "By shard: what the process itself may do, `actors[\"process\"]` of module `settings`; one JSON policy for each duty."
-  type        = map(map(string))
+  description = "By shard: what the process itself may do, as JSON: `actors[\"process\"]` of module `settings`."
+  type        = map(string)
 }
 
 variable "package" {

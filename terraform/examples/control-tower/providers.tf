@@ -1,0 +1,29 @@
+# The account whose trail it is.
+provider "aws" {
+  alias  = "management"
+  region = var.region
+
+  assume_role {
+    role_arn = "arn:aws:iam::${var.management_account_id}:role/${var.deploy_role}"
+  }
+}
+
+# The Log Archive account of the landing zone.
+provider "aws" {
+  alias  = "log_archive"
+  region = var.region
+
+  assume_role {
+    role_arn = "arn:aws:iam::${var.log_archive_account_id}:role/${var.deploy_role}"
+  }
+}
+
+# Its Audit account, where the warden runs.
+provider "aws" {
+  alias  = "security"
+  region = var.region
+
+  assume_role {
+    role_arn = "arn:aws:iam::${var.security_account_id}:role/${var.deploy_role}"
+  }
+}
