@@ -17,3 +17,8 @@ output "security_group_id" {
   description = "The hosts' security group."
   value       = aws_security_group.this.id
 }
+
+output "user_data" {
+  description = "By shard: what the host does when it first starts, as a script."
+  value       = local.user_data
+}
