@@ -85,8 +85,8 @@ module "settings" {
   posture = {
     trails = [local.trail_arn]
     accept = merge(
-      { mfa_delete_off = "S3 takes no lifecycle rules for a bucket with MFA delete, and Object Lock keeps every version" },
-      { for weakness, reason in { access_logging_off = "reads are in the data events of the trail" } : weakness => reason if var.access_log_bucket == null },
+      { object_events_missing = "the bucket announces what is deleted, and Object Lock keeps it" },
+      { for weakness, reason in { access_logging_off = "no bucket for access logs was named" } : weakness => reason if var.access_log_bucket == null },
     )
   }
 }

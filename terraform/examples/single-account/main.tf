@@ -54,9 +54,8 @@ module "settings" {
   posture = {
     trails = [local.trail_arn]
     accept = {
-      access_logging_off = "reads are in the data events of the trail"
-      mfa_delete_off     = "S3 takes no lifecycle rules for a bucket with MFA delete, and Object Lock keeps every version"
-      not_organization   = "there is no organization"
+      access_logging_off    = "there is no bucket for access logs"
+      object_events_missing = "the bucket announces what is deleted, and Object Lock keeps it"
     }
   }
 }

@@ -30,12 +30,16 @@ run "days_are_projected" {
     error_message = "Days have to be added by hand, or are not found."
   }
   assert {
-    condition     = aws_glue_catalog_table.this.parameters["storage.location.template"] == "s3://acme-history/history/date=$${date}/" && [for key in aws_glue_catalog_table.this.partition_keys : [key.name, key.type]] == [["date", "string"]]
+    condition     = aws_glue_catalog_table.this.parameters["storage.location.template"] == "s3://acme-history/history/manifest/date=$${date}/" && [for key in aws_glue_catalog_table.this.partition_keys : [key.name, key.type]] == [["date", "string"]]
     error_message = "Days are looked for elsewhere than the warden writes them."
   }
   assert {
     condition     = aws_glue_catalog_table.this.storage_descriptor[0].ser_de_info[0].serialization_library == "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"
     error_message = "The files are not read as Parquet."
+  }
+  assert {
+    condition     = aws_glue_catalog_table.this.storage_descriptor[0].input_format == "org.apache.hadoop.hive.ql.io.SymlinkTextInputFormat" && aws_glue_catalog_table.this.storage_descriptor[0].location == "s3://acme-history/history/manifest/"
+    error_message = "Files are read that are on no list: rows could come twice."
   }
   assert {
     condition     = length([for column in aws_glue_catalog_table.this.storage_descriptor[0].columns : column if column.name == "recipientaccountid" && column.type == "string"]) == 1
@@ -75,7 +79,7 @@ run "the_bucket_is_private_and_tidy" {
     error_message = "What is old stays, or goes too soon."
   }
   assert {
-    condition     = aws_glue_catalog_table.this.parameters["storage.location.template"] == "s3://acme-history/date=$${date}/"
+    condition     = aws_glue_catalog_table.this.parameters["storage.location.template"] == "s3://acme-history/manifest/date=$${date}/"
     error_message = "Without a prefix days are looked for elsewhere."
   }
 }
