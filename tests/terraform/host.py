@@ -66,10 +66,10 @@ def try_all(credentials):
     of = {"host": session(credentials)}
     sts, not_denied, tried = of["host"]("sts"), [], 0
     for duty, arn in wanted["roles"].items():
-        assumed = sts.assume_role(RoleArn=arn, RoleSessionName="t", ExternalId=wanted["external_id"])
+        assumed = sts.assume_role(RoleArn=arn, RoleSessionName="host", ExternalId=wanted["external_id"])
         of[duty] = session(assumed["Credentials"])
         try:
-            sts.assume_role(RoleArn=arn, RoleSessionName="t", ExternalId="another")
+            sts.assume_role(RoleArn=arn, RoleSessionName="host", ExternalId="another")
             not_denied.append(f"{duty}: assumed with another external id")
         except ClientError:
             pass

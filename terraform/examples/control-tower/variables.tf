@@ -24,7 +24,7 @@ variable "security_account_id" {
 }
 
 variable "deploy_role" {
-  description = "The role that Terraform assumes in each of them."
+  description = "The role that Terraform assumes in the two other accounts, from the management account."
   type        = string
   default     = "AWSControlTowerExecution"
 }

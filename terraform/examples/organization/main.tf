@@ -27,13 +27,14 @@ module "archive" {
   source    = "../../modules/archive"
   providers = { aws = aws.log_archive }
 
-  bucket_name       = var.bucket_name
-  trail_arns        = [local.trail_arn]
-  organization_id   = var.organization_id
-  lock              = var.lock
-  access_log_bucket = var.access_log_bucket
-  bucket_statements = var.members_read ? [module.reader.bucket_statements] : []
-  key_statements    = var.members_read ? [module.reader.key_statements] : []
+  bucket_name        = var.bucket_name
+  trail_arns         = [local.trail_arn]
+  organization_id    = var.organization_id
+  lock               = var.lock
+  confirm_compliance = var.confirm_compliance
+  access_log_bucket  = var.access_log_bucket
+  bucket_statements  = var.members_read ? [module.reader.bucket_statements] : []
+  key_statements     = var.members_read ? [module.reader.key_statements] : []
 }
 
 module "trail" {

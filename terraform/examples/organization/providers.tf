@@ -1,11 +1,7 @@
-# The account whose trail it is.
+# The account whose trail it is: whose credentials Terraform runs with. The deploy role is there for it to assume in the others.
 provider "aws" {
   alias  = "management"
   region = var.region
-
-  assume_role {
-    role_arn = "arn:aws:iam::${var.management_account_id}:role/${var.deploy_role}"
-  }
 }
 
 # The account that keeps the evidence, and does nothing else.

@@ -24,7 +24,7 @@ variable "security_account_id" {
 }
 
 variable "deploy_role" {
-  description = "The role that Terraform assumes in each of them."
+  description = "The role that Terraform assumes in the two other accounts, from the management account."
   type        = string
   default     = "OrganizationAccountAccessRole"
 }
@@ -47,6 +47,12 @@ variable "lock" {
     mode = optional(string, "GOVERNANCE")
   })
   default = { days = 365 }
+}
+
+variable "confirm_compliance" {
+  description = "The bucket's name typed out, if `lock` is in COMPLIANCE mode."
+  type        = string
+  default     = ""
 }
 
 variable "access_log_bucket" {

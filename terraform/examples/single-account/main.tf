@@ -9,9 +9,10 @@ locals {
 module "archive" {
   source = "../../modules/archive"
 
-  bucket_name = var.bucket_name
-  trail_arns  = [local.trail_arn]
-  lock        = var.lock
+  bucket_name        = var.bucket_name
+  trail_arns         = [local.trail_arn]
+  lock               = var.lock
+  confirm_compliance = var.confirm_compliance
 }
 
 module "trail" {

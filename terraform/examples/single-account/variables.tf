@@ -33,6 +33,12 @@ variable "lock" {
   default = { days = 365 }
 }
 
+variable "confirm_compliance" {
+  description = "The bucket's name typed out, if `lock` is in COMPLIANCE mode."
+  type        = string
+  default     = ""
+}
+
 variable "vpc_id" {
   description = "The VPC of the warden."
   type        = string
