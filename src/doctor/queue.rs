@@ -11,6 +11,7 @@ use crate::config::{Place, Trail};
 use crate::core::grant::{Role, partition};
 use crate::core::id::AccountId;
 use crate::core::policy::{Document, Expected, Fix, Kind, weaknesses_of_queue};
+use crate::core::posture::senders;
 
 const DAY: u64 = 86_400;
 /// An outage over a long weekend loses nothing (SQS's default).
@@ -139,16 +140,20 @@ fn policy(trail: &Trail, arn: &str, seen: &Attributes, announced: Option<&Announ
     let Place::Aws(bucket) = &trail.bucket else { return Vec::new() };
     let document = seen.0.get("Policy").map(|text| Document::parse(text)).unwrap_or_default();
     let is_direct = announced.is_some_and(|told| told.queues.iter().any(|queue| queue == arn));
-    let topics = announced.map(|told| told.topics.clone()).unwrap_or_default();
+    let owner = trail.owner.or_else(|| AccountId::parse(arn.split(':').nth(4)?).ok());
+    let mut between = announced.map(|told| told.topics.clone()).unwrap_or_default();
+    if announced.is_some_and(|told| told.bridge) {
+        between.extend(rules(seen, owner));
+    }
     let expected = Expected {
         partition: partition(trail.region.as_ref().map_or("", |region| region.as_str())).into(),
         bucket: bucket.clone(),
-        owner: trail.owner.or_else(|| AccountId::parse(arn.split(':').nth(4)?).ok()),
+        owner,
         queue: Some(arn.into()),
-        senders: if is_direct { Vec::new() } else { topics },
+        senders: if is_direct { Vec::new() } else { between },
         ..Expected::default()
     };
-    // A rule of EventBridge is not named in the bucket's configuration: who sends is not known then.
+    // Without a rule that the queue's own policy names, nobody knows who sends what EventBridge is told.
     let knows_senders = is_direct || !expected.senders.is_empty();
     let found = weaknesses_of_queue(&document, &expected).into_iter().map(|weakness| {
         let line = line("queue policy", arn);
@@ -162,6 +167,17 @@ fn policy(trail: &Trail, arn: &str, seen: &Attributes, announced: Option<&Announ
     });
     let lines: Vec<Line> = found.collect();
     if lines.is_empty() { vec![line("queue policy", arn).ok("only what announces deliveries may send")] } else { lines }
+}
+
+/// The rules of the bucket's account that the queue's policy lets send. The bucket's configuration names none.
+fn rules(seen: &Attributes, owner: Option<AccountId>) -> Vec<String> {
+    let Some(owner) = owner else { return Vec::new() };
+    let mut rules = seen.0.get("Policy").map(|policy| senders(policy)).unwrap_or_default();
+    rules.retain(|arn| {
+        let parts: Vec<&str> = arn.split(':').collect();
+        parts.get(2) == Some(&"events") && parts.get(4) == Some(&owner.as_str())
+    });
+    rules
 }
 
 /// The dead-letter queue of `source`.
@@ -267,6 +283,13 @@ mod tests {
         assert!(
             wrong(&attributes(&[("Policy", "")]), Some(&bridge)).iter().all(|(_, answer)| *answer == Answer::Unchecked)
         );
+        let rule = |account: &str| {
+            GOOD.replace("s3.amazonaws.com", "events.amazonaws.com")
+                .replace("arn:aws:s3:::acme", &format!("arn:aws:events:eu-central-1:{account}:rule/trail"))
+        };
+        assert_eq!(wrong(&attributes(&[("Policy", &rule("111122223333"))]), Some(&bridge)), []);
+        let foreign = wrong(&attributes(&[("Policy", &rule("999999999999"))]), Some(&bridge));
+        assert!(!foreign.is_empty() && foreign.iter().all(|(_, answer)| *answer == Answer::Unchecked), "{foreign:?}");
     }
 
     #[test]

@@ -28,13 +28,12 @@ pub fn of(config: &Config, ask: &Ask) -> Site {
         site.add(On::Roles, &role.arn);
     }
     ask.dead_letters.iter().for_each(|arn| site.add(On::DeadLetters, arn));
-    let writes = !site.of(On::Topics).is_empty() || !site.of(On::Copies).is_empty();
     for key in &ask.keys {
         site.add(On::Keys, key);
-        if writes {
+        if is_written_with(&site, key) {
             site.add(On::KeysToWrite, key);
         }
-        if config.posture.is_some() {
+        if config.posture.is_some() && may_be_audited(config, key) {
             site.add(On::AuditedKeys, key);
         }
     }
@@ -43,6 +42,21 @@ pub fn of(config: &Config, ask: &Ask) -> Site {
     }
     site.via = via(config, &ask.keys);
     site
+}
+
+fn account_of(arn: &str) -> Option<&str> {
+    arn.split(':').nth(4)
+}
+
+/// A topic is encrypted with a key of its own account; whose the bucket for copies is, its name does not say.
+fn is_written_with(site: &Site, key: &str) -> bool {
+    let is_beside = |topic: &String| account_of(topic) == account_of(key);
+    !site.of(On::Copies).is_empty() || site.of(On::Topics).iter().any(is_beside)
+}
+
+/// The key of a bucket is the one whose policy is read, and KMS shows it in the key's own account alone.
+fn may_be_audited(config: &Config, key: &str) -> bool {
+    config.trails.iter().any(|trail| trail.owner.is_none_or(|owner| account_of(key) == Some(owner.as_str())))
 }
 
 /// What a channel needs a permission on.
@@ -232,6 +246,27 @@ mod tests {
         let names: Vec<Option<&str>> =
             writers(&config).into_iter().map(|role| role.map(|role| role.arn.as_str())).collect();
         assert_eq!(names, [None, Some("arn:aws:iam::111122223333:role/alerts")]);
+    }
+
+    #[test]
+    fn a_key_is_asked_for_where_it_can_be_used() {
+        let archive = "arn:aws:kms:eu-west-1:111122223333:key/archive";
+        let alerts = "arn:aws:kms:eu-west-1:444455556666:key/alerts";
+        let ask = Ask { keys: vec![archive.into(), alerts.into()], ..Ask::default() };
+        let text = "[[trail]]\nname = \"org\"\nbucket = \"acme\"\nregion = \"eu-west-1\"\n\
+                    queue = \"https://sqs.eu-west-1.amazonaws.com/111122223333/trail\"\n[posture]\n\
+                    [channel.a]\nkind = \"sns\"\ntopic = \"arn:aws:sns:eu-west-1:444455556666:alerts\"\n\
+                    [[route]]\nto = [\"a\"]\n";
+        let keys = |text: &str| {
+            let site = of(&Config::from_text(text, "test").unwrap(), &ask);
+            [On::Keys, On::KeysToWrite, On::AuditedKeys].map(|on| site.of(on).to_vec())
+        };
+        let all = || vec![archive.to_owned(), alerts.to_owned()];
+        assert_eq!(keys(text), [all(), vec![alerts.into()], all()]);
+        let owned = text.replace("bucket = \"acme\"", "bucket = \"acme\"\nowner = \"111122223333\"");
+        assert_eq!(keys(&owned), [all(), vec![alerts.into()], vec![archive.into()]]);
+        let copied = format!("{owned}[state]\nsnapshot.to = \"s3://copies\"\n");
+        assert_eq!(keys(&copied), [all(), all(), vec![archive.into()]]);
     }
 
     #[test]

@@ -39,6 +39,8 @@ struct Kind {
     program: &'static str,
     args: fn(u16) -> Vec<String>,
     env: fn(u16) -> Vec<(&'static str, String)>,
+    /// Whether it speaks TLS, with a certificate that it makes for itself.
+    tls: bool,
 }
 
 const MINISTACK: Kind = Kind {
@@ -53,6 +55,7 @@ const MINISTACK: Kind = Kind {
             ("IOT_MTLS_ENABLED", "0".to_owned()),
         ]
     },
+    tls: false,
 };
 
 /// As `MINISTACK`, and it refuses what no IAM policy allows.
@@ -65,6 +68,17 @@ const GUARDED: Kind = Kind {
     ..MINISTACK
 };
 
+/// As `GUARDED`, and policies that refuse plain HTTP can be met.
+const FENCED: Kind = Kind {
+    env: |port| {
+        let mut env = (GUARDED.env)(port);
+        env.push(("USE_SSL", "1".to_owned()));
+        env
+    },
+    tls: true,
+    ..MINISTACK
+};
+
 /// No emulator: what judges IAM policies, and an AWS SDK that comes with it.
 const LINTER: Kind = Kind {
     name: "linter",
@@ -73,6 +87,7 @@ const LINTER: Kind = Kind {
     program: "parliament",
     args: |_| Vec::new(),
     env: |_| Vec::new(),
+    tls: false,
 };
 
 /// No emulator of AWS: a mail server, and what certificates are made with.
@@ -82,6 +97,7 @@ const MAIL: Kind = Kind {
     program: "aiosmtpd",
     args: |_| Vec::new(),
     env: |_| Vec::new(),
+    tls: false,
 };
 
 /// No emulator either: the reference implementation of Sigma.
@@ -91,6 +107,7 @@ const SIGMA: Kind = Kind {
     program: "pySigma",
     args: |_| Vec::new(),
     env: |_| Vec::new(),
+    tls: false,
 };
 
 const MOTO: Kind = Kind {
@@ -99,6 +116,7 @@ const MOTO: Kind = Kind {
     program: "moto_server",
     args: |port| vec!["-H".to_owned(), "127.0.0.1".to_owned(), "-p".to_owned(), port.to_string()],
     env: |_| Vec::new(),
+    tls: false,
 };
 
 /// A running emulator. It dies with this value, and with the process.
@@ -117,6 +135,11 @@ impl Emulator {
     /// An emulator of one's own that enforces IAM. The credentials of the tests are its root.
     pub fn guarded() -> Option<Self> {
         start(&GUARDED)
+    }
+
+    /// The same behind TLS.
+    pub fn fenced() -> Option<Self> {
+        start(&FENCED)
     }
 
     /// The one ministack of this test process. Tests share it, so each makes names of its own.
@@ -269,9 +292,10 @@ fn launch(kind: &Kind, venv: &Path) -> Result<Emulator, String> {
         .stderr(Stdio::null())
         .spawn()
         .map_err(|error| error.to_string())?;
-    let mut emulator = Emulator { endpoint: format!("http://127.0.0.1:{port}"), leash };
+    let scheme = if kind.tls { "https" } else { "http" };
+    let mut emulator = Emulator { endpoint: format!("{scheme}://127.0.0.1:{port}"), leash };
     for _ in 0..600 {
-        if answers(port) {
+        if answers(port, kind.tls) {
             return Ok(emulator);
         }
         if emulator.leash.try_wait().is_ok_and(|status| status.is_some()) {
@@ -282,8 +306,11 @@ fn launch(kind: &Kind, venv: &Path) -> Result<Emulator, String> {
     Err("it does not answer".to_owned())
 }
 
-fn answers(port: u16) -> bool {
+fn answers(port: u16, tls: bool) -> bool {
     let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return false };
+    if tls {
+        return true;
+    }
     stream.set_read_timeout(Some(Duration::from_secs(5))).ok();
     let asked = stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     let mut first = [0; 5];

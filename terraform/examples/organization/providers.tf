@@ -1,0 +1,25 @@
+# The account whose trail it is: whose credentials Terraform runs with. The deploy role is there for it to assume in the others.
+provider "aws" {
+  alias  = "management"
+  region = var.region
+}
+
+# The account that keeps the evidence, and does nothing else.
+provider "aws" {
+  alias  = "log_archive"
+  region = var.region
+
+  assume_role {
+    role_arn = "arn:aws:iam::${var.log_archive_account_id}:role/${var.deploy_role}"
+  }
+}
+
+# The account that the warden runs in.
+provider "aws" {
+  alias  = "security"
+  region = var.region
+
+  assume_role {
+    role_arn = "arn:aws:iam::${var.security_account_id}:role/${var.deploy_role}"
+  }
+}

@@ -1,0 +1,287 @@
+//! The organization of the examples, really applied: to an emulator that enforces IAM and is reached by TLS alone. What Terraform
+//! made is enough for the warden and no more, and what is locked stays when the rest is destroyed.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use aws_sdk_s3::primitives::ByteStream;
+use serde_json::{Value, json};
+use trailwarden::world::{Happening, Scale, Step};
+
+use crate::common::acts::{Acts, world};
+use crate::common::emulator::{self, Emulator, REGION, loader};
+use crate::common::keys_stub::{StubKey, keys_stub};
+use crate::common::mended::Mended;
+use crate::common::organization_stub::organization_stub;
+use crate::common::stub::Stub;
+use crate::common::warden::{run_with, stderr, stdout};
+use crate::shards;
+use crate::tool::Tool;
+
+const EXAMPLE: &str = "examples/organization";
+const MANAGEMENT: &str = "999988887777";
+const ARCHIVE: &str = "111122223333";
+const SECURITY: &str = "444455556666";
+
+/// What the emulator cannot hold: hosts (it knows neither their metadata options nor their monitoring), and alarms (it forgets
+/// their dimensions). Both are tested in their modules. And it asks for actions that AWS does not know: who may delete a message
+/// may delete a batch.
+const NOT_HELD: [(&str, &str); 3] = [
+    (
+        "modules/access/emulator.tf",
+        "resource \"aws_iam_role_policy\" \"emulator\" {\n  name = \"emulator\"\n  role = aws_iam_role.this.name\n  policy = jsonencode({\n\
+         Version = \"2012-10-17\", Statement = [{ Effect = \"Allow\", Resource = \"*\",\n\
+         Action = [\"sqs:DeleteMessageBatch\", \"sqs:ChangeMessageVisibilityBatch\"] }] })\n}\n",
+    ),
+    (
+        "modules/warden/emulator_override.tf",
+        "resource \"aws_instance\" \"this\" {\n  for_each = {}\n}\n\
+         resource \"aws_volume_attachment\" \"ledger\" {\n  for_each = {}\n}\n\
+         resource \"aws_cloudwatch_metric_alarm\" \"host\" {\n  for_each = {}\n}\n\
+         resource \"aws_cloudwatch_metric_alarm\" \"heartbeat\" {\n  for_each = {}\n}\n",
+    ),
+    (
+        "modules/notify/emulator_override.tf",
+        "resource \"aws_cloudwatch_metric_alarm\" \"age\" {\n  for_each = {}\n}\n\
+         resource \"aws_cloudwatch_metric_alarm\" \"dead\" {\n  for_each = {}\n}\n",
+    ),
+];
+
+struct Ground {
+    tool: Tool,
+    acts: Acts,
+    cloud: Mended,
+    python: std::path::PathBuf,
+    emulator: Emulator,
+    // Alive as long as the cloud is.
+    _parts: (Stub, Stub),
+}
+
+impl Ground {
+    /// An empty cloud of three accounts, and the example told of them.
+    fn new() -> Option<Self> {
+        let tool = Tool::find()?;
+        let python = emulator::linter()?.join("python");
+        let emulator = Emulator::fenced()?;
+        let scale = Scale { accounts: 4, regions: 2, hours: 3, logs_per_hour: (1, 2), records_per_log: (1, 3) };
+        let acts = Acts::of(world(5, scale, &[]));
+        let members = acts.members.iter().map(|member| (member.account.to_string(), member.name.clone()));
+        let organization = organization_stub(&acts.org.to_string(), members.collect());
+        let key = |(region, key): &(trailwarden::core::id::Region, trailwarden::seam::PublicKey)| StubKey {
+            region: region.to_string(),
+            fingerprint: key.fingerprint.clone(),
+            value: key.der.clone(),
+            valid_from: key.valid_from.expect("a key of the world has times"),
+            valid_to: key.valid_to.expect("a key of the world has times"),
+        };
+        let keys = keys_stub(acts.keys.iter().map(key).collect(), 10);
+        let elsewhere =
+            vec![("AWSOrganizations", organization.endpoint.clone()), ("ListPublicKeys", keys.endpoint.clone())];
+        let cloud = Mended::beside(&emulator.endpoint, Default::default(), elsewhere);
+        let tool = tool.with("AWS_ENDPOINT_URL", &emulator.endpoint);
+        let ground = Self { tool, acts, cloud, python, emulator, _parts: (organization, keys) };
+        ground.describe();
+        ground.tool.init(EXAMPLE)?;
+        Some(ground)
+    }
+
+    fn describe(&self) {
+        for (path, text) in NOT_HELD {
+            self.tool.write(path, text);
+        }
+        let provider = |(alias, account): (&str, &str)| {
+            format!(
+                "provider \"aws\" {{\n  alias = \"{alias}\"\n  region = \"{REGION}\"\n  access_key = \"{account}\"\n  \
+                 secret_key = \"test\"\n  insecure = true\n  s3_use_path_style = true\n  skip_credentials_validation = true\n  \
+                 skip_metadata_api_check = true\n}}\n"
+            )
+        };
+        let providers = [("management", MANAGEMENT), ("log_archive", ARCHIVE), ("security", SECURITY)].map(provider);
+        self.tool.write(&format!("{EXAMPLE}/providers.tf"), &providers.concat());
+        let variables = json!({
+            "region": REGION, "organization_id": self.acts.org.to_string(), "bucket_name": self.acts.bucket,
+            "management_account_id": MANAGEMENT, "log_archive_account_id": ARCHIVE, "security_account_id": SECURITY,
+            // Every account of the emulator has these.
+            "vpc_id": "vpc-00000001", "subnet_id": "subnet-00000001", "ami_id": "ami-0123456789abcdef0",
+            "lock": { "days": 1 }, "emails": ["oncall@example.com"],
+            "package": { "url": "https://packages.example.com/trailwarden.rpm", "sha256": "0".repeat(64) },
+            "more_configuration": "[http]\nlisten = \"off\"\n[state]\npath = \"state.db\"",
+        });
+        self.tool.write(&format!("{EXAMPLE}/terraform.tfvars.json"), &variables.to_string());
+    }
+
+    async fn s3(&self) -> aws_sdk_s3::Client {
+        let credentials = aws_sdk_s3::config::Credentials::new(ARCHIVE, "test", None, None, "test");
+        let sdk = loader(&self.cloud.endpoint).credentials_provider(credentials).load().await;
+        aws_sdk_s3::Client::from_conf(aws_sdk_s3::config::Builder::from(&sdk).force_path_style(true).build())
+    }
+
+    /// As CloudTrail puts it; the bucket announces it by itself.
+    async fn deliver(&self, happenings: &[Happening]) -> u64 {
+        let s3 = self.s3().await;
+        let mut count = 0;
+        for happening in happenings {
+            let Step::Put { key, body, metadata } = &happening.step else { continue };
+            let mut put = s3.put_object().bucket(&self.acts.bucket).key(key).body(ByteStream::from(body.clone()));
+            for (name, value) in metadata {
+                put = put.metadata(name, value);
+            }
+            put.send().await.expect("an object is put");
+            // Folders and other services' objects are no evidence.
+            count += u64::from(key.contains("/CloudTrail") && key.ends_with(".json.gz"));
+        }
+        count
+    }
+
+    fn ask_host(&self, wanted: &Value) -> Value {
+        let script = include_str!("host.py");
+        let mut child = Command::new(&self.python)
+            .args(["-c", script])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("python starts");
+        child.stdin.take().expect("an input").write_all(wanted.to_string().as_bytes()).expect("it reads");
+        let output = child.wait_with_output().expect("it ends");
+        assert!(output.status.success(), "the host got no credentials");
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    }
+}
+
+fn outputs_of(outputs: &Value, name: &str) -> Value {
+    outputs[name]["0"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_organization_is_made_worked_in_and_taken_away_but_for_what_is_locked() {
+    let Some(ground) = Ground::new() else { return };
+    let tool = &ground.tool;
+    tool.must(EXAMPLE, &["apply", "-auto-approve"]);
+    let again = tool.run(EXAMPLE, &["plan", "-detailed-exitcode"]);
+    assert_eq!(again.status.code(), Some(0), "the second plan differs: {}", stdout(&again));
+    five_shards_have_every_key_once(&ground);
+
+    let outputs = tool.outputs(EXAMPLE);
+    let puts = ground.deliver(&ground.acts.first).await;
+    let stray = format!("AWSLogs/{}/nobody.txt", ground.acts.org);
+    let s3 = ground.s3().await;
+    s3.put_object()
+        .bucket(&ground.acts.bucket)
+        .key(&stray)
+        .body(ByteStream::from_static(b"x"))
+        .send()
+        .await
+        .expect("put");
+
+    let config = tool.dir().join("trailwarden.toml");
+    // The emulator delivers as the account itself.
+    let text = outputs_of(&outputs, "configurations")
+        .as_str()
+        .expect("text")
+        .replace("\nlayout", "\nwriters = [\"*\"]\nlayout");
+    std::fs::write(&config, text).expect("a file");
+    let config = config.to_str().expect("text");
+
+    let key = ground.acts.puts().next().expect("an object").0;
+    let role = |account: &str, duty: &str| format!("arn:aws:iam::{account}:role/trailwarden-{duty}");
+    let named = outputs_of(&outputs, "doctor_arguments");
+    let named: Vec<&str> = named.as_array().expect("a list").iter().filter_map(Value::as_str).collect();
+    let host = ground.ask_host(&json!({
+        "endpoint": ground.cloud.endpoint, "security": SECURITY, "owner": ARCHIVE,
+        "host": format!("arn:aws:iam::{SECURITY}:role/trailwarden"), "external_id": "trailwarden",
+        "bucket": ground.acts.bucket, "key": key, "kms": named[1], "queue": outputs_of(&outputs, "queues")["url"],
+        "trail": format!("arn:aws:cloudtrail:{REGION}:{MANAGEMENT}:trail/organization"),
+        "roles": { "archive": role(ARCHIVE, "archive"), "audit": role(ARCHIVE, "audit"), "retention": role(ARCHIVE, "retention"),
+                   "organization": role(MANAGEMENT, "organization"), "trails": role(MANAGEMENT, "trails") },
+    }));
+    assert_eq!(host["not_denied"], json!([]), "more is allowed than is printed");
+    assert!(host["tried"].as_u64().is_some_and(|tried| tried > 70), "{host}");
+
+    let mut env = emulator::env_of(&ground.cloud.endpoint);
+    env.retain(|(name, _)| !name.contains("KEY"));
+    for (name, of) in [
+        ("AWS_ACCESS_KEY_ID", "AccessKeyId"),
+        ("AWS_SECRET_ACCESS_KEY", "SecretAccessKey"),
+        ("AWS_SESSION_TOKEN", "SessionToken"),
+    ] {
+        env.push((name, host[of].as_str().expect("text").to_owned()));
+    }
+    let warden = |args: &[&str]| run_with(&env, &[args, &["--config", config]].concat());
+    // Queue and bucket are full, so that the doctor can try everything but a receive.
+    works(&warden, puts);
+    let doctor = warden(&[&["doctor"], &named[..]].concat());
+    assert_eq!(doctor.status.code(), Some(0), "{}", stdout(&doctor));
+    let plan = warden(&["retention", "plan"]);
+    assert_eq!(plan.status.code(), Some(0), "Terraform made what retention would change: {}", stdout(&plan));
+    let posture = warden(&["posture", "--json"]);
+    let report = stdout(&posture);
+    assert!(!report.contains("\"severity\":\"high\"") && !report.contains("\"severity\":\"medium\""), "{report}");
+
+    destroy(&ground, &s3, key).await;
+    drop(ground.emulator);
+}
+
+/// Through the queue, the bucket, the topic and the roles that Terraform made.
+fn works(warden: &impl Fn(&[&str]) -> std::process::Output, puts: u64) {
+    let drained = warden(&["run", "--drain"]);
+    assert_eq!(drained.status.code(), Some(0), "{}", stderr(&drained));
+    let json = |args: &[&str]| -> Value {
+        let output = warden(&[args, &["--json"]].concat());
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{args:?}: {}", stderr(&output)))
+    };
+    let status = json(&["status"]);
+    assert_eq!(status["objects"]["admitted"].as_u64(), Some(puts), "{status}");
+    assert_eq!(status["digests"]["bad"].as_u64().unwrap_or(0), 0, "{status}");
+    assert!(status["digests"]["good"].as_u64().is_some_and(|good| good > 10), "{status}");
+    assert_eq!(status["alerts"]["due"], 0, "{status}");
+    assert!(status["alerts"]["sent"].as_u64().is_some_and(|sent| sent > 1), "{status}");
+    let findings = json(&["findings", "list"]);
+    let kinds: Vec<&str> =
+        findings["findings"].as_array().expect("findings").iter().filter_map(|one| one["kind"].as_str()).collect();
+    assert!(kinds.contains(&"key_unexpected"), "{findings}");
+}
+
+fn five_shards_have_every_key_once(ground: &Ground) {
+    let tool = &ground.tool;
+    tool.must(EXAMPLE, &["plan", "-refresh=false", "-var=shard_count=5", "-out=five"]);
+    let plan: Value = serde_json::from_str(&tool.must(EXAMPLE, &["show", "-json", "five"])).expect("a plan");
+    let patterns = shards::planned(&plan);
+    assert_eq!(patterns.len(), 5);
+    let shards_of = |key: &str| shards::of(&patterns, &ground.acts.bucket, ARCHIVE, key);
+    for (key, shard) in shards::tempting(&ground.acts.org.to_string()) {
+        assert_eq!(shards_of(&key), [shard], "{key}");
+    }
+    for (key, _) in ground.acts.puts() {
+        assert_eq!(shards_of(key).len(), 1, "{key}");
+    }
+    assert_eq!(shards::of(&patterns, "another", ARCHIVE, "x"), Vec::<String>::new());
+}
+
+/// A destroy of everything is refused and says why; without the archive it takes the rest, and the archive stays as it was.
+async fn destroy(ground: &Ground, s3: &aws_sdk_s3::Client, key: &str) {
+    let tool = &ground.tool;
+    let refused = tool.run(EXAMPLE, &["destroy", "-auto-approve"]);
+    let said = stderr(&refused).replace('\n', " ");
+    assert!(!refused.status.success() && said.contains("prevent_destroy"), "{said}");
+    for what in ["aws_s3_bucket.this", "aws_kms_key.this"] {
+        assert!(said.contains(&format!("module.archive.{what}")), "{what}: {said}");
+    }
+    let there = tool.must(EXAMPLE, &["state", "list"]);
+    assert!(there.contains("module.trail.aws_cloudtrail.this"), "something was destroyed: {there}");
+
+    tool.must(EXAMPLE, &["state", "rm", "module.archive"]);
+    tool.must(EXAMPLE, &["destroy", "-auto-approve"]);
+    assert_eq!(tool.must(EXAMPLE, &["state", "list"]).trim(), "");
+    let bucket = &ground.acts.bucket;
+    let head = s3.head_object().bucket(bucket).key(key).send().await.expect("the evidence is there");
+    let version = head.version_id().expect("a version");
+    assert!(head.object_lock_retain_until_date().is_some(), "it is locked");
+    let gone = s3.delete_object().bucket(bucket).key(key).version_id(version).send().await;
+    assert!(gone.is_err(), "what is locked was deleted");
+    let policy = s3.get_bucket_policy().bucket(bucket).send().await.expect("the policy is there");
+    assert!(policy.policy().is_some_and(|policy| policy.contains("aws:SourceArn")));
+    let block = s3.get_public_access_block().bucket(bucket).send().await.expect("the block is there");
+    assert!(
+        block.public_access_block_configuration().is_some_and(|block| block.restrict_public_buckets() == Some(true))
+    );
+}
