@@ -3,9 +3,12 @@
 //! [`schema`] is what readers may rely on. Logs wait in the ledger's list of the unarchived; [`writer`] cuts their records up,
 //! leaves out what the archive holds already, and makes small files; [`compact`] makes large ones of them.
 
+pub mod check;
 pub mod compact;
+pub mod ddl;
 pub mod files;
 pub mod ids;
+pub mod import;
 pub mod rows;
 pub mod schema;
 pub mod writer;

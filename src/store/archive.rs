@@ -1,5 +1,7 @@
 //! What the archive holds, and what it does not hold yet.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
@@ -289,4 +291,62 @@ pub fn listed(tx: &Tx<'_>, date: &str, named: &[String]) -> Result<()> {
         tx.conn.prepare_cached("DELETE FROM relist WHERE date = ?1")?.execute([date])?;
     }
     Ok(())
+}
+
+/// What the archive's rows are of, against what the ledger says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Compared {
+    pub logs: u64,
+    pub waiting: u64,
+    /// Rows of no trail.
+    pub imported: u64,
+    /// A log, or a folded day of a place: rows that there are, rows that there should be.
+    pub differ: Vec<(String, u64, u64)>,
+}
+
+/// Compares the rows of each trail's logs with what the ledger says of them; folded days in sum.
+pub fn compare(conn: &Connection, mut counts: HashMap<(Option<String>, String), u64>) -> Result<Compared> {
+    let mut compared = Compared { waiting: backlog(conn)?.0, ..Compared::default() };
+    let mut query = conn.prepare(
+        "SELECT sources.name, key, sum(archived) FROM objects JOIN sources ON sources.id = source
+         WHERE archived IS NOT NULL AND kind <> 9 GROUP BY source, place, objects.name",
+    )?;
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        let (trail, key, archived): (String, String, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let name = (Some(trail), key);
+        let found = counts.remove(&name).unwrap_or(0);
+        compared.logs += u64::from(found > 0);
+        if found != archived.unsigned_abs() {
+            compared.differ.push((name.1, found, archived.unsigned_abs()));
+        }
+    }
+    let mut folded: HashMap<(String, String, String, i64), u64> = HashMap::new();
+    for ((trail, key), found) in counts {
+        let short = Short::of(&key);
+        match (trail, short.day()) {
+            (None, _) => compared.imported += found,
+            (Some(trail), Some(day)) => {
+                compared.logs += 1;
+                *folded.entry((trail, short.root, short.region, day)).or_insert(0) += found;
+            }
+            (Some(_), None) => compared.differ.push((key, found, 0)),
+        }
+    }
+    let mut query = conn.prepare(
+        "SELECT sources.name, root, region, day, archived FROM days JOIN places ON places.id = place
+         JOIN sources ON sources.id = source",
+    )?;
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        let name = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+        let (found, archived) = (folded.remove(&name).unwrap_or(0), row.get::<_, i64>(4)?.unsigned_abs());
+        if found != archived {
+            compared.differ.push((format!("{}{} on {}", name.1, name.2, name.3), found, archived));
+        }
+    }
+    let unknown =
+        folded.into_iter().map(|((_, root, region, day), found)| (format!("{root}{region} on {day}"), found, 0));
+    compared.differ.extend(unknown);
+    Ok(compared)
 }
