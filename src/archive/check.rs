@@ -10,7 +10,6 @@ use super::files::unreadable;
 use super::{Archive, schema};
 use crate::core::printable;
 use crate::error::Result;
-use crate::retry::{Policy, retry};
 use crate::store::archive::{self, ArchiveFile};
 
 /// Faults of a kind that are named; all are counted.
@@ -28,7 +27,7 @@ pub struct Report {
     /// Logs with rows, and those that wait.
     pub logs: u64,
     pub waiting: u64,
-    /// Files of this warden's that no row of the ledger names: a crash left them, and the next start removes them.
+    /// Files of this warden's that no row of the ledger names: only readers that list the folders see them.
     pub orphans: Vec<String>,
     pub fault_count: u64,
     pub faults: Vec<String>,
@@ -61,8 +60,13 @@ impl Archive {
             }
             progress(file.bytes);
         }
-        report.orphans = self.orphans().await?;
-        for name in self.others().await? {
+        let lying = self.lying().await?;
+        report.orphans = lying.unknown.into_keys().collect();
+        for name in lying.missing {
+            report.fault(format!("{name}: is not there"));
+        }
+        for name in lying.strange {
+            let name = printable(&name, 300);
             report.fault(format!("{name}: no file of the archive's, and readers that list the folder take it for one"));
         }
         let compared = move |conn: &rusqlite::Connection| archive::compare(conn, counts);
@@ -107,29 +111,6 @@ impl Archive {
             rows += batch.num_rows() as u64;
         }
         Ok(rows)
-    }
-
-    /// Parquet files in the archive's folders that are neither known nor this warden's; another warden's are none of our business.
-    async fn others(&self) -> Result<Vec<String>> {
-        let (mut others, mut after) = (Vec::new(), None::<String>);
-        let prefix = self.place.key("date=");
-        let is_wardens = |name: &str| {
-            let token = name.strip_suffix(".parquet").and_then(|rest| rest.rsplit_once('-')).map(|(_, token)| token);
-            token.is_some_and(|token| token.len() == 16 && token.bytes().all(|byte| byte.is_ascii_hexdigit()))
-        };
-        loop {
-            let page = retry(&self.env, Policy::STEP, || self.place.bucket.list(&prefix, after.as_deref())).await?;
-            for listed in &page.objects {
-                let name = listed.key.strip_prefix(&self.place.prefix).unwrap_or(&listed.key);
-                if !is_wardens(name) {
-                    others.push(printable(name, 300));
-                }
-            }
-            after = page.objects.last().map(|listed| listed.key.clone());
-            if !page.more || after.is_none() {
-                return Ok(others);
-            }
-        }
     }
 
     /// Takes the dates before one out of the archive: their files are removed once whoever reads them has ended.

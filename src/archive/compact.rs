@@ -147,12 +147,16 @@ impl Archive {
         let oldest = merge.files.iter().map(|file| file.oldest).min().unwrap_or(0);
         let newest = merge.files.iter().map(|file| file.newest).max().unwrap_or(0);
         let lock = self.lock().await?;
-        let file = self.place.put(&written, date, (oldest, newest), merge.level).await?;
+        let name = self.place.name(date);
+        let begun = [name.clone()];
+        self.store.write(move |tx| archive::begin(tx, &begun)).await?;
+        let file = self.place.put(&written, name, date, (oldest, newest), merge.level).await?;
         let (old, new): (Vec<i64>, _) = (merge.files.iter().map(|file| file.id).collect(), file.clone());
         let replaced = self.store.write(move |tx| archive::replace(tx, &old, std::slice::from_ref(&new))).await?;
         if !replaced {
             // somebody else was quicker
-            return self.place.remove(&file.name).await;
+            self.place.remove(&file.name).await?;
+            return self.store.write(move |tx| archive::undone(tx, &[file.name])).await;
         }
         drop(lock);
         self.relist().await?;

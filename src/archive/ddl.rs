@@ -31,7 +31,7 @@ pub fn ddl(engine: Engine, address: &str) -> String {
         Engine::Athena => format!(
             "CREATE EXTERNAL TABLE {TABLE} (\n{}\n)\nPARTITIONED BY (`date` string)\nROW FORMAT SERDE '{PARQUET}'\n\
              STORED AS INPUTFORMAT '{SYMLINK}'\n  OUTPUTFORMAT '{OUTPUT}'\nLOCATION {}\nTBLPROPERTIES (\n{}\n);\n\n{}",
-            columns(|kind| hive(kind), '`'),
+            columns(hive, '`'),
             quoted(&format!("{address}manifest/")),
             projection(address).map(|(name, value)| format!("  '{name}' = {}", quoted(&value))).join(",\n"),
             view(engine, TABLE),
@@ -40,7 +40,7 @@ pub fn ddl(engine: Engine, address: &str) -> String {
             "CREATE EXTERNAL TABLE {TABLE} (\n{}\n)\nPARTITIONED BY (`date` STRING)\nROW FORMAT SERDE '{PARQUET}'\n\
              STORED AS INPUTFORMAT '{SYMLINK}'\n  OUTPUTFORMAT '{OUTPUT}'\nLOCATION {};\n\n\
              -- again for each new day\nMSCK REPAIR TABLE {TABLE};\n\n{}",
-            columns(|kind| hive(kind), '`'),
+            columns(hive, '`'),
             quoted(&format!("{address}manifest/")),
             view(engine, TABLE),
         ),
@@ -49,13 +49,13 @@ pub fn ddl(engine: Engine, address: &str) -> String {
              CREATE TABLE {TABLE} (\n{},\n  \"date\" varchar\n)\nWITH (\n  format = 'PARQUET',\n  external_location = {},\n  \
              partitioned_by = ARRAY['date']\n);\n\n\
              -- again for each new day\nCALL system.sync_partition_metadata(schema_name => 'default', table_name => '{TABLE}', mode => 'FULL');\n\n{}",
-            columns(|kind| trino(kind), '"'),
+            columns(trino, '"'),
             quoted(address),
             view(engine, TABLE),
         ),
         Engine::DuckDb => format!(
             "-- again for what was archived since\nSET VARIABLE {TABLE} = (\n  SELECT list(file) FROM (\n    SELECT unnest(string_split(trim(content), chr(10))) AS file FROM read_text({})\n  ) WHERE file <> ''\n);\n\n{}",
-            quoted(&format!("{}manifest/*/files", plain(address))),
+            quoted(&format!("{}manifest/*/*", plain(address))),
             view(
                 engine,
                 &format!(
@@ -202,7 +202,7 @@ mod tests {
         let athena = ddl(Engine::Athena, "s3://acme/v1/");
         assert!(athena.contains("`resources` array<struct<arn:string,accountid:string,type:string,arnprefix:string>>"));
         assert!(athena.contains("'storage.location.template' = 's3://acme/v1/manifest/date=${date}'"));
-        assert!(ddl(Engine::DuckDb, "file:///srv/a'b/").contains("read_text('/srv/a''b/manifest/*/files')"));
+        assert!(ddl(Engine::DuckDb, "file:///srv/a'b/").contains("read_text('/srv/a''b/manifest/*/*')"));
         let input: serde_json::Value = serde_json::from_str(&ddl(Engine::Glue, "s3://acme/v1/")).unwrap();
         assert_eq!(input["StorageDescriptor"]["Location"], "s3://acme/v1/manifest/");
     }

@@ -24,6 +24,8 @@ use crate::store::copy::beside;
 
 /// A file that is being made lies beside the ledger under this ending.
 const SCRATCH: &str = ".archive-";
+/// Where the lists of files lie.
+pub const LISTS: &str = "manifest/";
 /// What is read of a file's end at first; its footer is mostly smaller.
 const FOOTER: u64 = 64 << 10;
 /// Bytes of a file that one request asks for.
@@ -116,11 +118,12 @@ impl Place {
 
     /// Whether a file of this name is one of this warden's.
     pub fn is_own(&self, name: &str) -> bool {
-        let file = name.rsplit_once('/').map_or(name, |(_, file)| file);
-        file.strip_prefix(self.label.as_str())
-            .and_then(|rest| rest.strip_prefix('-'))
-            .and_then(|rest| rest.strip_suffix(".parquet"))
-            .is_some_and(|token| token.len() == 16 && token.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        label(name) == Some(self.label.as_str())
+    }
+
+    /// The list of a date's files that this warden keeps for others.
+    pub fn list(&self, date: &str) -> String {
+        format!("{LISTS}date={date}/files-{}", self.label)
     }
 
     pub fn key(&self, name: &str) -> String {
@@ -148,8 +151,14 @@ impl Place {
     }
 
     /// Puts a file in its place, durably.
-    pub async fn put(&self, written: &Written, date: &str, span: (i64, i64), level: u8) -> Result<NewFile> {
-        let name = self.name(date);
+    pub async fn put(
+        &self,
+        written: &Written,
+        name: String,
+        date: &str,
+        span: (i64, i64),
+        level: u8,
+    ) -> Result<NewFile> {
         let key = self.key(&name);
         retry(&self.env, Policy::STEP, || self.bucket.put_file(&key, &written.path, &written.sha)).await?;
         let (date, (oldest, newest)) = (date.to_owned(), span);
@@ -222,6 +231,17 @@ impl Place {
         }
         Ok(Body::File(scratch, bytes))
     }
+}
+
+/// The warden that a file's name carries.
+fn label(name: &str) -> Option<&str> {
+    let file = name.rsplit_once('/').map_or(name, |(_, file)| file);
+    let (label, token) = file.strip_suffix(".parquet")?.rsplit_once('-')?;
+    (token.len() == 16 && token.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(label)
+}
+
+pub fn is_a_wardens(name: &str) -> bool {
+    label(name).is_some()
 }
 
 pub fn missing(name: &str) -> Error {

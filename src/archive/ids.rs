@@ -209,7 +209,7 @@ fn may_lie_in(file: &ArchiveFile, seconds: i64) -> bool {
 }
 
 /// The first and last event time of a row group, if its statistics can be relied on.
-fn times(group: &RowGroupMetaData) -> Option<(i64, i64)> {
+pub(super) fn times(group: &RowGroupMetaData) -> Option<(i64, i64)> {
     let column = group.columns().iter().find(|column| column.column_path().string() == "eventtime")?;
     let Some(Statistics::ByteArray(statistics)) = column.statistics() else { return None };
     if statistics.null_count_opt() != Some(0) || !statistics.min_is_exact() || !statistics.max_is_exact() {
@@ -246,7 +246,7 @@ async fn filter(
         return Ok(None);
     };
     let (Ok(offset), Ok(length)) = (u64::try_from(offset), u64::try_from(length)) else { return Ok(None) };
-    place.more(name, pieces, [offset..offset + length]).await?;
+    place.more(name, pieces, std::iter::once(offset..offset + length)).await?;
     let failed = |error| unreadable(name, &error);
     let read = ArrowReaderMetadata::try_new(metadata.clone(), ArrowReaderOptions::new()).map_err(failed)?;
     ParquetRecordBatchReaderBuilder::new_with_metadata(pieces.clone(), read)

@@ -9,6 +9,7 @@ pub mod ddl;
 pub mod files;
 pub mod ids;
 pub mod import;
+mod recover;
 pub mod rows;
 pub mod schema;
 pub mod writer;
@@ -65,49 +66,23 @@ impl Archive {
                 place = next;
             }
         }
-        self.remove_orphans().await?;
+        self.take_back().await?;
+        self.recover().await?;
         self.relist().await
     }
 
-    /// Removes files of this warden's that no row of the ledger names.
-    pub async fn remove_orphans(&self) -> Result<Vec<String>> {
+    /// Removes what a crash left of files that were about to become part of the archive.
+    async fn take_back(&self) -> Result<()> {
         let _lock = self.lock().await?;
-        let orphans = self.orphans().await?;
-        for name in &orphans {
+        let names = self.store.read(archive::unfinished).await?;
+        if names.is_empty() {
+            return Ok(());
+        }
+        for name in &names {
             self.place.remove(name).await?;
             tracing::info!(file = name, "a file that never became part of the archive was removed");
         }
-        Ok(orphans)
-    }
-
-    /// Files of this warden's that no row of the ledger names.
-    pub async fn orphans(&self) -> Result<Vec<String>> {
-        let (mut orphans, mut after) = (Vec::new(), None::<String>);
-        let prefix = self.place.key("date=");
-        loop {
-            let page = retry(&self.env, Policy::STEP, || self.place.bucket.list(&prefix, after.as_deref())).await?;
-            let names: Vec<String> = page
-                .objects
-                .iter()
-                .filter_map(|listed| listed.key.strip_prefix(&self.place.prefix))
-                .filter(|name| self.place.is_own(name))
-                .map(str::to_owned)
-                .collect();
-            let unknown = move |conn: &rusqlite::Connection| {
-                let mut unknown = Vec::new();
-                for name in names {
-                    if !archive::knows(conn, &name)? {
-                        unknown.push(name);
-                    }
-                }
-                Ok(unknown)
-            };
-            orphans.extend(self.store.read(unknown).await?);
-            after = page.objects.last().map(|listed| listed.key.clone());
-            if !page.more || after.is_none() {
-                return Ok(orphans);
-            }
-        }
+        self.store.write(move |tx| archive::undone(tx, &names)).await
     }
 
     /// Writes the lists of files of dates that have changed, for readers without the ledger: one put changes a whole date.
@@ -127,7 +102,7 @@ impl Archive {
                     text.push_str(name);
                     text.push('\n');
                 }
-                let key = self.place.key(&format!("manifest/date={date}/files"));
+                let key = self.place.key(&self.place.list(&date));
                 let body = text.into_bytes();
                 retry(&self.env, Policy::STEP, || self.place.bucket.put(&key, body.clone(), Metadata::new())).await?;
                 self.store.write(move |tx| archive::listed(tx, &date, &names)).await?;

@@ -3,8 +3,8 @@
 //! # The contract
 //!
 //! *Where.* A file is `date=yyyy-mm-dd/NAME.parquet` under the archive's location. Which files make up the archive is what the
-//! ledger's table `files` says (rows whose `replaced` is null) and, for readers without the ledger, what `manifest/date=…/files`
-//! lists. A listing of the folders may show rows twice for a while after a compaction: files that another has replaced stay for
+//! ledger's table `files` says (rows whose `replaced` is null) and, for readers without the ledger, what the files
+//! under `manifest/date=…/` list, one of each warden. A listing of the folders may show rows twice for a while after a compaction: files that another has replaced stay for
 //! [`crate::archive::GRACE`], so that whoever is reading them can end.
 //!
 //! *Which day.* `date` is the day of `eventTime` in UTC. An `eventTime` that is none, or lies more than [`LATEST`] before or

@@ -233,10 +233,15 @@ impl Archive {
                 batch.changed = false;
                 continue;
             }
+            let named: Vec<(String, String)> =
+                written.iter().map(|(day, ..)| date_of(*day)).map(|date| (self.place.name(&date), date)).collect();
+            let names: Vec<String> = named.iter().map(|(name, _)| name.clone()).collect();
+            if !names.is_empty() {
+                self.store.write(move |tx| archive::begin(tx, &names)).await?;
+            }
             let mut placed = Vec::new();
-            for (day, span, file) in &written {
-                let file = self.place.put(file, &date_of(*day), *span, 0).await?;
-                placed.push((*day, file));
+            for ((day, span, file), (name, date)) in written.iter().zip(named) {
+                placed.push((*day, self.place.put(file, name, &date, *span, 0).await?));
             }
             let (new, counts): (Vec<NewFile>, _) =
                 (placed.iter().map(|(_, file)| file.clone()).collect(), batch.counts());

@@ -134,7 +134,7 @@ fn draw(context: &Context, report: &Report) -> String {
         plural(report.imported, "row"),
     );
     for name in &report.orphans {
-        text.push_str(&format!("{name} never became part of it: the next start removes it\n"));
+        text.push_str(&format!("{name} is no part of it: whoever lists the folder sees it\n"));
     }
     for fault in &report.faults {
         text.push_str(&format!("{} {fault}\n", context.paint(style::BAD, "BAD")));

@@ -1,6 +1,6 @@
 //! What the archive holds, and what it does not hold yet.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
@@ -11,6 +11,9 @@ use crate::store::{Tx, lists, time};
 
 /// Whether logs are noted for the archive, so that a later start knows which ones were not.
 const NOTED: &str = "archive/noted";
+
+/// Files were taken over: of logs that are read again it is not known which rows were theirs.
+const ADOPTED: &str = "archive/adopted";
 
 /// A log whose records are not in the archive yet.
 #[derive(Debug, Clone)]
@@ -163,6 +166,30 @@ pub fn backlog(conn: &Connection) -> Result<(u64, Option<Timestamp>)> {
     Ok((count.unsigned_abs(), first.map(|log| log.delivered)))
 }
 
+/// Says which files are about to be put in their place.
+pub fn begin(tx: &Tx<'_>, names: &[String]) -> Result<()> {
+    let mut insert = tx.conn.prepare_cached("INSERT OR IGNORE INTO unfinished VALUES (?1)")?;
+    names.iter().try_for_each(|name| insert.execute([name]).map(|_| ()))
+}
+
+/// Files that were about to be put in their place.
+pub fn unfinished(conn: &Connection) -> Result<Vec<String>> {
+    conn.prepare_cached("SELECT name FROM unfinished ORDER BY name")?.query_map([], |row| row.get(0))?.collect()
+}
+
+/// Nothing is left of these.
+pub fn undone(tx: &Tx<'_>, names: &[String]) -> Result<()> {
+    let mut delete = tx.conn.prepare_cached("DELETE FROM unfinished WHERE name = ?1")?;
+    names.iter().try_for_each(|name| delete.execute([name]).map(|_| ()))
+}
+
+/// Takes over the files that the archive's own lists name: the ledger is older than they are.
+pub fn adopt(tx: &Tx<'_>, files: &[NewFile]) -> Result<()> {
+    tx.conn.execute_batch("DELETE FROM files")?;
+    files.iter().try_for_each(|file| insert(tx, file))?;
+    lists::set_progress(tx, ADOPTED, &files.len().to_string())
+}
+
 /// Adds files and takes logs off the list, each with how many rows the archive has of it: one effect, one transaction.
 pub fn add(tx: &Tx<'_>, files: &[NewFile], done: &[(i64, u64)]) -> Result<()> {
     for file in files {
@@ -196,6 +223,7 @@ fn insert(tx: &Tx<'_>, file: &NewFile) -> Result<()> {
             file.level,
             tx.seconds()
         ])?;
+    tx.conn.prepare_cached("DELETE FROM unfinished WHERE name = ?1")?.execute([&file.name])?;
     tx.conn.prepare_cached("INSERT OR IGNORE INTO relist VALUES (?1)")?.execute([&file.date]).map(|_| ())
 }
 
@@ -255,9 +283,11 @@ pub fn dates(conn: &Connection) -> Result<Vec<(String, u64, u64)>> {
     .collect()
 }
 
-/// Whether a file is known: part of the archive, or replaced and still there.
-pub fn knows(conn: &Connection, name: &str) -> Result<bool> {
-    conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM files WHERE name = ?1)")?.query_row([name], |row| row.get(0))
+/// Every file that is known: part of the archive, replaced and still there, or about to be put in its place.
+pub fn names(conn: &Connection) -> Result<HashSet<String>> {
+    conn.prepare_cached("SELECT name FROM files UNION ALL SELECT name FROM unfinished")?
+        .query_map([], |row| row.get(0))?
+        .collect()
 }
 
 /// Files that were replaced before a time: number and name.
@@ -307,6 +337,7 @@ pub struct Compared {
 /// Compares the rows of each trail's logs with what the ledger says of them; folded days in sum.
 pub fn compare(conn: &Connection, mut counts: HashMap<(Option<String>, String), u64>) -> Result<Compared> {
     let mut compared = Compared { waiting: backlog(conn)?.0, ..Compared::default() };
+    let adopted = lists::progress(conn, ADOPTED)?.is_some();
     let mut query = conn.prepare(
         "SELECT sources.name, key, sum(archived) FROM objects JOIN sources ON sources.id = source
          WHERE archived IS NOT NULL AND kind <> 9 GROUP BY source, place, objects.name",
@@ -317,7 +348,7 @@ pub fn compare(conn: &Connection, mut counts: HashMap<(Option<String>, String), 
         let name = (Some(trail), key);
         let found = counts.remove(&name).unwrap_or(0);
         compared.logs += u64::from(found > 0);
-        if found != archived.unsigned_abs() {
+        if found < archived.unsigned_abs() || (found > archived.unsigned_abs() && !adopted) {
             compared.differ.push((name.1, found, archived.unsigned_abs()));
         }
     }
@@ -330,6 +361,7 @@ pub fn compare(conn: &Connection, mut counts: HashMap<(Option<String>, String), 
                 compared.logs += 1;
                 *folded.entry((trail, short.root, short.region, day)).or_insert(0) += found;
             }
+            (Some(_), None) if adopted => compared.logs += 1,
             (Some(_), None) => compared.differ.push((key, found, 0)),
         }
     }
@@ -341,9 +373,12 @@ pub fn compare(conn: &Connection, mut counts: HashMap<(Option<String>, String), 
     while let Some(row) = rows.next()? {
         let name = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
         let (found, archived) = (folded.remove(&name).unwrap_or(0), row.get::<_, i64>(4)?.unsigned_abs());
-        if found != archived {
+        if found < archived || (found > archived && !adopted) {
             compared.differ.push((format!("{}{} on {}", name.1, name.2, name.3), found, archived));
         }
+    }
+    if adopted {
+        return Ok(compared);
     }
     let unknown =
         folded.into_iter().map(|((_, root, region, day), found)| (format!("{root}{region} on {day}"), found, 0));

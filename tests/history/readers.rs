@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use trailwarden::store::archive;
+
 use crate::ground::{Ground, key, records};
 
 const FLUSHES: usize = 130;
@@ -51,7 +53,7 @@ async fn no_reader_sees_a_row_twice_or_not_at_all() {
                 tokio::task::yield_now().await;
                 assert_eq!(rows(&ground, files), whole, "by the ledger");
                 let list =
-                    std::fs::read_to_string(ground.place().join("manifest/date=2026-03-01/files")).expect("a list");
+                    std::fs::read_to_string(ground.place().join("manifest/date=2026-03-01/files-w")).expect("a list");
                 let root = format!("file://{}/", ground.place().display());
                 let files = list.lines().map(|line| line.strip_prefix(&root).expect("an address").to_owned());
                 assert_eq!(rows(&ground, files), whole, "by the list");
@@ -82,18 +84,40 @@ async fn what_was_replaced_goes_after_an_hour_and_what_a_crash_left_at_the_next_
     assert_eq!(archive.remove_replaced().await.expect("removed"), FLUSHES);
     let kept = ground.files().await.len();
     assert_eq!(count(), kept);
-    // a crash's, another warden's, and somebody's
+    // another warden's, somebody's, one of its own that it does not know, and one that a crash left
     let folder = ground.place().join("date=2026-03-01");
-    for name in ["w-00000000000000aa.parquet", "w-2-00000000000000aa.parquet", "notes.txt"] {
+    let unfinished = "date=2026-03-01/w-00000000000000bb.parquet".to_owned();
+    ground.works.store.write(move |tx| archive::begin(tx, &[unfinished])).await.expect("written");
+    for name in
+        ["w-00000000000000aa.parquet", "w-00000000000000bb.parquet", "w-2-00000000000000aa.parquet", "notes.txt"]
+    {
         std::fs::write(folder.join(name), "x").expect("a file");
     }
     let report = ground.works.archive.as_ref().expect("an archive").check(|_| ()).await.expect("a check");
     assert_eq!(report.orphans, ["date=2026-03-01/w-00000000000000aa.parquet"]);
     assert!(report.faults.iter().any(|fault| fault.contains("notes.txt")), "{:?}", report.faults);
     ground.start().await;
-    assert_eq!(count(), kept + 2, "only the warden's own is removed");
+    assert_eq!(count(), kept + 3, "only what was never finished is removed");
 }
 
 fn walk(place: &std::path::Path) -> usize {
     std::fs::read_dir(place.join("date=2026-03-01")).expect("a folder").count()
+}
+
+#[tokio::test]
+async fn a_ledger_that_is_older_than_the_archive_takes_its_files_over() {
+    let ground = filled().await;
+    let archive = ground.start().await;
+    archive.compact(true, |_| ()).await.expect("compacted");
+    let before = ground.contents().await;
+    let forget = "DELETE FROM files WHERE id > 60; UPDATE files SET replaced = NULL;
+        INSERT INTO unarchived (place, name, version) SELECT place, name, version FROM deliveries;
+        UPDATE deliveries SET archived = NULL";
+    ground.works.store.write(move |tx| tx.conn.execute_batch(forget)).await.expect("an older ledger");
+    let archive = ground.start().await;
+    assert!(ground.contents().await == before, "as the lists say");
+    let flushed = archive.catch_up().await.expect("archived");
+    assert_eq!((flushed.rows, flushed.repeats), (0, (FLUSHES * RECORDS) as u64), "all of it is known");
+    let report = archive.check(|_| ()).await.expect("a check");
+    assert_eq!(report.faults, Vec::<String>::new());
 }

@@ -24,6 +24,9 @@ CREATE TABLE files (
 CREATE INDEX files_live ON files (date, newest) WHERE replaced IS NULL;
 CREATE INDEX files_replaced ON files (replaced) WHERE replaced IS NOT NULL;
 
+-- Files that are about to be put in their place and are no part of the archive yet: what a crash leaves of them is removed.
+CREATE TABLE unfinished (name TEXT PRIMARY KEY) WITHOUT ROWID;
+
 -- Dates whose list of files, for readers without the ledger, is to be written anew.
 CREATE TABLE relist (date TEXT PRIMARY KEY) WITHOUT ROWID;
 
