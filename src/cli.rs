@@ -76,6 +76,8 @@ pub enum Verb {
     Backfill(cmd::backfill::Args),
     /// Compare bucket and ledger object by object, settle what was missed, tell what is gone
     Reconcile(cmd::reconcile::Args),
+    /// The records of all logs in Parquet: check, compact, import, expire, tables for other engines
+    Archive(cmd::archive::Args),
     /// The archive's retention: plan, apply, legal holds
     Retention(cmd::retention::Args),
     /// What protects the archive: every weakness, its risk and the correction to paste
@@ -133,6 +135,7 @@ pub async fn run(cli: Cli) -> u8 {
         Verb::Verify(args) => cmd::verify::run(&context, args).await,
         Verb::Backfill(args) => cmd::backfill::run(&context, args).await,
         Verb::Reconcile(args) => cmd::reconcile::run(&context, args).await,
+        Verb::Archive(args) => cmd::archive::run(&context, args).await,
         Verb::Retention(args) => cmd::retention::run(&context, args).await,
         Verb::Posture(args) => cmd::posture::run(&context, args).await,
         Verb::Findings(args) => cmd::findings::run(&context, args).await,

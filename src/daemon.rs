@@ -1,6 +1,7 @@
 //! The daemon: starts the loops, supervises them, speaks to systemd, stops in order.
 
 mod alerting;
+mod archiving;
 mod audits;
 mod detection;
 mod wellness;
@@ -137,6 +138,10 @@ pub async fn drain(config: Config, path: &Path, env: &Env) -> Result<Drained> {
     }
     daemon.works.deliveries.rest_watches().await?;
     daemon.works.deliveries.fold_tallies().await?;
+    if let Some(archive) = &daemon.works.archive {
+        archive.begin().await?;
+        archive.catch_up().await?;
+    }
     let alerts = daemon.current_alerts();
     while alerts.pump().await? {}
     alerts.forget().await?;
@@ -220,6 +225,15 @@ impl Daemon {
         if let Some(to) = self.config.snapshot.clone() {
             let this = self.clone();
             loops.spawn(async move { this.copy_ledger(&to).await });
+        }
+        if let Some(archive) = self.works.archive.clone() {
+            for name in ["archive", "compaction"] {
+                self.health.expect_within(name, PATIENCE, SLICES);
+            }
+            let (this, compacted) = (self.clone(), archive.clone());
+            loops.spawn(async move { this.archive_records(&archive).await });
+            let compactor = self.clone();
+            loops.spawn(async move { compactor.compact_files(&compacted).await });
         }
         for (trail, ingest) in self.works.trails.iter().zip(&self.ingests) {
             let (this, trail, ingest, stopping) = (self.clone(), trail.clone(), ingest.clone(), stopping.clone());

@@ -24,7 +24,7 @@
 //! 10  cmd                                             one file per verb, glue only
 //!  9  daemon                                          starts and supervises the loops
 //!  8  wiring · http                                   configuration to running parts; metrics and health
-//!  7  ingest · verify · alert · retain · posture · backfill · backtest · snapshot · doctor · world
+//!  7  ingest · verify · alert · retain · posture · backfill · backtest · snapshot · doctor · archive · world
 //!                                                     the flows, and the made-up organization they are tried on
 //!  6  delivery                                        the one step that every flow settles a notice with
 //!  5  trail · channel                                 one configured trail: its seams, rules and limits; a channel, opened
@@ -57,6 +57,7 @@
 )]
 
 pub mod alert;
+pub mod archive;
 pub mod aws;
 pub mod backfill;
 pub mod backtest;

@@ -127,6 +127,18 @@ pub trait Bucket: Send + Sync {
     async fn put_file(&self, _key: &str, _file: &Path, _sha: &Sha256) -> Result<()> {
         Err(Error::permanent("put", "nothing is written to this bucket"))
     }
+    /// `length` bytes from `from` on, fewer where the object ends before; `None` is no such object.
+    async fn range(&self, key: &str, from: u64, length: u64) -> Result<Option<Vec<u8>>> {
+        let Got::Found(object) = self.get(key, None, u64::MAX).await? else { return Ok(None) };
+        let whole = |number| usize::try_from(number).unwrap_or(usize::MAX);
+        let rest = object.body.get(whole(from)..).unwrap_or_default();
+        Ok(Some(rest.get(..whole(length).min(rest.len())).unwrap_or_default().to_vec()))
+    }
+    /// Removes what the warden itself has written; what is not there is removed already. Only of a bucket that was opened as
+    /// the warden's own, never of one that holds evidence.
+    async fn remove(&self, _key: &str) -> Result<()> {
+        Err(Error::permanent("remove", "nothing is removed from this bucket"))
+    }
     /// False where objects carry no user metadata at all (a plain copy): then a digest's signature is taken from its successor.
     async fn has_metadata(&self) -> Result<bool>;
 }

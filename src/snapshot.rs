@@ -70,12 +70,16 @@ impl Snapshots {
         format!("{}-{}-{}-{}.db", self.label(), now.strftime("%Y%m%dT%H%M%SZ"), head.seq, &hash[..16.min(hash.len())])
     }
 
-    /// The warden's name, fit for a file's.
     fn label(&self) -> String {
-        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        let label: String = self.warden.chars().map(|c| if fits(c) { c } else { '_' }).collect();
-        label.trim_start_matches('.').to_owned()
+        label(&self.warden)
     }
+}
+
+/// A warden's name, fit for a file's.
+pub fn label(warden: &str) -> String {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let label: String = warden.chars().map(|c| if fits(c) { c } else { '_' }).collect();
+    label.trim_start_matches('.').to_owned()
 }
 
 /// How long until the next one is due.

@@ -8,6 +8,7 @@ use jiff::SignedDuration;
 use tokio::sync::Notify;
 
 use crate::alert::Alerts;
+use crate::archive::{self, Archive};
 use crate::aws::Aws;
 use crate::backtest::Backtest;
 use crate::channel;
@@ -17,7 +18,7 @@ use crate::core::change::{Name, Ours};
 use crate::core::gzip::Caps;
 use crate::core::id::Region;
 use crate::core::policy::Expected;
-use crate::delivery::{Deliveries, Memory, Pace, Roster};
+use crate::delivery::{Deliveries, Handoff, Memory, Pace, Roster};
 use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::health::Pulse;
@@ -31,9 +32,9 @@ use crate::metrics::Metrics;
 use crate::posture::{self, Posture};
 use crate::retain::Retain;
 use crate::seam::{DynBucket, DynChannel, DynKeys, DynMembers, DynQueue, DynTrails, DynVault};
-use crate::snapshot::Snapshots;
+use crate::snapshot::{self, Snapshots};
 use crate::store::digests::Chain;
-use crate::store::{Store, digests, objects};
+use crate::store::{self, Store, digests, objects};
 use crate::trail::Trail;
 
 /// Everything a running warden consists of.
@@ -44,6 +45,7 @@ pub struct Works {
     pub deliveries: Arc<Deliveries>,
     pub trails: Vec<Arc<Trail>>,
     pub alerts: Arc<Alerts>,
+    pub archive: Option<Arc<Archive>>,
 }
 
 /// What a warden is plugged into: the far side of every seam.
@@ -96,6 +98,11 @@ impl Works {
         deliveries.pace = Pace::new(config.limits.messages, metrics.fetches.clone());
         deliveries.set_rules(config.detect.clone());
         deliveries.set_insights(Arc::new(config.insights.clone()));
+        if let Some(archive) = &config.archive {
+            // as stored, an object is a fraction of what it inflates to
+            let most = usize::try_from(archive.buffer / 4).unwrap_or(usize::MAX);
+            deliveries.handoff = Arc::new(Handoff::new(most));
+        }
         let deliveries = Arc::new(deliveries);
         let mut trails = Vec::new();
         for (trail, seams) in config.trails.iter().zip(seams.trails) {
@@ -107,7 +114,16 @@ impl Works {
             trails.push(Arc::new(open_trail(config, trail, seams, id, known_of(config, trail, ours, &chains))?));
         }
         let alerts = Arc::new(outbox(config, seams.channels, &store, &metrics));
-        Ok(Self { env, store, metrics, deliveries, trails, alerts })
+        let archive = match &config.archive {
+            Some(wanted) => Some(Arc::new(archive(config, wanted, &deliveries, &trails).await?)),
+            None => {
+                if store.read(store::archive::is_noted).await? {
+                    store.write(store::archive::unnoted).await?;
+                }
+                None
+            }
+        };
+        Ok(Self { env, store, metrics, deliveries, trails, alerts, archive })
     }
 }
 
@@ -137,6 +153,40 @@ pub async fn snapshots(warden: &str, to: &config::Snapshot, keep: Option<usize>,
         Place::Aws(name) => (Arc::new(connect(to.region.as_ref(), None).await.bucket(name.clone(), None)), None),
     };
     Ok(Snapshots { store: store.clone(), warden: warden.into(), bucket, prefix: to.prefix.clone(), keep })
+}
+
+async fn archive(
+    config: &Config,
+    wanted: &config::Archive,
+    deliveries: &Arc<Deliveries>,
+    trails: &[Arc<Trail>],
+) -> Result<Archive> {
+    let bucket: DynBucket = match &wanted.location {
+        Place::Dir(path) => Arc::new(Dir::own(path)?),
+        Place::Aws(name) => {
+            let aws = connect(wanted.region.as_ref(), None).await;
+            Arc::new(aws.own_bucket(name.clone(), None, wanted.kms_key.clone()))
+        }
+    };
+    let place = archive::Place {
+        bucket,
+        prefix: wanted.prefix.clone(),
+        label: snapshot::label(&config.name),
+        state: config.state.clone(),
+        env: deliveries.env.clone(),
+    };
+    Ok(Archive {
+        place,
+        address: wanted.address(),
+        store: deliveries.store.clone(),
+        env: deliveries.env.clone(),
+        deliveries: deliveries.clone(),
+        trails: trails.to_vec(),
+        ids: archive::Ids::new(),
+        flush: wanted.flush,
+        buffer: usize::try_from(wanted.buffer).unwrap_or(usize::MAX),
+        target: wanted.target,
+    })
 }
 
 async fn members(config: &Config) -> DynMembers {

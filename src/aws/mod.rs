@@ -133,6 +133,11 @@ impl Aws {
         S3Bucket::new(self.s3(), name.into(), owner)
     }
 
+    /// A bucket of the warden's own, in which it may remove what it wrote; `key` encrypts what is put there.
+    pub fn own_bucket(&self, name: impl Into<String>, owner: Option<AccountId>, key: Option<String>) -> S3Bucket {
+        self.bucket(name, owner).own(key)
+    }
+
     /// The protection of a bucket; `owner` as for [`Aws::bucket`].
     pub fn vault(&self, name: impl Into<String>, owner: Option<AccountId>) -> S3Vault {
         S3Vault::new(self.config.clone(), self.s3(), name.into(), owner)

@@ -11,7 +11,7 @@ use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::EncodingType;
+use aws_sdk_s3::types::{EncodingType, ServerSideEncryption};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
@@ -35,11 +35,31 @@ pub struct S3Bucket {
     client: Client,
     name: String,
     owner: Option<AccountId>,
+    own: Option<Own>,
+}
+
+/// A bucket that holds no evidence: what is written there may be removed again.
+#[derive(Debug, Clone)]
+struct Own {
+    /// The KMS key that encrypts what is put there; `None` leaves it to the bucket.
+    key: Option<String>,
 }
 
 impl S3Bucket {
     pub(super) fn new(client: Client, name: String, owner: Option<AccountId>) -> Self {
-        Self { client, name, owner }
+        Self { client, name, owner, own: None }
+    }
+
+    pub(super) fn own(self, key: Option<String>) -> Self {
+        Self { own: Some(Own { key }), ..self }
+    }
+
+    fn key(&self) -> Option<String> {
+        self.own.as_ref().and_then(|own| own.key.clone())
+    }
+
+    fn encryption(&self) -> Option<ServerSideEncryption> {
+        self.key().map(|_| ServerSideEncryption::AwsKms)
     }
 
     fn owner(&self) -> Option<String> {
@@ -182,6 +202,8 @@ impl Bucket for S3Bucket {
             .set_metadata(Some(metadata.into_iter().collect()))
             // Buckets with Object Lock take nothing without a checksum.
             .checksum_sha256(sum)
+            .set_server_side_encryption(self.encryption())
+            .set_ssekms_key_id(self.key())
             .set_expected_bucket_owner(self.owner())
             .send()
             .await
@@ -199,6 +221,8 @@ impl Bucket for S3Bucket {
             .key(key)
             .body(body)
             .checksum_sha256(STANDARD.encode(sha.0))
+            .set_server_side_encryption(self.encryption())
+            .set_ssekms_key_id(self.key())
             .set_expected_bucket_owner(self.owner())
             .customize()
             .config_override(aws_sdk_s3::config::Builder::new().timeout_config(patience))
@@ -206,6 +230,49 @@ impl Bucket for S3Bucket {
             .await
             .map(|_| ())
             .map_err(|error| failed("s3:PutObject", &error))
+    }
+
+    async fn range(&self, key: &str, from: u64, length: u64) -> Result<Option<Vec<u8>>> {
+        if length == 0 {
+            return Ok(Some(Vec::new()));
+        }
+        let to = from.saturating_add(length - 1);
+        let answer = self
+            .client
+            .get_object()
+            .bucket(&self.name)
+            .key(key)
+            .range(format!("bytes={from}-{to}"))
+            .set_expected_bucket_owner(self.owner())
+            .send()
+            .await;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) if is_absent(&error) => return Ok(None),
+            // nothing lies there
+            Err(error) if status_of(&error) == Some(416) => return Ok(Some(Vec::new())),
+            Err(error) => return Err(failed("s3:GetObject", &error)),
+        };
+        let (head, body) = split(answer);
+        match tokio::time::timeout(BODY, read(body, head.size)).await {
+            Ok(body) => body.map(Some),
+            Err(_) => Err(Error::transient("s3:GetObject", "the body did not arrive in time")),
+        }
+    }
+
+    async fn remove(&self, key: &str) -> Result<()> {
+        if self.own.is_none() {
+            return Err(Error::permanent("s3:DeleteObject", "nothing is removed from this bucket"));
+        }
+        self.client
+            .delete_object()
+            .bucket(&self.name)
+            .key(key)
+            .set_expected_bucket_owner(self.owner())
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|error| failed("s3:DeleteObject", &error))
     }
 
     async fn has_metadata(&self) -> Result<bool> {

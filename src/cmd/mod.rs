@@ -1,5 +1,6 @@
 //! One file per verb, glue only. Data goes to stdout, everything else to stderr.
 
+pub mod archive;
 pub mod backfill;
 pub mod channel;
 pub mod check_config;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::units::{show_duration, show_size};
 use super::{
     Channel, Config, Email, KeysFrom, MembersFrom, Place, Posture, Retention, Role, Slack, Snapshot, Syslog, Trail,
-    insights,
+    archive, insights,
 };
 use crate::core::route::Route;
 use crate::core::rule::Rules;
@@ -52,6 +52,7 @@ impl Config {
         }
         lines.push(("detect.rules".into(), tell_rules(&self.detect)));
         insights::say(&self.insights, &mut lines);
+        archive::say(self.archive.as_ref(), &mut lines);
         let mut say = |name: &str, value: String| lines.push((name.to_owned(), value));
         for (name, channel) in &self.channels {
             say(&format!("channel.{name}"), tell_channel(channel));

@@ -1,5 +1,6 @@
 //! The configuration: one TOML file, as written (`raw`) and as meant (`Config`).
 
+mod archive;
 mod channel;
 mod channels;
 mod fault;
@@ -22,6 +23,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use archive::Archive;
 pub use channel::{Channel, Email, Encryption, Format, Slack, Syslog};
 pub use fault::{ConfigError, Spot, line_of};
 pub use place::Place;
@@ -52,6 +54,8 @@ pub struct Config {
     pub detect: Arc<Rules>,
     /// What is told without a rule.
     pub insights: Plan,
+    /// Where records are kept for questions, if anywhere.
+    pub archive: Option<Archive>,
     pub channels: BTreeMap<String, Channel>,
     /// Empty, or the last matches everything. All channels named exist.
     pub routes: Vec<Route>,

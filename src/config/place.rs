@@ -49,15 +49,21 @@ impl Place {
         ))
     }
 
-    /// A directory's file URL or `s3://bucket/prefix`; answers the prefix too, which is empty or ends in `/`.
+    /// As [`Place::prefixed`].
     pub fn snapshots(text: &str) -> Result<(Self, String), String> {
+        Self::prefixed(text, "snapshots")
+    }
+
+    /// A directory's file URL or `s3://bucket/prefix`; answers the prefix too, which is empty or ends in `/`. `what` is to lie
+    /// there.
+    pub fn prefixed(text: &str, what: &str) -> Result<(Self, String), String> {
         if let Some(path) = file_url(text)? {
             return Ok((Self::Dir(path), String::new()));
         }
         let wrong = || {
             let shown = printable(text, 120);
             format!(
-                "`{shown}` is no place for snapshots: a directory like \"file:///srv/ledgers\" or \"s3://bucket/prefix\""
+                "`{shown}` is no place for {what}: a directory like \"file:///srv/ledgers\" or \"s3://bucket/prefix\""
             )
         };
         let rest = text.strip_prefix("s3://").ok_or_else(wrong)?;

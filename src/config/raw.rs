@@ -25,6 +25,7 @@ pub struct File {
     pub posture: Option<Posture>,
     pub detect: Detect,
     pub insights: Option<Insights>,
+    pub archive: Archive,
     pub channel: BTreeMap<String, At<Channel>>,
     pub route: Vec<At<Route>>,
     pub alert: Alert,
@@ -263,6 +264,18 @@ pub struct Snapshot {
     pub every: Text,
     pub keep: Number,
     pub region: Text,
+}
+
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Archive {
+    pub location: Text,
+    pub region: Text,
+    pub kms_key: Text,
+    pub flush: Text,
+    pub buffer: Text,
+    pub target: Text,
+    pub keep: Text,
 }
 
 #[derive(Debug, Default, Deserialize)]

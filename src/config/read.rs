@@ -48,6 +48,7 @@ pub(super) fn config(text: &str, origin: &str, places: &Places) -> Read<Config> 
         posture: reader.posture(file.posture.as_ref())?,
         detect,
         insights: reader.insights(file.insights.as_ref())?,
+        archive: None,
         channels,
         routes,
         heartbeat,
@@ -60,6 +61,7 @@ pub(super) fn config(text: &str, origin: &str, places: &Places) -> Read<Config> 
         warnings: Vec::new(),
     };
     config.snapshot = reader.snapshot(&file.state, &config.trails)?;
+    config.archive = reader.archive(&file.archive, &config.trails)?;
     config.warnings = warnings(&config);
     config.warnings.extend(remarks);
     Ok(config)

@@ -27,6 +27,7 @@ pub mod posture;
 pub mod protection;
 pub mod record;
 pub mod route;
+pub mod row;
 pub mod rule;
 pub mod sigma;
 pub mod template;

@@ -193,9 +193,20 @@ const DAY: i64 = 86_400;
 /// Accepts `{"Records": […]}`; for aggregated files also a bare array and one object a line. When it fails, `each` may have
 /// been called before: drop what it made.
 pub fn read<'a>(bytes: &'a [u8], key: &LogKey, each: impl FnMut(&Record<'a>, &'a str)) -> Result<LogFile, BadLog> {
+    read_all(bytes, key, each, |_| {})
+}
+
+/// As [`read`]; hands the text of each element that is no record to `rejected`.
+pub fn read_all<'a>(
+    bytes: &'a [u8],
+    key: &LogKey,
+    each: impl FnMut(&Record<'a>, &'a str),
+    rejected: impl FnMut(&'a str),
+) -> Result<LogFile, BadLog> {
     let text = simdutf8::basic::from_utf8(bytes).map_err(|_| BadLog::NotUtf8)?;
     let fit = Fit::new(key);
-    let mut reading = Reading { walk: Walk { text, at: 0 }, fit, each, file: LogFile::default(), position: 0 };
+    let mut reading =
+        Reading { walk: Walk { text, at: 0 }, fit, each, rejected, file: LogFile::default(), position: 0 };
     let may_be_bare = key.kind == LogKind::Aggregated;
     match reading.walk.peek() {
         Some(b'{') => {
@@ -273,15 +284,16 @@ impl<'a> Walk<'a> {
     }
 }
 
-struct Reading<'a, 'k, F> {
+struct Reading<'a, 'k, F, R> {
     walk: Walk<'a>,
     fit: Fit<'k>,
     each: F,
+    rejected: R,
     file: LogFile,
     position: usize,
 }
 
-impl<'a, F: FnMut(&Record<'a>, &'a str)> Reading<'a, '_, F> {
+impl<'a, F: FnMut(&Record<'a>, &'a str), R: FnMut(&'a str)> Reading<'a, '_, F, R> {
     /// Whether it had `Records`.
     fn object(&mut self) -> Result<bool, BadLog> {
         self.walk.expect(b'{')?;
@@ -336,6 +348,7 @@ impl<'a, F: FnMut(&Record<'a>, &'a str)> Reading<'a, '_, F> {
                 Ok((record, raw)) => {
                     if let Err(reason) = self.accept(&record, raw) {
                         self.reject(position, reason);
+                        (self.rejected)(raw);
                     }
                     return Ok(());
                 }
@@ -344,8 +357,9 @@ impl<'a, F: FnMut(&Record<'a>, &'a str)> Reading<'a, '_, F> {
         } else {
             "no object".to_owned()
         };
-        self.walk.value::<IgnoredAny>()?;
+        let (_, raw) = self.walk.value::<IgnoredAny>()?;
         self.reject(position, reason);
+        (self.rejected)(raw);
         Ok(())
     }
 
@@ -413,12 +427,12 @@ mod tests {
         json!({"Records": records}).to_string()
     }
 
-    pub fn read_all(text: &str, key: &LogKey) -> Result<LogFile, BadLog> {
+    pub fn read_text(text: &str, key: &LogKey) -> Result<LogFile, BadLog> {
         read(text.as_bytes(), key, |_, _| {})
     }
 
     fn rejects(text: &str) -> Vec<(usize, String)> {
-        read_all(text, &events()).unwrap().rejects
+        read_text(text, &events()).unwrap().rejects
     }
 
     #[test]
@@ -470,7 +484,7 @@ mod tests {
 
     #[test]
     fn all_rejects_are_counted_and_few_kept() {
-        let found = read_all(&file(&vec![json!(1); 1000]), &events()).unwrap();
+        let found = read_text(&file(&vec![json!(1); 1000]), &events()).unwrap();
         assert_eq!((found.rows, found.rejected, found.rejects.len()), (0, 1000, KEPT_REJECTS));
     }
 
@@ -480,7 +494,7 @@ mod tests {
         assert!(matches!(read(&utf16, &events(), |_, _| {}), Err(BadLog::NotJson(_))));
         assert_eq!(read(b"{\"Records\":[\"\xff\"]}", &events(), |_, _| {}).unwrap_err(), BadLog::NotUtf8);
         for none in ["{}", "[]", "5", "\"Records\"", r#"{"records":[]}"#, r#"{"Records":null}"#, r#"{"Records":{}}"#] {
-            assert_eq!(read_all(none, &events()).unwrap_err(), BadLog::NoRecords, "{none}");
+            assert_eq!(read_text(none, &events()).unwrap_err(), BadLog::NoRecords, "{none}");
         }
         let one = record();
         for broken in [
@@ -501,10 +515,10 @@ mod tests {
             r#"{"Records":[],"Records":[]}"#.into(),
             r#"{"Records":[{"eventTime":"2026-03-01T22:10:00Z"]}"#.into(),
         ] {
-            let answer = read_all(&broken, &events());
+            let answer = read_text(&broken, &events());
             assert!(matches!(answer, Err(BadLog::NotJson(_))), "{broken}: {answer:?}");
         }
-        assert_eq!(read_all(r#"{"Records":[]}"#, &events()).unwrap().rows, 0);
+        assert_eq!(read_text(r#"{"Records":[]}"#, &events()).unwrap().rows, 0);
     }
 
     #[test]
@@ -515,11 +529,11 @@ mod tests {
         };
         assert_eq!(rejects(&format!("{{\"Records\":[{}]}}", deep(DEEPEST - 1))), []);
         for bad in [deep(DEEPEST), deep(100_000), format!("{}{}", "[".repeat(100_000), "]".repeat(100_000))] {
-            let found = read_all(&format!("{{\"Records\":[{bad},{good}],\"y\":{bad}}}"), &events()).unwrap();
+            let found = read_text(&format!("{{\"Records\":[{bad},{good}],\"y\":{bad}}}"), &events()).unwrap();
             assert_eq!((found.rows, found.rejected), (1, 1));
         }
         assert!(matches!(
-            read_all(&format!("{{\"Records\":[{}", "[".repeat(100_000)), &events()),
+            read_text(&format!("{{\"Records\":[{}", "[".repeat(100_000)), &events()),
             Err(BadLog::NotJson(_))
         ));
     }
@@ -552,11 +566,11 @@ mod tests {
             assert_eq!((ids, found.rows, found.newest), (vec!["7d".to_owned(); 2], 2, Some(1_772_403_000)), "{text}");
             assert_eq!(found.misfits, []);
         }
-        assert_eq!(read_all("[]", &key).unwrap().rows, 0);
-        assert!(matches!(read_all(&format!("{one}\n{{"), &key), Err(BadLog::NotJson(_))));
+        assert_eq!(read_text("[]", &key).unwrap().rows, 0);
+        assert!(matches!(read_text(&format!("{one}\n{{"), &key), Err(BadLog::NotJson(_))));
         let mut foreign = aggregated();
         foreign["accountId"] = json!("444455556666");
-        let [ref misfit] = *read_all(&file(&[foreign]), &key).unwrap().misfits else { panic!("no misfit") };
+        let [ref misfit] = *read_text(&file(&[foreign]), &key).unwrap().misfits else { panic!("no misfit") };
         assert_eq!((misfit.kind, misfit.count), (MisfitKind::Account, 1));
         let mut timeless = aggregated();
         timeless["timeWindow"] = json!({"windowStart": 5});

@@ -19,7 +19,7 @@ use crate::delivery::memory::INLINE;
 use crate::delivery::{Deliveries, Fate, Fetched, arrived, detect, insight, overwritten, raise};
 use crate::error::Result;
 use crate::store::objects::{self, Known, Listing, NewObject, State};
-use crate::store::{Tx, changes, findings, rates};
+use crate::store::{Tx, archive, changes, findings, rates};
 use crate::trail::Trail;
 
 /// Insights records of one file that are told; CloudTrail writes a few.
@@ -62,6 +62,8 @@ struct Seen {
     rules: Arc<Rules>,
     /// When the log was delivered, in seconds since the epoch: no later than now.
     arrived: i64,
+    /// Its records are to be archived.
+    archived: bool,
 }
 
 impl Deliveries {
@@ -78,6 +80,7 @@ impl Deliveries {
             Err(fate) => return Ok(fate),
         };
         let (body, room) = fetched.take();
+        let handed = self.handoff.is_on().then(|| body.clone());
         let lens = self.lens(trail, key);
         let examined = self.examine(trail, key, body, &lens).await?;
         drop(room);
@@ -98,8 +101,17 @@ impl Deliveries {
                 "calls of too many kinds are not counted"
             );
         }
-        let seen = Seen { found, rules: lens.rules, arrived: key.delivered.min(now).as_second() };
+        let seen = Seen {
+            found,
+            rules: lens.rules,
+            arrived: key.delivered.min(now).as_second(),
+            archived: self.handoff.is_on(),
+        };
+        let version = row.version.clone();
         let fresh = self.step(move |tx| commit(tx, row.clone(), &key, &bucket, told.clone(), &seen)).await?;
+        if let Some(body) = handed.filter(|_| fresh && fate == Fate::Admitted) {
+            self.handoff.put(trail.id, &notice.key, version.as_deref(), body);
+        }
         if fresh && changed {
             trail.audit.notify_one();
         }
@@ -240,6 +252,9 @@ fn commit(
         told.retain(|finding| finding.kind == Kind::EvidenceOverwritten);
         let (_, news) = raise(tx, &told)?;
         return Ok((false, news));
+    }
+    if seen.archived && row.state == State::Admitted {
+        archive::note(tx, row.source, &row.key, row.version.as_deref())?;
     }
     let (fresh, mut news) = raise(tx, &told)?;
     news.extend(tell_changes(tx, &seen.found.changes, bucket, &row.key)?);

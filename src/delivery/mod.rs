@@ -5,6 +5,7 @@
 
 mod detect;
 mod digest;
+mod handoff;
 mod insight;
 mod log;
 mod memory;
@@ -18,6 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use jiff::Timestamp;
 
 pub use digest::{Joined, missing, settle_joint};
+pub use handoff::Handoff;
 pub use memory::{Memory, Room};
 pub use pace::Pace;
 pub use roster::Roster;
@@ -84,6 +86,8 @@ pub struct Deliveries {
     /// What objects may take up while they are worked on.
     pub memory: Memory,
     pub pace: Pace,
+    /// What the archive is given of admitted logs; off where there is none.
+    pub handoff: Arc<Handoff>,
     rules: RwLock<Arc<Rules>>,
     insights: RwLock<Arc<Plan>>,
     /// Keys seen since the start; the ledger holds them for good.
@@ -132,6 +136,7 @@ impl Deliveries {
             unlisted_after: grace,
             memory,
             pace,
+            handoff: Arc::default(),
             rules: RwLock::default(),
             insights: RwLock::new(Arc::new(Plan::none())),
             keys: Mutex::default(),

@@ -1,7 +1,7 @@
 //! A bucket that is a directory: objects lie at their S3 keys, `<key>.meta.json` beside an object holds its user metadata.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
@@ -36,6 +36,8 @@ const BELIEVED: Duration = Duration::from_secs(60);
 pub struct Dir {
     root: Arc<Path>,
     sidecars: Arc<Mutex<Sidecars>>,
+    /// It holds no evidence: what was written there may be removed again.
+    own: bool,
 }
 
 /// What is known about the existence of any sidecar.
@@ -59,13 +61,18 @@ impl Dir {
         }
         let inner = path.join("objects");
         let root: PathBuf = if inner.is_dir() { inner } else { path.into() };
-        Ok(Self { root: root.into(), sidecars: Arc::new(Mutex::new(Sidecars::Unknown)) })
+        Ok(Self { root: root.into(), sidecars: Arc::new(Mutex::new(Sidecars::Unknown)), own: false })
     }
 
     /// As `open`; makes the directory first if it is not there.
     pub fn create(path: &Path) -> Result<Self> {
         std::fs::create_dir_all(path).map_err(|error| fault("dir:open", &error))?;
         Self::open(path)
+    }
+
+    /// As `create`, for what the warden may remove again.
+    pub fn own(path: &Path) -> Result<Self> {
+        Ok(Self { own: true, ..Self::create(path)? })
     }
 
     /// When an object was written last; `None` is no object.
@@ -83,7 +90,7 @@ impl Dir {
     }
 
     /// Deletes an object and its sidecar; one that is not there is deleted already.
-    pub(super) async fn remove(&self, key: &str) -> Result<()> {
+    pub(super) async fn delete(&self, key: &str) -> Result<()> {
         if !is_key(key) {
             return Ok(());
         }
@@ -162,6 +169,28 @@ impl Bucket for Dir {
         }
         let (key, file, sha) = (key.to_owned(), file.to_owned(), *sha);
         self.run("dir:put", move |tree| tree.put_file(&key, &file, &sha)).await
+    }
+
+    async fn range(&self, key: &str, from: u64, length: u64) -> Result<Option<Vec<u8>>> {
+        if !is_key(key) {
+            return Ok(None);
+        }
+        let key = key.to_owned();
+        self.run("dir:get", move |tree| {
+            let Some(mut file) = tree.regular(&key)? else { return Ok(None) };
+            let mut body = Vec::new();
+            file.seek(SeekFrom::Start(from))?;
+            file.take(length).read_to_end(&mut body)?;
+            Ok(Some(body))
+        })
+        .await
+    }
+
+    async fn remove(&self, key: &str) -> Result<()> {
+        if !self.own {
+            return Err(Error::permanent("dir:remove", "nothing is removed from this bucket"));
+        }
+        self.delete(key).await
     }
 
     async fn has_metadata(&self) -> Result<bool> {

@@ -133,7 +133,7 @@ impl LocalVault {
         if locked.held || locked.retention.is_some_and(|lock| lock.until > self.env.now()) {
             return Err(Error::permanent(OP, "the object is locked").with_code("AccessDenied"));
         }
-        self.dir.remove(key).await
+        self.dir.delete(key).await
     }
 }
 

@@ -66,6 +66,8 @@ pub struct Sum {
     pub records: i64,
     pub rejects: i64,
     pub bytes: i64,
+    /// Rows of the archive.
+    pub archived: i64,
 }
 
 /// The hash of a key's content, if the key has been folded.
@@ -120,11 +122,11 @@ pub(super) fn put(tx: &Tx<'_>, place: i64, day: i64, entries: &Entries, more: Su
     }
     tx.conn
         .prepare_cached(
-            "INSERT INTO days VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (place, day) DO UPDATE SET
+            "INSERT INTO days VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (place, day) DO UPDATE SET
                objects = objects + excluded.objects, records = records + excluded.records,
-               rejects = rejects + excluded.rejects, bytes = bytes + excluded.bytes",
+               rejects = rejects + excluded.rejects, bytes = bytes + excluded.bytes, archived = archived + excluded.archived",
         )?
-        .execute(params![place, day, more.objects, more.records, more.rejects, more.bytes])
+        .execute(params![place, day, more.objects, more.records, more.rejects, more.bytes, more.archived])
         .map(|_| ())
 }
 
@@ -141,8 +143,17 @@ pub fn next(conn: &Connection, source: i64, place: i64, day: i64) -> Result<Opti
 /// What all folded days sum up.
 pub fn total(conn: &Connection) -> Result<Sum> {
     conn.query_row(
-        "SELECT ifnull(sum(objects), 0), ifnull(sum(records), 0), ifnull(sum(rejects), 0), ifnull(sum(bytes), 0) FROM days",
+        "SELECT ifnull(sum(objects), 0), ifnull(sum(records), 0), ifnull(sum(rejects), 0), ifnull(sum(bytes), 0),
+                ifnull(sum(archived), 0) FROM days",
         [],
-        |row| Ok(Sum { objects: row.get(0)?, records: row.get(1)?, rejects: row.get(2)?, bytes: row.get(3)? }),
+        |row| {
+            Ok(Sum {
+                objects: row.get(0)?,
+                records: row.get(1)?,
+                rejects: row.get(2)?,
+                bytes: row.get(3)?,
+                archived: row.get(4)?,
+            })
+        },
     )
 }

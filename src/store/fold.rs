@@ -10,7 +10,7 @@ use crate::core::id::Sha256;
 use crate::store::days::{self, Hash, KeyHash, Sum};
 use crate::store::objects::KEY;
 use crate::store::places::{self, Place};
-use crate::store::{Tx, digests, findings};
+use crate::store::{Tx, archive, digests, findings};
 
 /// How long the sweep looks for the digest of a log that none has listed; until then its row is not folded.
 pub const LOOKBACK: SignedDuration = SignedDuration::from_hours(14 * 24);
@@ -61,10 +61,11 @@ struct Clean {
 /// Admitted, read, the only version of its key, listed as it is or not expected to be, and in no trouble that is open.
 fn clean(tx: &Tx<'_>, place: i64, day: i64) -> Result<Vec<Clean>> {
     let mut query = tx.conn.prepare_cached(&format!(
-        "SELECT key, name, version, sha, size, records, rejects FROM (
-           SELECT {KEY} AS key, source, name, version, sha, size, records, rejects
+        "SELECT key, name, version, sha, size, records, rejects, ifnull(archived, 0) FROM (
+           SELECT {KEY} AS key, source, name, version, sha, size, records, rejects, archived
            FROM deliveries CROSS JOIN places ON places.id = place
            WHERE place = ?1 AND name >= ?2 AND name < ?2 || '~' AND state = 0 AND sha IS NOT NULL AND removed IS NULL
+             AND (archived IS NOT NULL OR kind = 9 OR NOT ?5)
              AND (listed IN (1, 4, 5) OR (listed = 0 AND (kind <> 0 OR seen < ?3)))
              AND NOT EXISTS (SELECT 1 FROM deliveries AS other WHERE other.place = deliveries.place
                              AND other.name = deliveries.name AND other.version <> deliveries.version)) AS row
@@ -74,13 +75,21 @@ fn clean(tx: &Tx<'_>, place: i64, day: i64) -> Result<Vec<Clean>> {
          LIMIT ?4"
     ))?;
     let since = tx.seconds() - LOOKBACK.as_secs();
-    let rows = query.query_map(params![place, format!("{day:08}"), since, ROWS as i64], |row| {
+    // what is still to be read for the archive is not closed
+    let awaited = archive::is_noted(tx.conn)?;
+    let rows = query.query_map(params![place, format!("{day:08}"), since, ROWS as i64, awaited], |row| {
         Ok(Clean {
             key: row.get(0)?,
             name: row.get(1)?,
             version: row.get(2)?,
             sha: Sha256::from_slice(&row.get::<_, Vec<u8>>(3)?),
-            sum: Sum { objects: 1, bytes: row.get(4)?, records: row.get(5)?, rejects: row.get(6)? },
+            sum: Sum {
+                objects: 1,
+                bytes: row.get(4)?,
+                records: row.get(5)?,
+                rejects: row.get(6)?,
+                archived: row.get(7)?,
+            },
         })
     })?;
     rows.collect()
@@ -127,6 +136,7 @@ fn fold_day(tx: &Tx<'_>, place: i64, day: i64) -> Result<(usize, bool)> {
         more.records += row.sum.records;
         more.rejects += row.sum.rejects;
         more.bytes += row.sum.bytes;
+        more.archived += row.sum.archived;
         delete.execute(params![place, row.name, row.version])?;
     }
     if more.objects > 0 {

@@ -3,6 +3,7 @@
 //! Every effect is in the transaction that records its cause. A crash before the commit did nothing; a crash after it makes
 //! the message a duplicate, which changes nothing.
 
+pub mod archive;
 pub mod changes;
 pub mod check;
 pub mod copy;
@@ -55,6 +56,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/007_detect.sql"),
     include_str!("schema/008_alerts.sql"),
     include_str!("schema/009_insights.sql"),
+    include_str!("schema/010_archive.sql"),
 ];
 /// Steps that share one fsync, at most.
 const GROUP: usize = 256;

@@ -110,6 +110,10 @@ const SIGMA: Kind = Kind {
     tls: false,
 };
 
+/// Nor this: an engine that we did not write, over the files that we did.
+const DUCKDB: Kind =
+    Kind { name: "duckdb", packages: &["duckdb==2.0.0"], program: "duckdb", args: |_| Vec::new(), env: |_| Vec::new() };
+
 const MOTO: Kind = Kind {
     name: "moto",
     packages: &["moto[server]==5.2.5"],
@@ -236,6 +240,11 @@ pub fn mail() -> Option<PathBuf> {
 /// A `python` that has pySigma.
 pub fn sigma() -> Option<PathBuf> {
     or_skip(&SIGMA, install(&SIGMA).map(|venv| venv.join("bin/python")))
+}
+
+/// A `python` that has DuckDB.
+pub fn duckdb() -> Option<PathBuf> {
+    or_skip(&DUCKDB, install(&DUCKDB).map(|venv| venv.join("bin/python")))
 }
 
 fn or_skip<T>(kind: &Kind, started: Result<T, String>) -> Option<T> {

@@ -112,7 +112,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::core::record::tests::{events, file, key, read_all, record};
+    use crate::core::record::tests::{events, file, key, read_text, record};
 
     fn with(changes: &[(&str, Value)]) -> Value {
         let mut record = record();
@@ -123,7 +123,7 @@ mod tests {
     }
 
     fn misfits(records: &[Value], key: &LogKey) -> Vec<(MisfitKind, u64)> {
-        let file = read_all(&file(records), key).unwrap();
+        let file = read_text(&file(records), key).unwrap();
         assert_eq!(file.rejects, []);
         file.misfits.iter().map(|misfit| (misfit.kind, misfit.count)).collect()
     }
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn the_account_must_be_the_keys() {
         let other = with(&[("recipientAccountId", json!("444455556666")), ("eventID", json!("e\u{202e}2"))]);
-        let found = read_all(&file(&[record(), other.clone(), other]), &events()).unwrap();
+        let found = read_text(&file(&[record(), other.clone(), other]), &events()).unwrap();
         let example = r"event e\u{202e}2 says account 444455556666, its key 111122223333".to_owned();
         assert_eq!(found.misfits, [Misfit { kind: MisfitKind::Account, count: 2, example }]);
         for absent in [json!(null), json!("")] {

@@ -1,0 +1,339 @@
+//! Records from elsewhere: a raw bucket or a copy of one, answers of LookupEvents, what CloudTrail Lake gave back, JSON lines.
+//!
+//! The same events again change nothing: the archive knows them. So an import that was interrupted is simply begun anew.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use jiff::tz::TimeZone;
+use serde_json::Value;
+use tokio::sync::{Mutex, mpsc};
+
+use super::rows::{Origin, Rows};
+use super::{Archive, Flushed};
+use crate::core::gzip::Caps;
+use crate::core::id::{AccountId, Region};
+use crate::core::key::{self, LogKey, LogKind, ObjectKey, Root};
+use crate::core::{printable, record};
+use crate::error::{Error, Result};
+use crate::retry::{Policy, retry};
+use crate::seam::{DynBucket, Got};
+
+/// Files that are looked at in parallel, for each thread that cuts records up.
+const AHEAD: usize = 8;
+/// Faults that are named; all are counted.
+const NAMED: usize = 20;
+
+/// Where from.
+pub struct Import {
+    pub bucket: DynBucket,
+    pub prefix: String,
+    /// How large a file may be, and what it may inflate to.
+    pub object_limit: u64,
+    pub caps: Caps,
+    /// Threads that cut records up.
+    pub workers: usize,
+}
+
+/// How far it is, for whoever draws it.
+#[derive(Debug, Default)]
+pub struct Progress {
+    pub files: AtomicU64,
+    pub bytes: AtomicU64,
+    pub records: AtomicU64,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Imported {
+    pub files: u64,
+    /// Digests, and what is no JSON by its name.
+    pub skipped: u64,
+    pub records: u64,
+    /// Elements that are no objects.
+    pub rejected: u64,
+    /// Files with bytes that are no UTF-8: those were replaced by U+FFFD.
+    pub mended: u64,
+    pub unreadable: u64,
+    pub faults: Vec<String>,
+    pub flushed: Flushed,
+}
+
+impl Imported {
+    fn fault(&mut self, file: &str, why: &str) {
+        self.unreadable += 1;
+        if self.faults.len() < NAMED {
+            self.faults.push(format!("{}: {}", printable(file, 300), printable(why, 200)));
+        }
+    }
+}
+
+impl Archive {
+    /// Reads all files under a prefix, in parallel.
+    pub async fn import(self: &Arc<Self>, from: Arc<Import>, progress: Arc<Progress>) -> Result<Imported> {
+        let (send, receive) = mpsc::channel(AHEAD * from.workers.max(1));
+        let (receive, total) = (Arc::new(Mutex::new(receive)), Arc::new(Mutex::new(Imported::default())));
+        let mut workers = tokio::task::JoinSet::new();
+        for _ in 0..from.workers.max(1) {
+            let worker = Worker {
+                archive: self.clone(),
+                from: from.clone(),
+                total: total.clone(),
+                progress: progress.clone(),
+                rows: Rows::new(self.ids.identity.clone()),
+            };
+            workers.spawn(worker.run(receive.clone()));
+        }
+        drop(receive);
+        let listed = self.list(&from, &send, &total).await;
+        drop(send);
+        while let Some(worked) = workers.join_next().await {
+            worked.map_err(|error| Error::transient("archive:import", error))??;
+        }
+        listed?;
+        let total = total.lock().await.clone();
+        Ok(total)
+    }
+
+    async fn list(&self, from: &Import, send: &mpsc::Sender<(String, u64)>, total: &Mutex<Imported>) -> Result<()> {
+        let mut after = None::<String>;
+        loop {
+            let page = retry(&self.env, Policy::STEP, || from.bucket.list(&from.prefix, after.as_deref())).await?;
+            after = page.objects.last().map(|listed| listed.key.clone());
+            for listed in page.objects {
+                let is_digest = matches!(key::parse(&listed.key), ObjectKey::Digest(_));
+                let name = listed.key.trim_end_matches(".gz");
+                if is_digest || ![".json", ".jsonl", ".ndjson"].iter().any(|ending| name.ends_with(ending)) {
+                    total.lock().await.skipped += 1;
+                } else if send.send((listed.key, listed.size)).await.is_err() {
+                    // the workers have failed, and say why
+                    return Ok(());
+                }
+            }
+            if !page.more || after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+struct Worker {
+    archive: Arc<Archive>,
+    from: Arc<Import>,
+    total: Arc<Mutex<Imported>>,
+    progress: Arc<Progress>,
+    rows: Rows,
+}
+
+impl Worker {
+    async fn run(mut self, files: Arc<Mutex<mpsc::Receiver<(String, u64)>>>) -> Result<()> {
+        loop {
+            let next = files.lock().await.recv().await;
+            let Some((key, size)) = next else { break };
+            self.file(key, size).await?;
+            if self.rows.bytes() >= self.archive.buffer / self.from.workers.max(1) {
+                self.flush().await?;
+            }
+        }
+        self.flush().await
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        if self.rows.is_empty() {
+            return Ok(());
+        }
+        let rows = std::mem::replace(&mut self.rows, Rows::new(self.archive.ids.identity.clone()));
+        let flushed = self.archive.commit(rows, Vec::new()).await?;
+        self.total.lock().await.flushed += flushed;
+        Ok(())
+    }
+
+    async fn file(&mut self, key: String, size: u64) -> Result<()> {
+        let (from, memory) = (self.from.clone(), &self.archive.deliveries.memory);
+        let limit = from.object_limit;
+        let got =
+            retry(&self.archive.env, Policy::STEP, || memory.get(from.bucket.as_ref(), &key, None, Some(size), limit));
+        let body = match got.await?.0 {
+            Got::Found(object) => object.body,
+            Got::Absent => return Ok(()),
+            Got::TooLarge(size) => {
+                self.total.lock().await.fault(&key, &format!("{size} bytes, the limit is {limit}"));
+                return Ok(());
+            }
+        };
+        self.progress.files.fetch_add(1, Ordering::Relaxed);
+        self.progress.bytes.fetch_add(body.len() as u64, Ordering::Relaxed);
+        let bytes = if body.starts_with(&[0x1f, 0x8b]) {
+            match memory.inflate(body, from.caps).await?.0 {
+                Ok(inflated) => inflated.bytes,
+                Err(error) => {
+                    self.total.lock().await.fault(&key, &error.to_string());
+                    return Ok(());
+                }
+            }
+        } else {
+            body
+        };
+        let mut rows = std::mem::replace(&mut self.rows, Rows::new(self.archive.ids.identity.clone()));
+        let (name, today) = (key.clone(), self.archive.env.now().to_zoned(TimeZone::UTC).date());
+        let cut = move || {
+            let before = rows.len();
+            rows.begin(origin(name, today));
+            let read = read(&bytes, |text| rows.push(text));
+            let records = (rows.len() - before) as u64;
+            (rows, records, read)
+        };
+        let (rows, records, read) = self.archive.env.blocking(cut).await?;
+        self.rows = rows;
+        self.progress.records.fetch_add(records, Ordering::Relaxed);
+        let mut total = self.total.lock().await;
+        total.files += 1;
+        total.records += records;
+        match read {
+            Ok(read) => {
+                total.rejected += read.rejected;
+                total.mended += u64::from(read.mended);
+            }
+            Err(why) => total.fault(&key, &why),
+        }
+        Ok(())
+    }
+}
+
+fn origin(object: String, today: jiff::civil::Date) -> Origin {
+    match key::parse(&object) {
+        ObjectKey::Log(log) => Origin { object, trail: None, delivered: Some(log.delivered), day: log.date },
+        _ => Origin { object, trail: None, delivered: None, day: today },
+    }
+}
+
+struct Read {
+    rejected: u64,
+    mended: bool,
+}
+
+/// Hands over each record of a file of any of the known forms, as its text.
+fn read(bytes: &[u8], mut each: impl FnMut(&str)) -> Result<Read, String> {
+    let text = String::from_utf8_lossy(bytes);
+    let mut read = Read { rejected: 0, mended: matches!(text, Cow::Owned(_)) };
+    let mut elements = Vec::new();
+    let mut odd = Vec::new();
+    let any = any_form().ok_or("no form is known")?;
+    record::read_all(text.as_bytes(), &any, |_, raw| elements.push(raw), |raw| odd.push(raw))
+        .map_err(|error| error.to_string())?;
+    for element in elements {
+        each(element);
+    }
+    for element in odd {
+        if !element.starts_with('{') {
+            read.rejected += 1;
+        } else if !wrapped(element, &mut each) {
+            each(element);
+        }
+    }
+    Ok(read)
+}
+
+/// A key whose files have every form: `Records`, a bare array, one object a line.
+fn any_form() -> Option<LogKey> {
+    Some(LogKey {
+        root: Root { prefix: String::new(), org: None, account: AccountId::parse("000000000000").ok()? },
+        kind: LogKind::Aggregated,
+        region: Region::parse("us-east-1").ok()?,
+        date: jiff::civil::date(2013, 11, 1),
+        delivered: jiff::Timestamp::UNIX_EPOCH,
+        unique: String::new(),
+        odd_name: false,
+    })
+}
+
+/// Records within something else: an answer of LookupEvents, an event of it, rows of a query of CloudTrail Lake's, an event as
+/// EventBridge delivers it. False: it is none of these.
+fn wrapped(element: &str, each: &mut impl FnMut(&str)) -> bool {
+    let Ok(Value::Object(members)) = serde_json::from_str::<Value>(element) else { return false };
+    if let Some(Value::Array(events)) = members.get("Events") {
+        events.iter().for_each(|event| inner(event, each));
+        return true;
+    }
+    if let Some(Value::Array(rows)) = members.get("QueryResultRows") {
+        // a row is a list of objects of one column each
+        for row in rows.iter().filter_map(Value::as_array) {
+            let columns: serde_json::Map<String, Value> = row
+                .iter()
+                .filter_map(Value::as_object)
+                .flatten()
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect();
+            inner(&Value::Object(columns), each);
+        }
+        return true;
+    }
+    let is_wrapper = INNER.iter().any(|name| members.contains_key(*name)) && !members.contains_key("eventID");
+    if is_wrapper {
+        inner(&Value::Object(members), each);
+    }
+    is_wrapper
+}
+
+/// Members that hold a record: as text, or as an object.
+const INNER: [&str; 4] = ["CloudTrailEvent", "eventJson", "eventData", "detail"];
+
+fn inner(value: &Value, each: &mut impl FnMut(&str)) {
+    match INNER.iter().find_map(|name| value.get(*name)) {
+        Some(Value::String(text)) if text.trim_start().starts_with('{') => each(text),
+        Some(Value::Object(record)) => each(&Value::Object(record.clone()).to_string()),
+        _ => each(&value.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(bytes: &[u8]) -> Result<Vec<String>, String> {
+        let mut texts = Vec::new();
+        read(bytes, |text| texts.push(text.to_owned())).map(|_| texts)
+    }
+
+    #[test]
+    fn records_come_in_many_forms() {
+        let one = r#"{"eventTime":"2026-03-01T22:10:00Z","eventID":"1"}"#;
+        let two = r#"{"eventTime":5,"eventID":"2"}"#;
+        let quoted = |text: &str| Value::from(text).to_string();
+        for text in [
+            format!("{{\"Records\":[{one},{two}]}}"),
+            format!("[{one}, {two}]"),
+            format!("{one}\n{two}\n"),
+            format!(
+                "{{\"Events\":[{{\"EventId\":\"1\",\"CloudTrailEvent\":{}}},{{\"CloudTrailEvent\":{}}}]}}",
+                quoted(one),
+                quoted(two)
+            ),
+            format!(
+                "{{\"EventId\":\"1\",\"CloudTrailEvent\":{}}}\n{{\"detail\":{two},\"source\":\"aws.ec2\"}}",
+                quoted(one)
+            ),
+            format!(
+                "{{\"QueryResultRows\":[[{{\"eventJson\":{}}},{{\"n\":\"1\"}}],[{{\"eventJson\":{}}}]]}}",
+                quoted(one),
+                quoted(two)
+            ),
+        ] {
+            let mut found = texts(text.as_bytes()).unwrap();
+            found.sort_by_key(|text| text.contains("\"2\""));
+            let same: Vec<Value> = found.iter().map(|text| serde_json::from_str(text).unwrap()).collect();
+            let wanted: Vec<Value> = [one, two].map(|text| serde_json::from_str(text).unwrap()).into();
+            assert_eq!(same, wanted, "{text}");
+        }
+        let rows = r#"{"QueryResultRows":[[{"eventID":"1"},{"eventName":"a"}]]}"#;
+        assert_eq!(texts(rows.as_bytes()).unwrap(), [r#"{"eventID":"1","eventName":"a"}"#]);
+    }
+
+    #[test]
+    fn what_is_broken_is_said_and_the_rest_kept() {
+        assert!(texts(b"no json").is_err() && texts(b"{\"a\":").is_err());
+        let read = read(b"[5, {\"eventID\":\"a\xffb\"}]", |text| assert!(text.contains('\u{fffd}'))).map_err(|_| ());
+        assert!(matches!(read, Ok(Read { rejected: 1, mended: true })));
+    }
+}

@@ -1,0 +1,397 @@
+//! From records to files of the archive, each record once.
+//!
+//! Logs wait in the ledger until their records are in a durable file *and* one transaction has written that file's row and taken
+//! the logs off the list. A crash before it leaves a file without a row, which the next start removes; the logs are read again.
+
+use std::collections::HashSet;
+use std::fs::{File, TryLockError};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::time::Instant;
+
+use super::files::Written;
+use super::ids::Candidate;
+use super::rows::{Origin, Rows, Table, date_of};
+use super::{Archive, files};
+use crate::core::gzip::Inflated;
+use crate::core::id::Sha256;
+use crate::core::key::{self, LogKey, ObjectKey};
+use crate::core::printable;
+use crate::core::record;
+use crate::error::{Error, Result};
+use crate::seam::Got;
+use crate::store::archive::{self, Log, NewFile, Pending};
+
+/// Rows that are made into columns and written together.
+const BATCH: usize = 8_192;
+/// Logs that are looked up in the ledger together, and that are fetched at once.
+const PAGE: usize = 256;
+const FETCHES: usize = 16;
+/// Inflated bytes that are cut up together.
+const CUT: usize = 8 << 20;
+/// How often somebody looks whether another process is done.
+const AGAIN: Duration = Duration::from_millis(20);
+
+/// What one commit did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Flushed {
+    pub files: usize,
+    pub rows: u64,
+    pub bytes: u64,
+    /// Records that the archive had already.
+    pub repeats: u64,
+}
+
+impl std::ops::AddAssign for Flushed {
+    fn add_assign(&mut self, other: Self) {
+        self.files += other.files;
+        self.rows += other.rows;
+        self.bytes += other.bytes;
+        self.repeats += other.repeats;
+    }
+}
+
+/// Records that are not in a file yet, and the logs that they are of.
+pub struct Gathered {
+    rows: Rows,
+    /// Numbers of logs, each with its place among the origins; `None` where there is nothing to be had of it.
+    done: Vec<(i64, Option<usize>)>,
+    /// The last log that was looked at.
+    after: i64,
+    since: Option<Instant>,
+}
+
+impl Gathered {
+    pub fn is_empty(&self) -> bool {
+        self.done.is_empty() && self.rows.is_empty()
+    }
+
+    /// How long its first log has waited in here.
+    pub fn age(&self) -> Duration {
+        self.since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.rows.bytes()
+    }
+}
+
+/// A log's inside, or why there is none.
+enum Inside {
+    Records(LogKey, Inflated),
+    /// It is not there any more, or is another one.
+    Gone(&'static str),
+}
+
+impl Archive {
+    pub fn gather(&self) -> Gathered {
+        Gathered { rows: Rows::new(self.ids.identity.clone()), done: Vec::new(), after: 0, since: None }
+    }
+
+    /// Archives what is waiting; answers when nothing more is to be had of the list. For a drain, and for tests.
+    pub async fn catch_up(&self) -> Result<Flushed> {
+        let (mut gathered, mut total) = (self.gather(), Flushed::default());
+        while self.take(&mut gathered).await? {
+            if gathered.bytes() >= self.buffer {
+                total += self.flush(&mut gathered).await?;
+            }
+        }
+        total += self.flush(&mut gathered).await?;
+        Ok(total)
+    }
+
+    /// Reads the next logs of the list; false when there are none.
+    pub async fn take(&self, gathered: &mut Gathered) -> Result<bool> {
+        let after = gathered.after;
+        let page = self.store.read(move |conn| archive::pending(conn, after, PAGE)).await?;
+        let Some(last) = page.last().map(|pending| pending.id) else { return Ok(false) };
+        gathered.since.get_or_insert_with(Instant::now);
+        let mut bodies = futures_util::stream::iter(page).map(|pending| self.read(pending)).buffered(FETCHES);
+        let (mut cut, mut bytes) = (Vec::new(), 0);
+        let mut failed = None;
+        while let Some(read) = bodies.next().await {
+            match read {
+                Ok((id, None)) => gathered.done.push((id, None)),
+                Ok((id, Some((log, Inside::Gone(why))))) => {
+                    tracing::warn!(object.key = %printable(&log.key, 200), why, "a log is not archived");
+                    gathered.done.push((id, None));
+                }
+                Ok((id, Some((log, Inside::Records(key, inflated))))) => {
+                    bytes += inflated.bytes.len();
+                    cut.push((id, log, key, inflated));
+                }
+                // it stays on the list, and is looked at again when the list begins anew
+                Err(error) if !error.is_transient() && !error.is_fatal() => {
+                    tracing::warn!(error = %error, "a log cannot be read for the archive");
+                }
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            }
+            if bytes >= CUT {
+                self.cut(gathered, std::mem::take(&mut cut)).await?;
+                bytes = 0;
+            }
+        }
+        drop(bodies);
+        self.cut(gathered, cut).await?;
+        if let Some(error) = failed {
+            // what was read before it is kept
+            gathered.after = gathered.done.iter().map(|(id, _)| *id).max().unwrap_or(after).max(after);
+            return Err(error);
+        }
+        gathered.after = last;
+        Ok(true)
+    }
+
+    async fn cut(&self, gathered: &mut Gathered, logs: Vec<(i64, Log, LogKey, Inflated)>) -> Result<()> {
+        if logs.is_empty() {
+            return Ok(());
+        }
+        let mut rows = std::mem::replace(&mut gathered.rows, Rows::new(self.ids.identity.clone()));
+        let (rows, done) = self
+            .env
+            .blocking(move || {
+                let mut done = Vec::new();
+                for (id, log, key, inflated) in logs {
+                    rows.begin(Origin {
+                        object: log.key,
+                        trail: Some(log.trail),
+                        delivered: Some(key.delivered),
+                        day: key.date,
+                    });
+                    done.push((id, Some(rows.origins().len() - 1)));
+                    push_log(&mut rows, &inflated.bytes, &key);
+                }
+                (rows, done)
+            })
+            .await?;
+        gathered.rows = rows;
+        gathered.done.extend(done);
+        Ok(())
+    }
+
+    async fn read(&self, pending: Pending) -> Result<(i64, Option<(Log, Inside)>)> {
+        let Some(log) = pending.log else { return Ok((pending.id, None)) };
+        let gone = |why| Ok((pending.id, Some((log.clone(), Inside::Gone(why)))));
+        let Some(trail) = self.trails.iter().find(|trail| trail.name == log.trail) else {
+            return Err(Error::permanent("archive:read", format!("no trail `{}` is configured any more", log.trail)));
+        };
+        let ObjectKey::Log(key) = key::parse(&log.key) else { return gone("no key of a log") };
+        let kept = self.deliveries.handoff.take(trail.id, &log.key, log.version.as_deref());
+        let is_kept = kept.is_some();
+        let body = match kept {
+            Some(body) => body,
+            None => match self.deliveries.get(trail, &log.key, log.version.as_deref(), Some(log.size)).await?.0 {
+                Got::Found(object) => object.body,
+                Got::Absent => return gone("it is not there any more"),
+                Got::TooLarge(_) => return gone("it is larger than the limit"),
+            },
+        };
+        let (inflated, _room) = self.deliveries.memory.inflate(body, trail.caps).await?;
+        let Ok(inflated) = inflated else { return gone("it cannot be inflated") };
+        if !is_kept && log.sha.is_some_and(|sha| Sha256::of(&inflated.bytes) != sha) {
+            return gone("it is not what was admitted");
+        }
+        Ok((pending.id, Some((log, Inside::Records(key, inflated)))))
+    }
+
+    /// Writes what was gathered: durable files first, then the one transaction that makes them part of the archive.
+    pub async fn flush(&self, gathered: &mut Gathered) -> Result<Flushed> {
+        let after = gathered.after;
+        let whole = std::mem::replace(gathered, Gathered { after, ..self.gather() });
+        if whole.is_empty() {
+            return Ok(Flushed::default());
+        }
+        let logs = whole.done.clone();
+        match self.commit(whole.rows, whole.done).await {
+            Ok(flushed) => Ok(flushed),
+            Err(error) => {
+                // they are on the list still, and are read again
+                gathered.after = logs.iter().map(|(id, _)| id - 1).min().unwrap_or(0).min(after);
+                Err(error)
+            }
+        }
+    }
+
+    /// Writes rows into a file for each date, and takes the logs off the list; rows that the archive has are left out.
+    pub async fn commit(&self, rows: Rows, done: Vec<(i64, Option<usize>)>) -> Result<Flushed> {
+        let finish = move || rows.finish().map_err(|error| files::fault("archive:write", &error.into()));
+        let table = Arc::new(self.env.blocking(finish).await??);
+        let mut batch = Batch::of(table);
+        let mut seen = self.repeats(&mut batch, 0).await?;
+        loop {
+            let written = self.write(&batch).await?;
+            let lock = self.lock().await?;
+            let before = seen;
+            seen = self.repeats(&mut batch, before).await?;
+            if batch.changed {
+                // another process has archived some of them meanwhile
+                batch.changed = false;
+                continue;
+            }
+            let named: Vec<(String, String)> =
+                written.iter().map(|(day, ..)| date_of(*day)).map(|date| (self.place.name(&date), date)).collect();
+            let names: Vec<String> = named.iter().map(|(name, _)| name.clone()).collect();
+            if !names.is_empty() {
+                self.store.write(move |tx| archive::begin(tx, &names)).await?;
+            }
+            let mut placed = Vec::new();
+            for ((day, span, file), (name, date)) in written.iter().zip(named) {
+                placed.push((*day, self.place.put(file, name, &date, *span, 0).await?));
+            }
+            let (new, counts): (Vec<NewFile>, _) =
+                (placed.iter().map(|(_, file)| file.clone()).collect(), batch.counts());
+            let logs: Vec<(i64, u64)> = done
+                .iter()
+                .map(|(id, origin)| (*id, origin.and_then(|at| counts.get(at).copied()).unwrap_or(0)))
+                .collect();
+            let flushed = Flushed {
+                files: new.len(),
+                rows: new.iter().map(|file| file.rows).sum(),
+                bytes: new.iter().map(|file| file.bytes).sum(),
+                repeats: batch.gone.len() as u64,
+            };
+            self.store.write(move |tx| archive::add(tx, &new, &logs)).await?;
+            drop(lock);
+            for (day, file) in placed {
+                self.ids.keep(&file.name, batch.of_day(day).map(|row| batch.key(row).id).collect());
+            }
+            self.relist().await?;
+            return Ok(flushed);
+        }
+    }
+
+    /// Leaves out what files after a number hold already; answers the last file's number.
+    async fn repeats(&self, batch: &mut Batch, after: i64) -> Result<i64> {
+        let mut last = after;
+        for day in batch.days() {
+            let Some((from, to)) = batch.span(day) else { continue };
+            let date = date_of(day);
+            let files = self.store.read(move |conn| archive::overlapping(conn, &date, from, to)).await?;
+            for file in files.into_iter().filter(|file| file.id > after) {
+                last = last.max(file.id);
+                let table = batch.table.clone();
+                let candidates: Vec<Candidate<'_>> = batch
+                    .of_day(day)
+                    .map(|row| Candidate {
+                        row,
+                        key: batch.key(row),
+                        event: table.ids.get(row as usize).and_then(|id| id.as_deref()),
+                    })
+                    .collect();
+                let held = self.ids.held(&self.place, &file, &candidates).await?;
+                batch.changed |= !held.is_empty();
+                batch.gone.extend(held);
+            }
+        }
+        if after == 0 {
+            batch.changed = false;
+        }
+        Ok(last)
+    }
+
+    async fn write(&self, batch: &Batch) -> Result<Vec<(i64, (i64, i64), Written)>> {
+        let mut written = Vec::new();
+        for day in batch.days() {
+            let rows: Vec<u32> = batch.of_day(day).collect();
+            let (Some(span), false) = (batch.span(day), rows.is_empty()) else { continue };
+            let (table, path, effort) = (batch.table.clone(), self.place.scratch(), super::QUICK);
+            let write = move || {
+                let failed = |error: arrow_schema::ArrowError| files::fault("archive:write", &error.into());
+                files::write(&path, effort, rows.chunks(BATCH).map(|rows| table.rows(rows).map_err(failed)))
+            };
+            written.push((day, span, self.env.blocking(write).await??));
+        }
+        Ok(written)
+    }
+
+    /// Taken while files become part of the archive: one process at a time does that.
+    pub(super) async fn lock(&self) -> Result<File> {
+        let path = self.place.state.with_extension("archive-lock");
+        let file = File::options().create(true).truncate(false).write(true).open(&path);
+        let file = file.map_err(|error| Error::fatal("archive:lock", format!("{}: {error}", path.display())))?;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::WouldBlock) => tokio::time::sleep(AGAIN).await,
+                Err(TryLockError::Error(error)) => return Err(Error::fatal("archive:lock", error)),
+            }
+        }
+    }
+}
+
+/// The elements of a log, those that are no records for anybody else among them: an object with members is kept as it is.
+pub fn push_log(rows: &mut Rows, bytes: &[u8], key: &LogKey) {
+    let mut texts = Vec::new();
+    let mut rejected = Vec::new();
+    if record::read_all(bytes, key, |_, raw| texts.push(raw), |raw| rejected.push(raw)).is_ok() {
+        let objects = rejected.into_iter().filter(|raw| raw.starts_with('{'));
+        texts.into_iter().chain(objects).for_each(|text| rows.push(text));
+    }
+}
+
+/// Rows in the order in which they are written, without those that are there already.
+struct Batch {
+    table: Arc<Table>,
+    order: Vec<u32>,
+    gone: HashSet<u32>,
+    /// Whether rows were left out since this was asked last.
+    changed: bool,
+}
+
+impl Batch {
+    fn of(table: Arc<Table>) -> Self {
+        let key = |row: u32| table.keys.get(row as usize).copied();
+        let mut order: Vec<u32> = (0..u32::try_from(table.keys.len()).unwrap_or(u32::MAX)).collect();
+        // of those that are the same the one that came first is kept
+        order.sort_unstable_by_key(|row| (key(*row), *row));
+        let mut gone = HashSet::new();
+        let mut ids = HashSet::with_capacity(order.len());
+        for row in &order {
+            if let Some(key) = key(*row)
+                && !ids.insert(key.id)
+            {
+                gone.insert(*row);
+            }
+        }
+        Self { table, order, gone, changed: false }
+    }
+
+    fn key(&self, row: u32) -> super::rows::Key {
+        self.table.keys.get(row as usize).copied().unwrap_or_default()
+    }
+
+    fn days(&self) -> Vec<i64> {
+        let mut days: Vec<i64> = self.order.iter().map(|row| self.key(*row).day).collect();
+        days.dedup();
+        days
+    }
+
+    fn of_day(&self, day: i64) -> impl Iterator<Item = u32> + '_ {
+        let begin = self.order.partition_point(|row| self.key(*row).day < day);
+        let end = self.order.partition_point(|row| self.key(*row).day <= day);
+        let rows = self.order.get(begin..end).unwrap_or_default();
+        rows.iter().copied().filter(|row| !self.gone.contains(row))
+    }
+
+    /// First and last event time of a day's rows.
+    fn span(&self, day: i64) -> Option<(i64, i64)> {
+        let times = || self.of_day(day).map(|row| self.key(row).seconds);
+        Some((times().min()?, times().max()?))
+    }
+
+    /// How many rows each origin has.
+    fn counts(&self) -> Vec<u64> {
+        let mut counts = vec![0; self.table.origins.len()];
+        for row in self.order.iter().filter(|row| !self.gone.contains(row)) {
+            if let Some(count) = counts.get_mut(self.table.origin(*row)) {
+                *count += 1;
+            }
+        }
+        counts
+    }
+}

@@ -1,0 +1,194 @@
+//! A record as a row of the archive, and back: the values that have columns, and the text around them.
+//!
+//! The text of a record is kept once. Values with a column are cut out of it, and what is left, its *shape*, says where they
+//! were: records of one kind share a shape, so it costs nearly nothing. Shape and columns together are the record, byte for
+//! byte; [`rebuild`] puts them together again. No JSON text holds the two bytes that mark a place, so nothing is ambiguous.
+
+mod walk;
+
+use std::borrow::Cow;
+
+pub use walk::shred;
+
+/// Marks the place of a leaf: the next byte is `0` and its number.
+pub const LEAF_MARK: char = '\u{1}';
+/// Marks the place of a part of a resource: the next byte is `0`, four times the resource's number, and the part's.
+pub const RESOURCE_MARK: char = '\u{2}';
+const ZERO: u8 = b'0';
+
+/// Resources that are cut out of the text; further ones have their columns too, and stay in the shape.
+pub const CUT_RESOURCES: usize = 4;
+
+/// A member of a record, or of an object in it, that has a column. The column's name is the member's in lower case.
+pub struct Field {
+    pub json: &'static str,
+    pub holds: Holds,
+}
+
+pub enum Holds {
+    /// A leaf's number. Numbers stay what they are: old files are read by them.
+    Leaf(usize),
+    /// An object, by its number, and its members.
+    Group(usize, &'static [Field]),
+    /// The list of resources.
+    Resources,
+}
+
+const fn leaf(json: &'static str, number: usize) -> Field {
+    Field { json, holds: Holds::Leaf(number) }
+}
+
+const fn group(json: &'static str, number: usize, fields: &'static [Field]) -> Field {
+    Field { json, holds: Holds::Group(number, fields) }
+}
+
+/// How many leaves there are, and how many objects that hold some.
+pub const LEAVES: usize = 64;
+pub const GROUPS: usize = 10;
+
+/// The leaves that more than their column depends on.
+pub const EVENT_TIME: usize = 1;
+pub const EVENT_ID: usize = 13;
+pub const RECIPIENT: usize = 18;
+
+/// Top-level members as in the table that AWS documents for Athena (Athena User Guide: CloudTrail logs), and those that are
+/// newer (CloudTrail User Guide: record contents).
+pub const FIELDS: &[Field] = &[
+    leaf("eventVersion", 0),
+    group("userIdentity", 0, USER_IDENTITY),
+    leaf("eventTime", EVENT_TIME),
+    leaf("eventSource", 2),
+    leaf("eventName", 3),
+    leaf("awsRegion", 4),
+    leaf("sourceIPAddress", 5),
+    leaf("userAgent", 6),
+    leaf("errorCode", 7),
+    leaf("errorMessage", 8),
+    leaf("requestParameters", 9),
+    leaf("responseElements", 10),
+    leaf("additionalEventData", 11),
+    leaf("requestID", 12),
+    leaf("eventID", EVENT_ID),
+    leaf("readOnly", 14),
+    Field { json: "resources", holds: Holds::Resources },
+    leaf("eventType", 15),
+    leaf("apiVersion", 16),
+    leaf("managementEvent", 17),
+    leaf("recipientAccountId", RECIPIENT),
+    leaf("serviceEventDetails", 19),
+    leaf("sharedEventID", 20),
+    leaf("vpcEndpointId", 21),
+    leaf("vpcEndpointAccountId", 22),
+    leaf("eventCategory", 23),
+    group("addendum", 8, ADDENDUM),
+    leaf("sessionCredentialFromConsole", 24),
+    leaf("edgeDeviceDetails", 25),
+    group("tlsDetails", 9, TLS_DETAILS),
+    leaf("eventContext", 26),
+    leaf("insightDetails", 27),
+];
+
+const USER_IDENTITY: &[Field] = &[
+    leaf("type", 28),
+    leaf("principalId", 29),
+    leaf("arn", 30),
+    leaf("accountId", 31),
+    leaf("invokedBy", 34),
+    leaf("accessKeyId", 32),
+    leaf("userName", 33),
+    group("sessionContext", 1, SESSION_CONTEXT),
+    group("onBehalfOf", 2, &[leaf("userId", 37), leaf("identityStoreArn", 38)]),
+    leaf("identityProvider", 35),
+    leaf("credentialId", 36),
+    group(
+        "inScopeOf",
+        3,
+        &[leaf("sourceArn", 51), leaf("sourceAccount", 52), leaf("issuerType", 53), leaf("credentialsIssuedTo", 54)],
+    ),
+    group("invokedByDelegate", 4, &[leaf("accountId", 55)]),
+];
+
+const SESSION_CONTEXT: &[Field] = &[
+    group("sessionIssuer", 5, SESSION_ISSUER),
+    group("webIdFederationData", 6, &[leaf("federatedProvider", 46), leaf("attributes", 47)]),
+    group("attributes", 7, &[leaf("creationDate", 40), leaf("mfaAuthenticated", 39)]),
+    leaf("sourceIdentity", 48),
+    leaf("ec2RoleDelivery", 49),
+    leaf("assumedRoot", 50),
+];
+
+const SESSION_ISSUER: &[Field] =
+    &[leaf("type", 41), leaf("principalId", 42), leaf("arn", 43), leaf("accountId", 44), leaf("userName", 45)];
+
+const ADDENDUM: &[Field] =
+    &[leaf("reason", 56), leaf("updatedFields", 57), leaf("originalRequestID", 58), leaf("originalEventID", 59)];
+
+const TLS_DETAILS: &[Field] =
+    &[leaf("tlsVersion", 60), leaf("cipherSuite", 61), leaf("clientProvidedHostHeader", 62), leaf("keyExchange", 63)];
+
+/// The parts of a resource that have columns.
+pub const RESOURCE: [&str; 4] = ["ARN", "accountId", "type", "ARNPrefix"];
+
+pub type Resource<'a> = [Option<Cow<'a, str>>; RESOURCE.len()];
+
+/// What the archive keeps of a record.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row<'a> {
+    /// A string's content; of anything else but `null` the JSON text.
+    pub leaves: [Option<Cow<'a, str>>; LEAVES],
+    /// Which objects are there.
+    pub groups: [bool; GROUPS],
+    pub resources: Option<Vec<Resource<'a>>>,
+    /// Members that have no column, as a JSON object.
+    pub rest: Option<String>,
+    pub shape: String,
+}
+
+impl Row<'_> {
+    pub fn leaf(&self, number: usize) -> Option<&str> {
+        self.leaves.get(number)?.as_deref()
+    }
+}
+
+/// The record of a shape and its columns: `leaf` by number, `resource` by number and part. `None` when they do not belong
+/// together.
+pub fn rebuild<'v>(
+    shape: &str,
+    leaf: impl Fn(usize) -> Option<&'v str>,
+    resource: impl Fn(usize, usize) -> Option<&'v str>,
+) -> Option<String> {
+    let mut text = String::with_capacity(shape.len() * 2);
+    let mut rest = shape;
+    while let Some(at) = memchr::memchr2(LEAF_MARK as u8, RESOURCE_MARK as u8, rest.as_bytes()) {
+        let (before, marked) = rest.split_at_checked(at)?;
+        text.push_str(before);
+        let (mark, number) = (*marked.as_bytes().first()?, *marked.as_bytes().get(1)?);
+        let number = usize::from(number.checked_sub(ZERO)?);
+        let value = if mark == LEAF_MARK as u8 {
+            leaf(number)
+        } else {
+            resource(number / RESOURCE.len(), number % RESOURCE.len())
+        };
+        text.push_str(value?);
+        rest = marked.get(2..)?;
+    }
+    text.push_str(rest);
+    Some(text)
+}
+
+/// The text that marks a leaf's place, and a resource part's.
+pub fn leaf_mark(number: usize) -> String {
+    mark(LEAF_MARK, number)
+}
+
+pub fn resource_mark(resource: usize, part: usize) -> String {
+    mark(RESOURCE_MARK, resource * RESOURCE.len() + part)
+}
+
+fn mark(mark: char, number: usize) -> String {
+    let number = u8::try_from(number).unwrap_or(0).saturating_add(ZERO);
+    format!("{mark}{}", char::from(number))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,9 @@
+//! The archive over its whole life: what was delivered, late and twice, with crashes and compactions in between, is there once.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod exactly;
+mod ground;
+mod hostile;
+mod readers;
