@@ -111,8 +111,14 @@ const SIGMA: Kind = Kind {
 };
 
 /// Nor this: an engine that we did not write, over the files that we did.
-const DUCKDB: Kind =
-    Kind { name: "duckdb", packages: &["duckdb==2.0.0"], program: "duckdb", args: |_| Vec::new(), env: |_| Vec::new() };
+const DUCKDB: Kind = Kind {
+    name: "duckdb",
+    packages: &["duckdb==2.0.0"],
+    program: "duckdb",
+    args: |_| Vec::new(),
+    env: |_| Vec::new(),
+    tls: false,
+};
 
 const MOTO: Kind = Kind {
     name: "moto",
