@@ -141,6 +141,7 @@ pub async fn drain(config: Config, path: &Path, env: &Env) -> Result<Drained> {
     if let Some(archive) = &daemon.works.archive {
         archive.begin().await?;
         archive.catch_up().await?;
+        archive.write_integrity().await?;
     }
     let alerts = daemon.current_alerts();
     while alerts.pump().await? {}

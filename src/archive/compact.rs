@@ -52,8 +52,8 @@ pub struct Merge {
     pub level: u8,
 }
 
-/// What should be merged next of a date's files, if anything. `over`: nothing more is to be expected of it.
-pub fn plan(files: &[ArchiveFile], target: u64, over: bool) -> Option<Merge> {
+/// What should be merged next of a date's files, if anything. `few`: how many files besides large ones are no trouble.
+pub fn plan(files: &[ArchiveFile], target: u64, few: usize) -> Option<Merge> {
     let of = |level: u8| {
         let mut files: Vec<&ArchiveFile> = files.iter().filter(|file| file.level == level).collect();
         files.sort_by_key(|file| (file.oldest, file.id));
@@ -72,7 +72,7 @@ pub fn plan(files: &[ArchiveFile], target: u64, over: bool) -> Option<Merge> {
         let level = if bytes(&files) >= target / 2 { 2 } else { 1 };
         return merge(files, level);
     }
-    if !over || fresh.len() + once.len() <= FEW {
+    if fresh.len() + once.len() <= few {
         return None;
     }
     // The rest of a day becomes one file, unless the most of it is one already: then what came late waits to be as much.
@@ -80,7 +80,7 @@ pub fn plan(files: &[ArchiveFile], target: u64, over: bool) -> Option<Merge> {
     rest.sort_by_key(|file| Reverse(file.bytes));
     let largest = rest.first().map_or(0, |file| file.bytes);
     let late = bytes(&rest) - largest;
-    if late < largest {
+    if late < largest && few > 1 {
         rest.remove(0);
     }
     rest.truncate(MOST);
@@ -101,7 +101,7 @@ fn filling<'f>(files: &[&'f ArchiveFile], target: u64) -> Vec<&'f ArchiveFile> {
 }
 
 impl Archive {
-    /// Merges what should be merged, and removes what was replaced a while ago. `all`: every date counts as over.
+    /// Merges what should be merged, and removes what was replaced a while ago. `all`: whatever can be one file becomes one.
     pub async fn compact(&self, all: bool, mut progress: impl FnMut(&Compacted)) -> Result<Compacted> {
         let mut total = Compacted { removed: self.remove_replaced().await?, ..Compacted::default() };
         for (date, files, _) in self.store.read(archive::dates).await? {
@@ -111,8 +111,12 @@ impl Archive {
             loop {
                 let of = date.clone();
                 let files = self.store.read(move |conn| archive::files(conn, Some(&of))).await?;
-                let over = all || self.is_over(&date, &files);
-                let Some(merge) = plan(&files, self.target, over) else { break };
+                let few = match all {
+                    true => 1,
+                    false if self.is_over(&date, &files) => FEW,
+                    false => usize::MAX,
+                };
+                let Some(merge) = plan(&files, self.target, few) else { break };
                 self.merge(&date, &merge, &mut total).await?;
                 progress(&total);
             }
@@ -310,8 +314,8 @@ mod tests {
         for flush in 0..flushes {
             id += 1;
             files.push(file(id, size(flush), 0));
-            let over = flush + 1 == flushes;
-            while let Some(merge) = plan(&files, target, over) {
+            let few = if flush + 1 == flushes { FEW } else { usize::MAX };
+            while let Some(merge) = plan(&files, target, few) {
                 assert!((2..=MOST).contains(&merge.files.len()));
                 let bytes = merge.files.iter().map(|file| file.bytes).sum();
                 written += bytes;
@@ -343,13 +347,14 @@ mod tests {
     fn what_comes_late_is_not_worth_writing_a_day_again() {
         let mut files = vec![file(1, 1_000_000, 1)];
         files.extend((2..=6).map(|id| file(id, 1_000, 0)));
-        assert_eq!(plan(&files, 256 << 20, false), None);
-        let merge = plan(&files, 256 << 20, true).unwrap();
+        assert_eq!(plan(&files, 256 << 20, usize::MAX), None);
+        let merge = plan(&files, 256 << 20, FEW).unwrap();
         assert_eq!((merge.files.len(), merge.level), (5, 1), "the late ones alone");
         files.push(file(7, 999_000, 0));
-        assert_eq!(plan(&files, 256 << 20, true).unwrap().files.len(), 7);
-        assert_eq!(plan(&files[..4], 256 << 20, true), None, "few are no trouble");
-        assert_eq!(plan(&[file(1, 1 << 40, 0)], 1, true), None, "one file is one");
-        assert_eq!(plan(&[file(1, 9, 2), file(2, 9, 2)], 1, true), None, "what was merged twice stays");
+        assert_eq!(plan(&files, 256 << 20, FEW).unwrap().files.len(), 7);
+        assert_eq!(plan(&files[..4], 256 << 20, FEW), None, "few are no trouble");
+        assert_eq!(plan(&files[..4], 256 << 20, 1).unwrap().files.len(), 4, "unless somebody asks for it");
+        assert_eq!(plan(&[file(1, 1 << 40, 0)], 1, 1), None, "one file is one");
+        assert_eq!(plan(&[file(1, 9, 2), file(2, 9, 2)], 1, 1), None, "what was merged twice stays");
     }
 }

@@ -45,7 +45,7 @@ pub fn ddl(engine: Engine, address: &str) -> String {
             view(engine, TABLE),
         ),
         Engine::Trino => format!(
-            "-- For an hour after a compaction the folders hold its rows twice; a table of Athena's DDL in Glue is exact, also for Trino.\n\
+            "-- For an hour after a compaction the folders hold its rows twice; the table that `ddl athena` makes in Glue is exact, for Trino too.\n\
              CREATE TABLE {TABLE} (\n{},\n  \"date\" varchar\n)\nWITH (\n  format = 'PARQUET',\n  external_location = {},\n  \
              partitioned_by = ARRAY['date']\n);\n\n\
              -- again for each new day\nCALL system.sync_partition_metadata(schema_name => 'default', table_name => '{TABLE}', mode => 'FULL');\n\n{}",

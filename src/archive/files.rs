@@ -10,6 +10,7 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use bytes::{Buf, Bytes};
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::reader::{ChunkReader, Length};
@@ -97,8 +98,9 @@ pub fn write(path: &Path, effort: i32, batches: impl IntoIterator<Item = Result<
     // removes it when something goes wrong
     let mut written = Written { path: path.to_owned(), sha: Sha256([0; 32]), bytes: 0, rows: 0 };
     let hashing = Hashing { file: BufWriter::with_capacity(1 << 18, file), hasher: Hasher::default(), bytes: 0 };
-    let mut writer =
-        ArrowWriter::try_new(hashing, schema::schema(), Some(schema::properties(effort))).map_err(failed)?;
+    // the types are Parquet's own: whatever reads them needs no second schema
+    let options = ArrowWriterOptions::new().with_properties(schema::properties(effort)).with_skip_arrow_metadata(true);
+    let mut writer = ArrowWriter::try_new_with_options(hashing, schema::schema(), options).map_err(failed)?;
     for batch in batches {
         let batch = batch?;
         written.rows += batch.num_rows() as u64;

@@ -12,6 +12,7 @@ pub mod import;
 mod recover;
 pub mod rows;
 pub mod schema;
+pub mod verdict;
 pub mod writer;
 
 use std::sync::Arc;

@@ -35,8 +35,9 @@
 //! *Exactly once.* A row is one (`eventid`, `recipientaccountid`) of the whole archive, in whatever trail and however often it
 //! was delivered; of a record without `eventID`, one whole text of one object. `object` is where it was seen first.
 //!
-//! *Integrity* is no column either, as it changes: [`crate::archive::verdict`] tells of an object, and `integrity/objects.parquet`
-//! lists the objects that are not verified, for a join by `trail` and `object`.
+//! *Integrity* is no column either, as it changes: [`crate::store::archive::doubtful`] names the logs that are not verified, and
+//! [`crate::archive::verdict::TABLE`] is that list as a file, for a join by `trail` and `object`. A row that is not in it is
+//! verified; one without a trail was imported and proves nothing.
 
 use std::sync::{Arc, OnceLock};
 

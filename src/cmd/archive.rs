@@ -32,7 +32,7 @@ enum Verb {
     },
     /// Make large files of small ones now; the daemon does so by itself
     Compact {
-        /// Also of days that may still get records
+        /// Whatever can be one file, also of days that may still get records
         #[arg(long)]
         all: bool,
     },

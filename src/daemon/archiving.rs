@@ -13,6 +13,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const ANEW: Duration = Duration::from_secs(3600);
 /// How often it is looked for what to compact.
 const COMPACT: Duration = Duration::from_secs(60);
+/// How often it is told which logs are not verified.
+const INTEGRITY: Duration = Duration::from_secs(900);
 /// A failed pass is tried again after this.
 const AGAIN: Duration = Duration::from_secs(30);
 
@@ -58,9 +60,18 @@ impl Daemon {
 
     pub(super) async fn compact_files(&self, archive: &Archive) -> Result<()> {
         let pulse = self.health.pulse("compaction");
+        let mut due = tokio::time::Instant::now();
         loop {
             pulse.rest(COMPACT).await;
-            match archive.compact(false, |_| pulse.beat()).await {
+            let passed = async {
+                let done = archive.compact(false, |_| pulse.beat()).await?;
+                if tokio::time::Instant::now() >= due {
+                    archive.write_integrity().await?;
+                    due = tokio::time::Instant::now() + INTEGRITY;
+                }
+                Ok::<_, crate::error::Error>(done)
+            };
+            match passed.await {
                 Ok(done) => {
                     pulse.worked();
                     if done.merged > 0 {

@@ -208,3 +208,18 @@ async fn a_file_that_changes_while_it_is_put_is_not_put() {
     assert_eq!(object.body, b"place/file", "what was there stays");
     assert_eq!(std::fs::read_dir(temp.path().join("place")).unwrap().count(), 1, "nothing half done is left");
 }
+
+#[tokio::test]
+async fn parts_are_read_and_only_what_is_our_own_is_removed() {
+    let (temp, dir) = made(&["a/key"]);
+    assert_eq!(dir.range("a/key", 2, 2).await.unwrap(), Some(b"ke".to_vec()));
+    assert_eq!(dir.range("a/key", 3, 9).await.unwrap(), Some(b"ey".to_vec()));
+    assert_eq!(dir.range("a/key", 9, 9).await.unwrap(), Some(vec![]));
+    assert_eq!(dir.range("a", 0, 9).await.unwrap_or(None), None);
+    assert_eq!(dir.range("../x", 0, 9).await.unwrap(), None);
+    assert!(dir.remove("a/key").await.is_err());
+    let own = Dir::own(temp.path()).unwrap();
+    own.remove("a/key").await.unwrap();
+    own.remove("a/key").await.unwrap();
+    assert!(absent(&dir, "a/key").await);
+}

@@ -323,6 +323,55 @@ pub fn listed(tx: &Tx<'_>, date: &str, named: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// What the digests say of a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Integrity {
+    /// A digest lists it as it is.
+    Verified,
+    /// Its digest has not come yet.
+    Pending,
+    /// A digest lists another content under its key.
+    Modified,
+    /// Digests of its hour came, and none lists it.
+    Unlisted,
+    /// No digest came that could have listed it, or none ever lists its kind.
+    Unproven,
+}
+
+impl Integrity {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Verified => "verified",
+            Self::Pending => "pending",
+            Self::Modified => "modified",
+            Self::Unlisted => "unlisted",
+            Self::Unproven => "unproven",
+        }
+    }
+
+    /// By `deliveries.listed`.
+    fn of(listed: i64) -> Self {
+        match listed {
+            1 => Self::Verified,
+            0 => Self::Pending,
+            2 => Self::Modified,
+            3 => Self::Unlisted,
+            _ => Self::Unproven,
+        }
+    }
+}
+
+/// Archived logs that are not verified: trail, key, and what they are. Folded days have none: what was contradicted is not
+/// folded.
+pub fn doubtful(conn: &Connection) -> Result<Vec<(String, String, Integrity)>> {
+    conn.prepare(
+        "SELECT sources.name, key, listed FROM objects JOIN sources ON sources.id = source
+         WHERE archived IS NOT NULL AND kind <> 9 AND listed <> 1 ORDER BY source, key",
+    )?
+    .query_map([], |row| Ok((row.get(0)?, row.get(1)?, Integrity::of(row.get(2)?))))?
+    .collect()
+}
+
 /// What the archive's rows are of, against what the ledger says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Compared {

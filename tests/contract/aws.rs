@@ -17,7 +17,7 @@ use trailwarden::seam::{Bucket, Channel as _, Got, Keys as _, Metadata, PublicKe
 
 use crate::common::emulator::{Emulator, REGION, env_of, loader};
 use crate::common::keys_stub::{StubKey, keys_stub};
-use crate::suite::{Feed, bucket_contract, found, keys_contract, queue_contract};
+use crate::suite::{Feed, bucket_contract, found, keys_contract, own_bucket_contract, queue_contract};
 
 const MIB: u64 = 1 << 20;
 
@@ -65,7 +65,8 @@ async fn s3_keeps_the_buckets_contract() {
     for versioned in [true, false] {
         let name = format!("contract-{versioned}");
         make_bucket(emulator, &name, versioned).await;
-        bucket_contract(&emulator.aws().await.bucket(name, None), versioned).await;
+        bucket_contract(&emulator.aws().await.bucket(&name, None), versioned).await;
+        own_bucket_contract(&emulator.aws().await.own_bucket(&name, None, None)).await;
     }
 }
 

@@ -23,6 +23,38 @@ pub async fn bucket_contract(bucket: &dyn Bucket, versioned: bool) {
     listing(bucket).await;
     folders(bucket).await;
     paging(bucket).await;
+    ranges(bucket).await;
+    nothing_is_removed(bucket).await;
+}
+
+async fn ranges(bucket: &dyn Bucket) {
+    let body: Vec<u8> = (0..=250).cycle().take(10_000).collect();
+    put(bucket, "ranges", &body).await;
+    for (from, length) in [(0, 1), (0, 10_000), (9_990, 10), (5, 300)] {
+        let range = bucket.range("ranges", from as u64, length as u64).await.unwrap().unwrap();
+        assert_eq!(range, body[from..from + length], "{from} {length}");
+    }
+    assert_eq!(bucket.range("ranges", 9_999, 5).await.unwrap().unwrap(), body[9_999..], "no further than the end");
+    assert_eq!(bucket.range("ranges", 10_000, 5).await.unwrap(), Some(vec![]));
+    assert_eq!(bucket.range("ranges", 3, 0).await.unwrap(), Some(vec![]));
+    assert_eq!(bucket.range("ranges/none", 0, 5).await.unwrap(), None);
+}
+
+async fn nothing_is_removed(bucket: &dyn Bucket) {
+    put(bucket, "evidence", b"x").await;
+    assert!(bucket.remove("evidence").await.is_err());
+    assert_eq!(found(bucket, "evidence", None).await.body, b"x");
+}
+
+/// Of a bucket that was opened as the warden's own.
+pub async fn own_bucket_contract(bucket: &dyn Bucket) {
+    put(bucket, "own/one", b"x").await;
+    put(bucket, "own/other", b"y").await;
+    for _ in 0..2 {
+        bucket.remove("own/one").await.unwrap();
+        assert!(matches!(bucket.get("own/one", None, MIB).await.unwrap(), Got::Absent));
+    }
+    assert_eq!(keys(bucket, "own/", None).await, ["own/other"]);
 }
 
 pub async fn found(bucket: &dyn Bucket, key: &str, version: Option<&str>) -> Object {

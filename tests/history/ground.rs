@@ -60,10 +60,6 @@ impl Ground {
         Self { dir, env, works, fuse: Arc::new(AtomicI64::new(i64::MAX)) }
     }
 
-    pub fn config(&self) -> PathBuf {
-        self.dir.path().join("trailwarden.toml")
-    }
-
     pub fn place(&self) -> PathBuf {
         self.dir.path().join("archive")
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use trailwarden::archive::schema;
 use trailwarden::store::archive;
 
 use crate::ground::{Ground, key, records};
@@ -120,4 +121,29 @@ async fn a_ledger_that_is_older_than_the_archive_takes_its_files_over() {
     assert_eq!((flushed.rows, flushed.repeats), (0, (FLUSHES * RECORDS) as u64), "all of it is known");
     let report = archive.check(|_| ()).await.expect("a check");
     assert_eq!(report.faults, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn logs_that_no_digest_has_listed_are_named() {
+    let account = "111122220000".to_owned();
+    let ground = Ground::new(std::slice::from_ref(&account)).await;
+    let archive = ground.start().await;
+    for number in [1, 2] {
+        ground.deliver(0, &key(&account, 1, number), &[format!("{{\"eventID\":\"{number}\"}}")]).await;
+    }
+    archive.catch_up().await.expect("archived");
+    let proven = "UPDATE deliveries SET listed = 1 WHERE name LIKE '%1'";
+    ground.works.store.write(move |tx| tx.conn.execute_batch(proven)).await.expect("a digest");
+    assert_eq!(archive.write_integrity().await.expect("written"), 1);
+    let table = std::fs::File::open(ground.place().join("integrity/objects.parquet")).expect("a table");
+    let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(table)
+        .and_then(|builder| builder.build())
+        .expect("a file of columns");
+    let mut found = Vec::new();
+    for batch in reader {
+        let batch = batch.expect("rows");
+        let cell = |column: &str| schema::text(schema::leaf(&batch, column), 0).unwrap_or_default().to_owned();
+        found.push((cell("trail"), cell("object"), cell("integrity")));
+    }
+    assert_eq!(found, [("one".to_owned(), key(&account, 1, 2), "pending".to_owned())]);
 }
