@@ -49,7 +49,6 @@ pub fn tempting(org: &str) -> Vec<(String, &'static str)> {
         ("AWSLogs/111122223333/CloudTrail/eu-west-1/2026/03/01/x.json.gz".into(), "0"),
         (format!("AWSLogs/{org}/111122223333/Config/x"), "0"),
         ("AWSLogs/o-another000/111122223333/CloudTrail/x".into(), "0"),
-        "0".to_owned(),
         ("elsewhere".into(), "0"),
         (String::new(), "0"),
     ]
