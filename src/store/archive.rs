@@ -89,7 +89,7 @@ pub fn note(tx: &Tx<'_>, source: i64, key: &str, version: Option<&str>) -> Resul
     let short = Short::of(key);
     let place = places::make(tx, source, &short)?;
     tx.conn
-        .prepare_cached("INSERT INTO unarchived (place, name, version) VALUES (?1, ?2, ?3)")?
+        .prepare_cached("INSERT OR IGNORE INTO unarchived (place, name, version) VALUES (?1, ?2, ?3)")?
         .execute(params![place, short.name, version.unwrap_or("")])
         .map(|_| ())
 }
@@ -98,10 +98,9 @@ pub fn note(tx: &Tx<'_>, source: i64, key: &str, version: Option<&str>) -> Resul
 pub fn note_place(tx: &Tx<'_>, place: i64) -> Result<Option<i64>> {
     tx.conn
         .prepare_cached(
-            "INSERT INTO unarchived (place, name, version)
-             SELECT place, name, version FROM deliveries WHERE place = ?1 AND state = 0 AND kind <> 9 AND archived IS NULL
-               AND removed IS NULL AND NOT EXISTS (SELECT 1 FROM unarchived WHERE unarchived.place = deliveries.place
-                 AND unarchived.name = deliveries.name AND unarchived.version = deliveries.version)
+            "INSERT OR IGNORE INTO unarchived (place, name, version)
+             SELECT place, name, version FROM deliveries
+             WHERE place = ?1 AND state = 0 AND kind <> 9 AND archived IS NULL AND removed IS NULL
              ORDER BY delivered",
         )?
         .execute([place])?;

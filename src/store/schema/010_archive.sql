@@ -5,7 +5,8 @@ CREATE TABLE unarchived (
   id      INTEGER PRIMARY KEY,
   place   INTEGER NOT NULL,
   name    TEXT    NOT NULL,
-  version TEXT    NOT NULL
+  version TEXT    NOT NULL,
+  UNIQUE (place, name, version)
 );
 
 -- The files that make up the archive, and those that others have replaced and that are removed a while later.
