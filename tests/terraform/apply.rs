@@ -1,16 +1,18 @@
 //! The organization of the examples, really applied: to an emulator that enforces IAM and is reached by TLS alone. What Terraform
 //! made is enough for the warden and no more, and what is locked stays when the rest is destroyed.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::ServerSideEncryption;
 use serde_json::{Value, json};
-use trailwarden::world::{Happening, Scale, Step};
+use trailwarden::world::{Scale, Step};
 
 use crate::common::acts::{Acts, world};
 use crate::common::emulator::{self, Emulator, REGION, loader};
-use crate::common::keys_stub::{StubKey, keys_stub};
+use crate::common::keys_stub::{self, StubKey};
 use crate::common::mended::Mended;
 use crate::common::organization_stub::organization_stub;
 use crate::common::stub::Stub;
@@ -74,7 +76,15 @@ impl Ground {
             valid_from: key.valid_from.expect("a key of the world has times"),
             valid_to: key.valid_to.expect("a key of the world has times"),
         };
-        let keys = keys_stub(acts.keys.iter().map(key).collect(), 10);
+        let known: Vec<StubKey> = acts.keys.iter().map(key).collect();
+        // Who names no times, as the doctor, asks for all.
+        let keys = Stub::start(move |asked| {
+            let mut asked = asked.clone();
+            if asked.json()["StartTime"].is_null() {
+                asked.body = json!({ "StartTime": 0, "EndTime": 4_102_444_800_u32 }).to_string().into_bytes();
+            }
+            keys_stub::answer(&known, 10, &asked)
+        });
         let elsewhere =
             vec![("AWSOrganizations", organization.endpoint.clone()), ("ListPublicKeys", keys.endpoint.clone())];
         let cloud = Mended::beside(&emulator.endpoint, Default::default(), elsewhere);
@@ -116,21 +126,57 @@ impl Ground {
         aws_sdk_s3::Client::from_conf(aws_sdk_s3::config::Builder::from(&sdk).force_path_style(true).build())
     }
 
-    /// As CloudTrail puts it; the bucket announces it by itself.
-    async fn deliver(&self, happenings: &[Happening]) -> u64 {
-        let s3 = self.s3().await;
-        let mut count = 0;
-        for happening in happenings {
-            let Step::Put { key, body, metadata } = &happening.step else { continue };
-            let mut put = s3.put_object().bucket(&self.acts.bucket).key(key).body(ByteStream::from(body.clone()));
-            for (name, value) in metadata {
-                put = put.metadata(name, value);
+    /// An object that is evidence.
+    fn key(&self) -> &str {
+        self.acts.puts().map(|(key, _)| key).find(|key| is_evidence(key)).expect("an object")
+    }
+
+    /// As CloudTrail puts it, and something that it never would; the bucket announces it by itself. Answers how much is evidence.
+    async fn deliver(&self, s3: &aws_sdk_s3::Client, kms: &str) -> u64 {
+        let stray = (format!("AWSLogs/{}/nobody.txt", self.acts.org), b"x".to_vec(), BTreeMap::new());
+        let puts = self.acts.first.iter().filter_map(|happening| match &happening.step {
+            Step::Put { key, body, metadata } => {
+                let metadata = metadata.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+                Some((key.clone(), body.clone(), metadata))
             }
+            _ => None,
+        });
+        let mut count = 0;
+        for (key, body, metadata) in puts.chain([stray]) {
+            let put = s3.put_object().bucket(&self.acts.bucket).key(&key).body(ByteStream::from(body));
+            let put = put.set_metadata(Some(metadata.into_iter().collect()));
+            let put = put.server_side_encryption(ServerSideEncryption::AwsKms).ssekms_key_id(kms);
             put.send().await.expect("an object is put");
-            // Folders and other services' objects are no evidence.
-            count += u64::from(key.contains("/CloudTrail") && key.ends_with(".json.gz"));
+            count += u64::from(is_evidence(&key));
         }
         count
+    }
+
+    /// The environment of a program on the host; nobody there can do what is not meant to be done.
+    fn host(&self, queue: &Value, kms: &str) -> Vec<(&'static str, String)> {
+        let role = |account: &str, duty: &str| format!("arn:aws:iam::{account}:role/trailwarden-{duty}");
+        let host = self.ask_host(&json!({
+            "endpoint": self.cloud.endpoint, "security": SECURITY, "owner": ARCHIVE, "external_id": "trailwarden",
+            "host": format!("arn:aws:iam::{SECURITY}:role/trailwarden"),
+            "bucket": self.acts.bucket, "key": self.key(), "kms": kms, "queue": queue,
+            "trail": format!("arn:aws:cloudtrail:{REGION}:{MANAGEMENT}:trail/organization"),
+            "roles": {
+                "archive": role(ARCHIVE, "archive"), "audit": role(ARCHIVE, "audit"), "retention": role(ARCHIVE, "retention"),
+                "organization": role(MANAGEMENT, "organization"), "trails": role(MANAGEMENT, "trails"),
+            },
+        }));
+        assert_eq!(host["not_denied"], json!([]), "more is allowed than is printed");
+        assert!(host["tried"].as_u64().is_some_and(|tried| tried > 70), "{host}");
+        let mut env = emulator::env_of(&self.cloud.endpoint);
+        env.retain(|(name, _)| !name.contains("KEY"));
+        for (name, of) in [
+            ("AWS_ACCESS_KEY_ID", "AccessKeyId"),
+            ("AWS_SECRET_ACCESS_KEY", "SecretAccessKey"),
+            ("AWS_SESSION_TOKEN", "SessionToken"),
+        ] {
+            env.push((name, host[of].as_str().expect("text").to_owned()));
+        }
+        env
     }
 
     fn ask_host(&self, wanted: &Value) -> Value {
@@ -148,8 +194,9 @@ impl Ground {
     }
 }
 
-fn outputs_of(outputs: &Value, name: &str) -> Value {
-    outputs[name]["0"].clone()
+/// Folders and other services' objects are none.
+fn is_evidence(key: &str) -> bool {
+    key.contains("/CloudTrail") && key.ends_with(".json.gz")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -162,67 +209,44 @@ async fn an_organization_is_made_worked_in_and_taken_away_but_for_what_is_locked
     five_shards_have_every_key_once(&ground);
 
     let outputs = tool.outputs(EXAMPLE);
-    let puts = ground.deliver(&ground.acts.first).await;
-    let stray = format!("AWSLogs/{}/nobody.txt", ground.acts.org);
-    let s3 = ground.s3().await;
-    s3.put_object()
-        .bucket(&ground.acts.bucket)
-        .key(&stray)
-        .body(ByteStream::from_static(b"x"))
-        .send()
-        .await
-        .expect("put");
-
-    let config = tool.dir().join("trailwarden.toml");
-    // The emulator delivers as the account itself.
-    let text = outputs_of(&outputs, "configurations")
-        .as_str()
-        .expect("text")
-        .replace("\nlayout", "\nwriters = [\"*\"]\nlayout");
-    std::fs::write(&config, text).expect("a file");
-    let config = config.to_str().expect("text");
-
-    let key = ground.acts.puts().next().expect("an object").0;
-    let role = |account: &str, duty: &str| format!("arn:aws:iam::{account}:role/trailwarden-{duty}");
-    let named = outputs_of(&outputs, "doctor_arguments");
+    let named = outputs["doctor_arguments"]["0"].clone();
     let named: Vec<&str> = named.as_array().expect("a list").iter().filter_map(Value::as_str).collect();
-    let host = ground.ask_host(&json!({
-        "endpoint": ground.cloud.endpoint, "security": SECURITY, "owner": ARCHIVE,
-        "host": format!("arn:aws:iam::{SECURITY}:role/trailwarden"), "external_id": "trailwarden",
-        "bucket": ground.acts.bucket, "key": key, "kms": named[1], "queue": outputs_of(&outputs, "queues")["url"],
-        "trail": format!("arn:aws:cloudtrail:{REGION}:{MANAGEMENT}:trail/organization"),
-        "roles": { "archive": role(ARCHIVE, "archive"), "audit": role(ARCHIVE, "audit"), "retention": role(ARCHIVE, "retention"),
-                   "organization": role(MANAGEMENT, "organization"), "trails": role(MANAGEMENT, "trails") },
-    }));
-    assert_eq!(host["not_denied"], json!([]), "more is allowed than is printed");
-    assert!(host["tried"].as_u64().is_some_and(|tried| tried > 70), "{host}");
-
-    let mut env = emulator::env_of(&ground.cloud.endpoint);
-    env.retain(|(name, _)| !name.contains("KEY"));
-    for (name, of) in [
-        ("AWS_ACCESS_KEY_ID", "AccessKeyId"),
-        ("AWS_SECRET_ACCESS_KEY", "SecretAccessKey"),
-        ("AWS_SESSION_TOKEN", "SessionToken"),
-    ] {
-        env.push((name, host[of].as_str().expect("text").to_owned()));
-    }
+    let env = ground.host(&outputs["queues"]["0"]["url"], named[1]);
+    let config = tool.dir().join("trailwarden.toml");
+    let text = outputs["configurations"]["0"].as_str().expect("text");
+    // The emulator delivers as the account itself.
+    std::fs::write(&config, text.replace("\nlayout", "\nwriters = [\"*\"]\nlayout")).expect("a file");
+    let config = config.to_str().expect("text");
     let warden = |args: &[&str]| run_with(&env, &[args, &["--config", config]].concat());
-    // Queue and bucket are full, so that the doctor can try everything but a receive.
-    works(&warden, puts);
-    let doctor = warden(&[&["doctor"], &named[..]].concat());
-    assert_eq!(doctor.status.code(), Some(0), "{}", stdout(&doctor));
+
     let plan = warden(&["retention", "plan"]);
     assert_eq!(plan.status.code(), Some(0), "Terraform made what retention would change: {}", stdout(&plan));
-    let posture = warden(&["posture", "--json"]);
-    let report = stdout(&posture);
-    assert!(!report.contains("\"severity\":\"high\"") && !report.contains("\"severity\":\"medium\""), "{report}");
-
-    destroy(&ground, &s3, key).await;
+    // Before other trails deliver than the one that was made.
+    nothing_is_weak(&warden);
+    let s3 = ground.s3().await;
+    let puts = ground.deliver(&s3, named[1]).await;
+    works(&warden, puts);
+    // The queue is empty and the bucket is not, so that the doctor can try everything.
+    let doctor = warden(&[&["doctor"], &named[..]].concat());
+    assert_eq!(doctor.status.code(), Some(0), "{}", stdout(&doctor));
+    destroy(&ground, &s3).await;
     drop(ground.emulator);
 }
 
+/// But for what the example's organization has to know: what is informative and answered for.
+fn nothing_is_weak(warden: &impl Fn(&[&str]) -> Output) {
+    let output = warden(&["posture", "--json"]);
+    let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
+    let weaknesses = report["audits"][0]["weaknesses"].as_array().expect("weaknesses");
+    let open: Vec<&Value> = weaknesses.iter().filter(|one| one["accepted"].is_null()).collect();
+    assert!(open.is_empty(), "{open:#?}");
+    let unread = report["audits"][0]["unread"].as_array().expect("a list");
+    // Whether a rule of EventBridge is switched on is not asked.
+    assert_eq!(unread.iter().map(|one| &one["of"]).collect::<Vec<_>>(), ["announcements"], "{unread:?}");
+}
+
 /// Through the queue, the bucket, the topic and the roles that Terraform made.
-fn works(warden: &impl Fn(&[&str]) -> std::process::Output, puts: u64) {
+fn works(warden: &impl Fn(&[&str]) -> Output, puts: u64) {
     let drained = warden(&["run", "--drain"]);
     assert_eq!(drained.status.code(), Some(0), "{}", stderr(&drained));
     let json = |args: &[&str]| -> Value {
@@ -237,7 +261,7 @@ fn works(warden: &impl Fn(&[&str]) -> std::process::Output, puts: u64) {
     assert!(status["alerts"]["sent"].as_u64().is_some_and(|sent| sent > 1), "{status}");
     let findings = json(&["findings", "list"]);
     let kinds: Vec<&str> =
-        findings["findings"].as_array().expect("findings").iter().filter_map(|one| one["kind"].as_str()).collect();
+        findings.as_array().expect("findings").iter().filter_map(|one| one["kind"].as_str()).collect();
     assert!(kinds.contains(&"key_unexpected"), "{findings}");
 }
 
@@ -258,12 +282,12 @@ fn five_shards_have_every_key_once(ground: &Ground) {
 }
 
 /// A destroy of everything is refused and says why; without the archive it takes the rest, and the archive stays as it was.
-async fn destroy(ground: &Ground, s3: &aws_sdk_s3::Client, key: &str) {
-    let tool = &ground.tool;
+async fn destroy(ground: &Ground, s3: &aws_sdk_s3::Client) {
+    let (tool, key) = (&ground.tool, ground.key());
     let refused = tool.run(EXAMPLE, &["destroy", "-auto-approve"]);
     let said = stderr(&refused).replace('\n', " ");
     assert!(!refused.status.success() && said.contains("prevent_destroy"), "{said}");
-    for what in ["aws_s3_bucket.this", "aws_kms_key.this"] {
+    for what in ["aws_s3_bucket_object_lock_configuration.this", "aws_s3_bucket_policy.this"] {
         assert!(said.contains(&format!("module.archive.{what}")), "{what}: {said}");
     }
     let there = tool.must(EXAMPLE, &["state", "list"]);

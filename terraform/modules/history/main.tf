@@ -158,10 +158,10 @@ resource "aws_glue_catalog_table" "this" {
     "projection.enabled"            = "true"
     "projection.date.type"          = "date"
     "projection.date.format"        = "yyyy-MM-dd"
-    "projection.date.range"         = "${var.since},NOW+1DAYS"
+    "projection.date.range"         = "${var.since},NOW"
     "projection.date.interval"      = "1"
     "projection.date.interval.unit" = "DAYS"
-    "storage.location.template"     = "${local.location}manifest/date=$${date}/"
+    "storage.location.template"     = "${local.location}manifest/date=$${date}"
   }
 
   partition_keys {

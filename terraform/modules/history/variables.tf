@@ -31,9 +31,9 @@ variable "database" {
 }
 
 variable "table" {
-  description = "The table."
+  description = "The table of files. The view over it that puts records together is what `trailwarden archive ddl athena` prints."
   type        = string
-  default     = "cloudtrail"
+  default     = "cloudtrail_files"
 
   validation {
     condition     = can(regex("^[a-z0-9_]{1,255}$", var.table))
@@ -44,7 +44,7 @@ variable "table" {
 variable "since" {
   description = "The first day that a query looks for, as YYYY-MM-DD."
   type        = string
-  default     = "2020-01-01"
+  default     = "2013-11-01"
 
   validation {
     condition     = can(formatdate("YYYY-MM-DD", "${var.since}T00:00:00Z"))

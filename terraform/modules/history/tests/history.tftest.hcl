@@ -26,11 +26,11 @@ run "days_are_projected" {
   command = plan
 
   assert {
-    condition     = aws_glue_catalog_table.this.parameters["projection.enabled"] == "true" && aws_glue_catalog_table.this.parameters["projection.date.type"] == "date" && aws_glue_catalog_table.this.parameters["projection.date.format"] == "yyyy-MM-dd" && aws_glue_catalog_table.this.parameters["projection.date.range"] == "2020-01-01,NOW+1DAYS"
+    condition     = aws_glue_catalog_table.this.parameters["projection.enabled"] == "true" && aws_glue_catalog_table.this.parameters["projection.date.type"] == "date" && aws_glue_catalog_table.this.parameters["projection.date.format"] == "yyyy-MM-dd" && aws_glue_catalog_table.this.parameters["projection.date.range"] == "2013-11-01,NOW"
     error_message = "Days have to be added by hand, or are not found."
   }
   assert {
-    condition     = aws_glue_catalog_table.this.parameters["storage.location.template"] == "s3://acme-history/history/manifest/date=$${date}/" && [for key in aws_glue_catalog_table.this.partition_keys : [key.name, key.type]] == [["date", "string"]]
+    condition     = aws_glue_catalog_table.this.parameters["storage.location.template"] == "s3://acme-history/history/manifest/date=$${date}" && [for key in aws_glue_catalog_table.this.partition_keys : [key.name, key.type]] == [["date", "string"]]
     error_message = "Days are looked for elsewhere than the warden writes them."
   }
   assert {
@@ -79,7 +79,7 @@ run "the_bucket_is_private_and_tidy" {
     error_message = "What is old stays, or goes too soon."
   }
   assert {
-    condition     = aws_glue_catalog_table.this.parameters["storage.location.template"] == "s3://acme-history/manifest/date=$${date}/"
+    condition     = aws_glue_catalog_table.this.parameters["storage.location.template"] == "s3://acme-history/manifest/date=$${date}"
     error_message = "Without a prefix days are looked for elsewhere."
   }
 }
