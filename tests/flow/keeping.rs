@@ -185,7 +185,7 @@ async fn fill(store: &Store) {
              WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 10)
                INSERT INTO places (source, root, region)
                  SELECT 1, printf('AWSLogs/%012d/', n), 'eu-west-1' FROM numbers;
-             INSERT INTO days SELECT id, day, 1000, 0, 0, 1000 * iif(id = 10, 262144, 16384) FROM places CROSS JOIN past WHERE age > 14;
+             INSERT INTO days SELECT id, day, 1000, 0, 0, 1000 * iif(id = 10, 262144, 16384), 0 FROM places CROSS JOIN past WHERE age > 14;
              WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < 999)
                INSERT INTO deliveries (place, name, version, kind, delivered, state, listed, size, seen)
                  SELECT id, printf('%08de0000%016d', day, n), 'v', 0, unixepoch('now', '-' || age || ' days', 'start of day'),

@@ -105,7 +105,7 @@ impl Yard {
 pub async fn fold(store: &Store) {
     let fold = |tx: &trailwarden::store::Tx<'_>| {
         tx.conn.execute_batch(
-            "INSERT INTO days SELECT place, CAST(substr(name, 1, 8) AS INTEGER), count(*), 0, 0, sum(size) FROM deliveries WHERE true GROUP BY 1, 2
+            "INSERT INTO days SELECT place, CAST(substr(name, 1, 8) AS INTEGER), count(*), 0, 0, sum(size), 0 FROM deliveries WHERE true GROUP BY 1, 2
                ON CONFLICT (place, day) DO UPDATE SET objects = objects + excluded.objects, bytes = bytes + excluded.bytes;
              DELETE FROM deliveries;",
         )

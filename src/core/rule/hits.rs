@@ -159,7 +159,7 @@ impl Hits {
         match held.group.hits.get_mut(place) {
             Some(hit) => (hit.event, hit.moment) = (event, moment),
             None => {
-                let shown = is_shown(rule, place).then(|| Shown::of(seen));
+                let shown = (place < SAMPLES).then(|| Shown::of(seen));
                 held.group.hits.push(Hit { event, moment, shown });
             }
         }
@@ -195,12 +195,6 @@ impl Held {
         }
         Some(*end)
     }
-}
-
-/// Whether a group's hit in a file is shown: of the first, and of those that are too many by themselves.
-fn is_shown(rule: &Rule, place: usize) -> bool {
-    let enough = usize::try_from(rule.window.at_least).unwrap_or(usize::MAX).max(1) - 1;
-    place == 0 || (enough..enough.saturating_add(SAMPLES)).contains(&place)
 }
 
 /// The group of what is too much to be told group by group.
