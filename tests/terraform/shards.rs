@@ -48,7 +48,7 @@ pub fn tempting(org: &str) -> Vec<(String, &'static str)> {
         (format!("AWSLogs/{org}/somebody/CloudTrail/x"), "0"),
         ("AWSLogs/111122223333/CloudTrail/eu-west-1/2026/03/01/x.json.gz".into(), "0"),
         (format!("AWSLogs/{org}/111122223333/Config/x"), "0"),
-        (format!("AWSLogs/o-another000/111122223333/CloudTrail/x"), "0"),
+        ("AWSLogs/o-another000/111122223333/CloudTrail/x".into(), "0"),
         ("elsewhere".into(), "0"),
         (String::new(), "0"),
     ]
