@@ -61,9 +61,12 @@ impl Tool {
     }
 
     pub fn run(&self, folder: &str, args: &[&str]) -> Output {
-        let (verb, rest) = args.split_first().expect("a verb");
         let mut command = Command::new("terraform");
-        command.current_dir(self.dir().join(folder)).arg(verb).arg("-no-color").args(rest).stdin(Stdio::null());
+        command.current_dir(self.dir().join(folder)).args(args).stdin(Stdio::null());
+        // `state` has verbs of its own, and no colors.
+        if args.first() != Some(&"state") {
+            command.arg("-no-color");
+        }
         command.envs(self.env.iter().map(|(name, value)| (*name, value))).output().expect("terraform starts")
     }
 
@@ -75,13 +78,7 @@ impl Tool {
 
     /// By name, what was given out.
     pub fn outputs(&self, folder: &str) -> Value {
-        // `output` has no place for a flag before its own.
-        let output = Command::new("terraform")
-            .current_dir(self.dir().join(folder))
-            .args(["output", "-json"])
-            .envs(self.env.iter().map(|(name, value)| (*name, value)))
-            .output()
-            .expect("terraform starts");
+        let output = self.run(folder, &["output", "-json"]);
         let all: Value = serde_json::from_slice(&output.stdout).expect("outputs");
         let values = all.as_object().expect("outputs").iter();
         values.map(|(name, one)| (name.clone(), one["value"].clone())).collect::<serde_json::Map<_, _>>().into()
