@@ -124,13 +124,6 @@ fn calm(busy: &[File]) -> Vec<File> {
     busy.iter().map(thinned).collect()
 }
 
-/// Bytes that have been allocated and not freed.
-fn allocated() -> usize {
-    #[expect(unsafe_code, reason = "glibc says it in no other way; the call has no conditions")]
-    let info = unsafe { libc::mallinfo2() };
-    info.uordblks + info.hblkhd
-}
-
 /// Bytes that the process holds in memory.
 fn resident() -> usize {
     let text = std::fs::read_to_string("/proc/self/statm").expect("a process of Linux");
@@ -231,9 +224,9 @@ fn main() {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         return runtime.expect("a runtime").block_on(groups(&scratch.0));
     }
-    let before = allocated();
+    let before = resident();
     let weighed = Rules::compile(mixed(WEIGHED));
-    let weight = (allocated() - before) / weighed.len();
+    let weight = (resident() - before) / weighed.len();
     drop(weighed);
 
     let busy = busy();

@@ -56,6 +56,10 @@
     clippy::unwrap_used
 )]
 
+/// Many threads take and free small blocks, and a large one now and then: see `docs/decisions/0010-allocator.md`.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 pub mod alert;
 pub mod archive;
 pub mod aws;

@@ -69,6 +69,8 @@ pub fn inflate(stored: &[u8], caps: Caps) -> Result<Inflated, BadGzip> {
             Member::NoRoom if room >= limit => return Err(BadGzip::Bomb(caps.ratio)),
             Member::NoRoom => {
                 room = room.saturating_mul(4).min(limit);
+                // It begins anew: the smaller room is given back before the larger one is taken.
+                bytes = Vec::new();
                 bytes.resize(room, 0);
             }
         }

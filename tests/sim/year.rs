@@ -194,11 +194,11 @@ fn a_year_of_fifty_accounts_is_kept_small() {
     assert!(last.rss < early.rss + (64 << 20), "{early:?} {last:?}");
 }
 
-/// Messages that may wait to be settled when the next hour comes: the warden does not stop to wait for the clock.
-const WAITING: usize = 100;
+/// Messages in work at a time, as many as the daemon holds by default: the warden does not stop to wait for the clock.
+const WAITING: usize = 256;
 
 /// Hours that the sweep may be behind the clock.
-const BEHIND: usize = 3;
+const BEHIND: usize = 6;
 
 /// Days that are signed at a time.
 const AHEAD: usize = 5;
