@@ -26,8 +26,6 @@ use crate::seam::{Bucket, Got, Head, Listed, Metadata, Object, Page};
 const BODY: Duration = Duration::from_secs(120);
 /// From the first byte to the answer, for the largest object that S3 takes at once (5 GiB).
 const UPLOAD: Duration = Duration::from_secs(3600);
-/// What the first allocation may be, whatever the answer's length claims.
-const FIRST_BUFFER: u64 = 8 << 20;
 
 /// A bucket, and the account that must own it.
 #[derive(Debug, Clone)]
@@ -254,7 +252,7 @@ impl Bucket for S3Bucket {
             Err(error) => return Err(failed("s3:GetObject", &error)),
         };
         let (head, body) = split(answer);
-        match tokio::time::timeout(BODY, read(body, head.size)).await {
+        match tokio::time::timeout(BODY, read(body, head.size.min(length))).await {
             Ok(body) => body.map(Some),
             Err(_) => Err(Error::transient("s3:GetObject", "the body did not arrive in time")),
         }
@@ -309,9 +307,9 @@ fn split(answer: GetObjectOutput) -> (Head, ByteStream) {
     (head, answer.body)
 }
 
-/// Exactly `size` bytes, or an error: half an object must never be mistaken for a modified one.
+/// Exactly `size` bytes, for which the caller has room, or an error: half an object must never be mistaken for a modified one.
 async fn read(mut body: ByteStream, size: u64) -> Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(size.min(FIRST_BUFFER).try_into().unwrap_or_default());
+    let mut bytes = Vec::with_capacity(size.try_into().unwrap_or_default());
     while let Some(chunk) = body.next().await {
         let chunk = chunk.map_err(|error| Error::transient("s3:GetObject", super::class::chain(&error)))?;
         bytes.extend_from_slice(&chunk);

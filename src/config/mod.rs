@@ -306,7 +306,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { messages: 256, bytes: 64 << 20, object: 64 << 20, inflated: 128 << 20, ratio: 400 }
+        Self { messages: 256, bytes: 64 << 20, object: 64 << 20, inflated: 96 << 20, ratio: 400 }
     }
 }
 

@@ -15,7 +15,7 @@ pub struct Caps {
 
 impl Default for Caps {
     fn default() -> Self {
-        Self { inflated: 128 << 20, ratio: 400 }
+        Self { inflated: 96 << 20, ratio: 400 }
     }
 }
 
@@ -70,8 +70,8 @@ pub fn inflate(stored: &[u8], caps: Caps) -> Result<Inflated, BadGzip> {
             Member::NoRoom => {
                 room = room.saturating_mul(4).min(limit);
                 // It begins anew: the smaller room is given back before the larger one is taken.
-                bytes = Vec::new();
-                bytes.resize(room, 0);
+                drop(std::mem::take(&mut bytes));
+                bytes = vec![0; room];
             }
         }
     }
