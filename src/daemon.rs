@@ -286,7 +286,8 @@ impl Daemon {
 
     /// Until it is told to stop, or a fatal error.
     async fn wait(self: &Arc<Self>, loops: &mut JoinSet<Result<()>>, mut told: mpsc::Receiver<Told>) -> Result<()> {
-        let mut tick = tokio::time::interval(sd_notify::watchdog_enabled().map_or(STATUS, |limit| STATUS.min(limit / 3)));
+        let mut tick =
+            tokio::time::interval(sd_notify::watchdog_enabled().map_or(STATUS, |limit| STATUS.min(limit / 3)));
         loop {
             tokio::select! {
                 biased;

@@ -1,8 +1,9 @@
 #!/bin/sh
-# boot.sh DIR BINARY: systemd as PID 1 on an overlay of `/` with the files of DIR/files in it, in namespaces of its own except for
-# the network, until standard input ends. Prints the process whose first child is that PID 1.
+# boot.sh DIR ROOT [PROGRAM]: systemd as PID 1 on an overlay of ROOT with the files of DIR/files in it, and the program if one is
+# named, in namespaces of its own except for the network, until standard input ends. Prints the process whose first child is that
+# PID 1.
 set -eu
-export dir=$1 binary=$2
+export dir=$1 lower=$2 program=${3:-}
 mkdir -p "$dir/root" "$dir/rw"
 
 # A control group of its own, so that nothing of the host's is touched.
@@ -20,11 +21,17 @@ unshare --mount --pid --ipc --uts --cgroup --fork --kill-child --propagation pri
   mkdir "$dir/rw/upper" "$dir/rw/work"
   cp -a "$dir/files/." "$dir/rw/upper/"
   chown -R 0:0 "$dir/rw/upper"
-  mount -t overlay overlay -o "lowerdir=/,upperdir=$dir/rw/upper,workdir=$dir/rw/work" "$dir/root"
+  mount -t overlay overlay -o "lowerdir=$lower,upperdir=$dir/rw/upper,workdir=$dir/rw/work" "$dir/root"
   cd "$dir/root"
-  touch usr/bin/trailwarden
-  mount --bind "$binary" usr/bin/trailwarden
+  if [ -n "$program" ]; then
+    touch usr/bin/trailwarden
+    mount --bind "$program" usr/bin/trailwarden
+  fi
+  # Neither hardware nor the kernel is this machine'"'"'s to set up.
+  rm -rf usr/lib/systemd/system/sysinit.target.wants
   mount -t proc proc proc
+  mount --bind proc/sys proc/sys
+  mount -o remount,bind,ro proc/sys
   mount --rbind /dev dev
   mount -t sysfs -o ro sysfs sys
   mount -t tmpfs tmpfs run

@@ -36,9 +36,17 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// With the units installed, and these files besides. `None` where it cannot be.
+    /// This host again, with the units installed, and these files besides. `None` where it cannot be.
     pub fn boot(files: &[(&str, &str)]) -> Option<Self> {
-        if !Path::new(SYSTEMD).exists() {
+        let units = INSTALLED.map(|(to, from)| (to, packaging(from)));
+        let units = units.iter().map(|(to, text)| (*to, text.as_str()));
+        let all: Vec<(&str, &str)> = units.chain(files.iter().copied()).collect();
+        Self::boot_root(Path::new("/"), &all, Some(Path::new(env!("CARGO_BIN_EXE_trailwarden"))))
+    }
+
+    /// Another system, which lies in a folder; what is written there is forgotten with the machine.
+    pub fn boot_root(root: &Path, files: &[(&str, &str)], program: Option<&Path>) -> Option<Self> {
+        if !root.join(SYSTEMD.trim_start_matches('/')).exists() {
             return skip("systemd is not here");
         }
         let namespaces = ["--mount", "--pid", "--cgroup", "--fork", "mount", "-t", "tmpfs", "tmpfs", "/mnt"];
@@ -47,17 +55,15 @@ impl Machine {
             return skip("a machine in namespaces needs root, and a kernel that lets it mount");
         }
         let dir = tempfile::tempdir().expect("a directory");
-        let units = INSTALLED.map(|(to, from)| (to, packaging(from)));
-        let units = units.iter().map(|(to, text)| (*to, text.as_str()));
-        for (path, text) in BOOT.into_iter().chain(units).chain(files.iter().copied()) {
+        for (path, text) in BOOT.into_iter().chain(files.iter().copied()) {
             let path = dir.path().join("files").join(path);
             std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
             std::fs::write(path, text).expect("a file");
         }
         let mut leash = Command::new("sh")
             .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/host/boot.sh"))
-            .arg(dir.path())
-            .arg(env!("CARGO_BIN_EXE_trailwarden"))
+            .args([dir.path(), root])
+            .args(program)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -78,9 +84,13 @@ impl Machine {
     }
 
     pub fn inside(&self, command: &[&str]) -> Output {
+        self.nsenter(command).stdin(Stdio::null()).output().expect("nsenter starts")
+    }
+
+    pub fn nsenter(&self, command: &[&str]) -> Command {
         let mut all = Command::new("nsenter");
-        all.args(["-t", &self.first, "-m", "-p", "-i", "-u", "-r", "-w"]).args(command);
-        all.stdin(Stdio::null()).env("LC_ALL", "C").output().expect("nsenter starts")
+        all.args(["-t", &self.first, "-m", "-p", "-i", "-u", "-r", "-w"]).args(command).env("LC_ALL", "C");
+        all
     }
 
     pub fn must(&self, command: &[&str]) -> String {
@@ -104,6 +114,19 @@ impl Machine {
         stdout(&self.inside(&["journalctl", "--no-pager", "-o", "cat"]))
     }
 
+    /// From now on whoever looks into this folder waits for ever. `None` where the kernel cannot.
+    pub fn hang(&self, folder: &str) -> Option<Hanging> {
+        if !std::fs::read_to_string("/proc/filesystems").is_ok_and(|known| known.contains("\tfuse\n")) {
+            return skip("this kernel has no FUSE");
+        }
+        let mut command = self.nsenter(&["python3", "-c", include_str!("hang.py"), folder]);
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("nsenter starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
+        assert_eq!(line, "mounted\n");
+        Some(Hanging(child))
+    }
+
     pub fn until(&mut self, what: &str, mut holds: impl FnMut(&mut Self) -> bool) {
         for _ in 0..2_000 {
             if holds(self) {
@@ -114,6 +137,16 @@ impl Machine {
         let console = std::fs::read_to_string(self.dir.path().join("console")).unwrap_or_default();
         let journal = if self.first.is_empty() { String::new() } else { self.journal() };
         panic!("{what} was waited for in vain\n{console}\n{journal}");
+    }
+}
+
+/// A folder that nobody gets out of, until this is dropped.
+pub struct Hanging(Child);
+
+impl Drop for Hanging {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
     }
 }
 

@@ -6,9 +6,11 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod debian;
 mod machine;
 mod observed;
 mod service;
+mod sizes;
 mod units;
 
 /// `None`, and why.

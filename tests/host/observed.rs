@@ -27,7 +27,8 @@ fn promtool() -> Option<PathBuf> {
     lock.lock().ok()?;
     let tool = root.join("usr/bin/promtool");
     if !tool.exists() {
-        let unpack = "apt-get download prometheus && dpkg -x prometheus_*.deb . && rm prometheus_*.deb usr/bin/prometheus";
+        let unpack =
+            "apt-get download prometheus && dpkg -x prometheus_*.deb . && rm prometheus_*.deb usr/bin/prometheus";
         let output = Command::new("sh").args(["-c", unpack]).current_dir(&root).output();
         if !output.is_ok_and(|output| output.status.success()) {
             return skip("promtool cannot be had");

@@ -35,7 +35,8 @@ fn systemd_finds_nothing_wrong_with_the_units() {
         // Unknown keys are said, and are no failure.
         assert!(output.status.success() && stderr(&output).trim().is_empty(), "{unit}: {}", stderr(&output));
     }
-    std::fs::write(dir.path().join("wrong.service"), "[Service]\nExecStart=/bin/true\nPrivatTmp=yes\n").expect("a file");
+    std::fs::write(dir.path().join("wrong.service"), "[Service]\nExecStart=/bin/true\nPrivatTmp=yes\n")
+        .expect("a file");
     let Some(output) = analyze(&dir, &["verify", "./wrong.service"]) else { return };
     assert!(stderr(&output).contains("PrivatTmp"), "a misspelled key goes unnoticed");
 }
@@ -45,7 +46,9 @@ fn the_services_are_exposed_to_next_to_nothing() {
     let dir = installed();
     for unit in SERVICES {
         let threshold = format!("--threshold={EXPOSED}");
-        let Some(output) = analyze(&dir, &["security", "--offline=true", &threshold, &format!("./{unit}")]) else { return };
+        let Some(output) = analyze(&dir, &["security", "--offline=true", &threshold, &format!("./{unit}")]) else {
+            return;
+        };
         assert!(output.status.success(), "{unit}:\n{}", stdout(&output));
     }
 }
@@ -76,4 +79,34 @@ fn limits_of_the_unit_hold_what_the_program_needs() {
     // 25 s for messages in work, and twice 15 s for alerts: src/daemon.rs, src/daemon/alerting.rs.
     let stop = value("TimeoutStopSec");
     assert!(stop.trim_end_matches('s').parse::<u32>().expect("seconds") > 25 + 15 + 15, "{stop}");
+}
+
+/// The two packages bring the same, and all of it is here or made by packaging/build.
+#[test]
+fn both_packages_have_the_same_files() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(root.join("Cargo.toml")).expect("Cargo.toml");
+    let manifest: toml::Table = text.parse().expect("TOML");
+    let metadata = &manifest["package"]["metadata"];
+    let text = |value: &toml::Value| value.as_str().expect("a text").trim_start_matches('/').to_owned();
+    let entries = |kind: &str| metadata[kind]["assets"].as_array().expect("a list").clone();
+    let deb: Vec<_> = entries("deb").iter().map(|asset| (text(&asset[0]), text(&asset[1]), text(&asset[2]))).collect();
+    let rpm: Vec<_> = entries("generate-rpm")
+        .iter()
+        .map(|asset| (text(&asset["source"]), text(&asset["dest"]), text(&asset["mode"])))
+        .map(|(source, to, mode)| (source, to.replace("zsh/site-functions", "zsh/vendor-completions"), mode))
+        .collect();
+    assert_eq!(deb, rpm);
+    let build = packaging("build");
+    for (source, ..) in &deb {
+        match source.strip_prefix("target/package/") {
+            Some(made) if made.starts_with("trailwarden.") && !made.ends_with(".gz") => {}
+            Some(made) => {
+                assert!(build.contains(&format!("\"$out/{made}\"")), "packaging/build does not make {source}")
+            }
+            None => assert!(root.join(source.trim_end_matches("/*.md")).exists(), "{source} is not here"),
+        }
+    }
+    let units = deb.iter().filter(|(_, to, _)| to.starts_with("usr/lib/systemd/system/"));
+    assert_eq!(units.count(), std::fs::read_dir(root.join("packaging/systemd")).expect("units").count() - 2);
 }
