@@ -2,7 +2,7 @@
 //!
 //! Takes some minutes and half a gigabyte, so it is asked for: `TRAILWARDEN_DEB` names a package that `packaging/build` made,
 //! `TRAILWARDEN_DEB_OLDER` one of an older version, `TRAILWARDEN_DEBIAN` a folder that `debootstrap --variant=minbase
-//! --include=systemd,ca-certificates bookworm` filled. docs/operating.md has the commands.
+//! --include=systemd,ca-certificates,procps bookworm` filled. docs/operating.md has the commands.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use crate::machine::Machine;
 const UNIT: &str = "trailwarden.service";
 const PLACES: &str = "[organization]\nmembers = \"members.toml\"\n[[trail]]\nname = \"org\"\nbucket = \"file:///srv/bucket\"\n\
      queue = \"file:///var/lib/trailwarden/spool\"\nkeys = \"/srv/keys\"\n\
-     [channel.journal]\nkind = \"stdout\"\n[[route]]\nto = [\"journal\"]\n";
+     [channel.journal]\nkind = \"stdout\"\n[[route]]\nto = [\"journal\"]\n[http]\nlisten = \"off\"\n";
 const MEMBERS: &str = "[[account]]\nid = \"111122223333\"\nname = \"one\"\n";
 
 fn named(name: &str) -> PathBuf {
@@ -79,7 +79,7 @@ fn is_upgraded(machine: &Machine) {
 fn journal_of(machine: &Machine) -> String {
     let status: serde_json::Value =
         serde_json::from_str(&machine.must(&["trailwarden", "status", "--json"])).expect("JSON");
-    format!("{}:{}", status["ledger"]["seq"], status["ledger"]["hash"].as_str().unwrap_or_default())
+    format!("{}:{}", status["ledger"]["seq"], status["ledger"]["head"].as_str().unwrap_or_default())
 }
 
 /// An older program takes the ledger as long as its form is the same, and says so when it is not.
