@@ -76,6 +76,8 @@ fn limits_of_the_unit_hold_what_the_program_needs() {
     };
     assert!(value("TasksMax").parse::<u32>().expect("a number") >= 512 + 128, "tokio blocks on up to 512 threads");
     assert_eq!(value("RestartPreventExitStatus"), "2 3", "bad usage and bad configuration");
+    let watchdog = value("WatchdogSec");
+    assert!(watchdog.trim_end_matches('s').parse::<u32>().is_ok_and(|limit| limit >= 60), "fed every 20 s at least");
     // 25 s for messages in work, and twice 15 s for alerts: src/daemon.rs, src/daemon/alerting.rs.
     let stop = value("TimeoutStopSec");
     assert!(stop.trim_end_matches('s').parse::<u32>().expect("seconds") > 25 + 15 + 15, "{stop}");
