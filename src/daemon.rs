@@ -45,6 +45,8 @@ const SLICE: Duration = Duration::from_secs(60);
 const FULL_HOUSE: Duration = Duration::from_secs(10);
 /// An object is left to its notification for this long, and for as long as messages wait.
 const ANNOUNCED: SignedDuration = SignedDuration::from_mins(15);
+/// How often systemd is told how it is, at least.
+const STATUS: Duration = Duration::from_secs(20);
 /// How long a stop waits for messages in flight; well inside systemd's TimeoutStopSec.
 const STOP: Duration = Duration::from_secs(25);
 
@@ -87,12 +89,12 @@ pub async fn watch(config: Config, path: &Path, works: Works, told: mpsc::Receiv
     let (stop, stopping) = watch::channel(false);
     let mut loops = daemon.start(&stopping);
     daemon.serve(&mut loops).await?;
-    let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status("watching")]);
+    let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&daemon.health.line())]);
     let journal = daemon.journal_head().await;
     tracing::info!(warden = daemon.config.name, trails = daemon.works.trails.len(), journal, "started");
     let outcome = daemon.wait(&mut loops, told).await;
     daemon.health.stop();
-    let _ = sd_notify::notify(&[NotifyState::Stopping]);
+    let _ = sd_notify::notify(&[NotifyState::Stopping, NotifyState::Status("settling what is in work")]);
     let _ = stop.send(true);
     if outcome.is_ok() {
         daemon.settle_in_flight().await;
@@ -284,8 +286,8 @@ impl Daemon {
 
     /// Until it is told to stop, or a fatal error.
     async fn wait(self: &Arc<Self>, loops: &mut JoinSet<Result<()>>, mut told: mpsc::Receiver<Told>) -> Result<()> {
-        let mut watchdog =
-            tokio::time::interval(sd_notify::watchdog_enabled().unwrap_or(Duration::from_secs(3600)) / 3);
+        let mut tick =
+            tokio::time::interval(sd_notify::watchdog_enabled().map_or(STATUS, |limit| STATUS.min(limit / 3)));
         loop {
             tokio::select! {
                 biased;
@@ -293,11 +295,7 @@ impl Daemon {
                     Some(Told::Reload) => self.reload().await,
                     Some(Told::Stop) | None => return Ok(()),
                 },
-                _ = watchdog.tick() => {
-                    if self.health.not_live().is_empty() {
-                        let _ = sd_notify::notify(&[NotifyState::Watchdog]);
-                    }
-                }
+                _ = tick.tick() => self.tell_systemd(),
                 Some(ended) = loops.join_next() => return match ended {
                     Ok(outcome) => outcome,
                     Err(error) => Err(Error::fatal("daemon", error)),
@@ -306,34 +304,46 @@ impl Daemon {
         }
     }
 
-    /// Rules, routes and channels are read again; anything else needs a restart. A broken file changes nothing.
+    /// How it is, in a line; and, unless a loop hangs, that the watchdog may rest.
+    fn tell_systemd(&self) {
+        let line = self.health.line();
+        let mut states = vec![NotifyState::Status(&line)];
+        if self.health.hung().is_empty() {
+            states.push(NotifyState::Watchdog);
+        }
+        let _ = sd_notify::notify(&states);
+    }
+
     async fn reload(&self) {
         let _ = sd_notify::notify(&[NotifyState::Reloading]);
-        let config = match Config::load(&self.path) {
-            Ok(config) => config,
-            Err(error) => return tracing::error!(error = %error, "reload refused; the old configuration stays"),
-        };
-        match wiring::alerts(&config, &self.works.store, &self.works.metrics).await {
-            Ok(alerts) => {
-                alerts.attach(&self.health);
-                self.works.store.set_routes(config.routes.clone());
-                self.works.deliveries.set_rules(config.detect.clone());
-                self.works.deliveries.set_insights(Arc::new(config.insights.clone()));
-                self.alerts.send_replace(Arc::new(alerts));
-                let (rules, old) = (config.detect.len(), &self.config);
-                let rest = Config {
-                    routes: old.routes.clone(),
-                    channels: old.channels.clone(),
-                    detect: old.detect.clone(),
-                    insights: old.insights.clone(),
-                    ..config
-                };
-                let restart = rest != Config { warnings: rest.warnings.clone(), ..self.config.clone() };
+        match self.take_up().await {
+            Ok((restart, rules)) => {
                 tracing::info!(restart_needed = restart, rules, "rules, routes and channels reloaded");
             }
             Err(error) => tracing::error!(error = %error, "reload refused; the old configuration stays"),
         }
         let _ = sd_notify::notify(&[NotifyState::Ready]);
+    }
+
+    /// Rules, routes and channels are read again; anything else needs a restart. A broken file changes nothing. Answers whether
+    /// a restart is needed, and how many rules there are.
+    async fn take_up(&self) -> std::result::Result<(bool, usize), Box<dyn std::error::Error>> {
+        let config = Config::load(&self.path)?;
+        let alerts = wiring::alerts(&config, &self.works.store, &self.works.metrics).await?;
+        alerts.attach(&self.health);
+        self.works.store.set_routes(config.routes.clone());
+        self.works.deliveries.set_rules(config.detect.clone());
+        self.works.deliveries.set_insights(Arc::new(config.insights.clone()));
+        self.alerts.send_replace(Arc::new(alerts));
+        let (rules, old) = (config.detect.len(), &self.config);
+        let rest = Config {
+            routes: old.routes.clone(),
+            channels: old.channels.clone(),
+            detect: old.detect.clone(),
+            insights: old.insights.clone(),
+            ..config
+        };
+        Ok((rest != Config { warnings: rest.warnings.clone(), ..self.config.clone() }, rules))
     }
 
     async fn settle_in_flight(&self) {

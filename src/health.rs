@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::core::printable;
+
 /// What a loop last reported.
 #[derive(Debug, Clone)]
 struct Beat {
@@ -124,6 +126,17 @@ impl Health {
         !self.reasons(|beat| (beat.new && beat.worked.elapsed() <= beat.patience).then(String::new)).is_empty()
     }
 
+    /// How it is, in one line for people; what others wrote in it is made printable.
+    pub fn line(&self) -> String {
+        const LONGEST: usize = 300;
+        let reasons = self.not_ready();
+        if reasons.is_empty() {
+            return "watching; all is well".into();
+        }
+        let state = if self.is_starting() { "starting" } else { "not well" };
+        printable(&format!("{state}: {}", reasons.join("; ")), LONGEST)
+    }
+
     fn reasons(&self, why: impl Fn(&Beat) -> Option<String>) -> Vec<(String, String)> {
         let loops = self.loops.lock().unwrap_or_else(PoisonError::into_inner);
         loops.iter().filter_map(|(name, beat)| Some((name.clone(), why(beat)?))).collect()
@@ -218,6 +231,20 @@ mod tests {
         pulse.failed("access denied");
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(health.stuck(), [("members".to_owned(), "has not worked for 601 s: access denied".to_owned())]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_line_says_how_it_is_and_is_one_line_whatever_an_error_says() {
+        let health = Health::default();
+        health.expect("queue org", MINUTE);
+        assert_eq!(health.line(), "starting: queue org: has not worked yet");
+        health.worked("queue org");
+        assert_eq!(health.line(), "watching; all is well");
+        health.failed("queue org", "denied\nWATCHDOG=1");
+        let line = health.line();
+        assert!(line.starts_with("not well: queue org: denied") && !line.contains('\n'), "{line}");
+        health.failed("queue org", "x".repeat(5000));
+        assert!(health.line().len() < 400);
     }
 
     #[tokio::test(start_paused = true)]

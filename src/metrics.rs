@@ -1,5 +1,6 @@
 //! Every metric: name, help, labels. No label grows with accounts or regions: the ledger answers those questions.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -114,11 +115,29 @@ impl Metrics {
         registry
     }
 
-    /// Prometheus text exposition (OpenMetrics).
+    /// OpenMetrics text 1.0.0.
     pub fn render(&self) -> String {
         let mut text = String::new();
         // Writing to a string cannot fail.
         let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry());
+        text
+    }
+
+    /// Prometheus text 0.0.4, for whoever does not ask for OpenMetrics: there a counter is called `_total` in every line.
+    pub fn render_plain(&self) -> String {
+        let page = self.render();
+        let counter = |line: &'_ str| line.strip_prefix("# TYPE ")?.strip_suffix(" counter").map(str::to_owned);
+        let counters: BTreeSet<String> = page.lines().filter_map(counter).collect();
+        let mut text = String::with_capacity(page.len());
+        for line in page.lines().filter(|line| *line != "# EOF") {
+            let words: Vec<&str> = line.splitn(4, ' ').collect();
+            match *words {
+                ["#", what, name, rest] if counters.contains(name) => {
+                    text.push_str(&format!("# {what} {name}_total {rest}\n"));
+                }
+                _ => text.push_str(&format!("{line}\n")),
+            }
+        }
         text
     }
 

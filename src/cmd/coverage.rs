@@ -54,7 +54,7 @@ pub struct Args {
 }
 
 pub async fn run(context: &Context, args: Args) -> Outcome {
-    let config = context.load()?;
+    let config = context.load_without_secrets()?;
     let env = Env::system();
     let time = |text: &Option<String>| text.as_ref().map(|text| moment(text, &env)).transpose();
     let now = whole_seconds(env.now());

@@ -79,7 +79,7 @@ async fn list(context: &Context, json: bool, all: bool, kind: Option<String>) ->
         Some(name) => Some(kind_named(&name)?),
         None => None,
     };
-    let config = context.load()?;
+    let config = context.load_without_secrets()?;
     let mut held = store::peek(&config.state, move |conn| findings::list(conn, all)).await?;
     held.retain(|held| kind.is_none_or(|kind| held.kind == kind));
     if json {
@@ -124,7 +124,7 @@ pub fn severity_style(severity: Severity) -> &'static str {
 }
 
 async fn find(context: &Context, id: String) -> Result<(crate::config::Config, Held), Failure> {
-    let config = context.load()?;
+    let config = context.load_without_secrets()?;
     let wanted = id.clone();
     let held = store::peek(&config.state, move |conn| findings::get(conn, &wanted)).await?;
     let held = held.ok_or_else(|| Failure::Usage(format!("no finding `{id}` (or more than one that begins so)")))?;
@@ -133,7 +133,7 @@ async fn find(context: &Context, id: String) -> Result<(crate::config::Config, H
 
 /// A writer that knows who is told what.
 async fn open(context: &Context) -> Result<Store, Failure> {
-    let config = context.load()?;
+    let config = context.load_without_secrets()?;
     let store = Store::open(&config.state, &Env::system()).await?;
     store.set_routes(config.routes);
     Ok(store)

@@ -26,7 +26,7 @@ pub struct Args {
 }
 
 pub async fn run(context: &Context, args: Args) -> Outcome {
-    let (config, env) = (context.load()?, Env::system());
+    let (config, env) = (context.load_without_secrets()?, Env::system());
     let from = moment(&args.from, &env)?;
     let to = args.to.map_or_else(|| Ok(env.now()), |to| moment(&to, &env))?;
     if from >= to {

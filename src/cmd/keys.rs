@@ -37,7 +37,7 @@ enum Verb {
 
 pub async fn run(context: &Context, args: Args) -> Outcome {
     let Verb::Save { dir, region, from, to } = args.verb;
-    let config = context.load()?;
+    let config = context.load_without_secrets()?;
     let env = Env::system();
     let (from, to) = (moment(&from, &env)?, moment(&to, &env)?);
     let regions = if region.is_empty() { known_regions(&config.state).await? } else { region };

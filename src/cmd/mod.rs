@@ -41,13 +41,21 @@ pub struct Context {
     pub progress: bool,
 }
 
+fn warned(config: Config) -> Config {
+    for warning in &config.warnings {
+        complain(&format!("warning: {warning}"));
+    }
+    config
+}
+
 impl Context {
     pub fn load(&self) -> Result<Config, Failure> {
-        let config = Config::load(&self.config)?;
-        for warning in &config.warnings {
-            complain(&format!("warning: {warning}"));
-        }
-        Ok(config)
+        Ok(warned(Config::load(&self.config)?))
+    }
+
+    /// For verbs that open no channel: whoever is on call need not be let into the secrets.
+    pub fn load_without_secrets(&self) -> Result<Config, Failure> {
+        Ok(warned(Config::load_without_secrets(&self.config)?))
     }
 
     pub fn paint(&self, style: &str, text: impl fmt::Display) -> String {

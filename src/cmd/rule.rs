@@ -126,7 +126,7 @@ fn find<'c>(config: &'c crate::config::Config, id: &str) -> Result<&'c Rule, Fai
 }
 
 fn list(context: &Context, json: bool) -> Outcome {
-    let config = context.load()?;
+    let config = context.load_without_secrets()?;
     if json {
         print_json(&config.detect.iter().map(Shown::from).collect::<Vec<_>>())?;
         return Ok(Exit::Done);
@@ -144,7 +144,7 @@ fn list(context: &Context, json: bool) -> Outcome {
 }
 
 fn show(context: &Context, json: bool, id: &str) -> Outcome {
-    let config = context.load()?;
+    let config = context.load_without_secrets()?;
     let rule = find(&config, id)?;
     if json {
         print_json(&Shown::from(rule))?;
@@ -191,7 +191,7 @@ fn test(context: &Context, json: bool, paths: &[PathBuf]) -> Outcome {
         rules.extend(files::read(&text, &path.display().to_string(), path.parent().unwrap_or(Path::new("")))?);
     }
     if paths.is_empty() {
-        rules.extend(context.load()?.detect.iter().cloned());
+        rules.extend(context.load_without_secrets()?.detect.iter().cloned());
     }
     let (tests, failed) = files::test(&rules);
     let untested: Vec<&str> = rules.iter().filter(|rule| rule.tests.is_empty()).map(|rule| rule.id.as_str()).collect();
@@ -232,7 +232,7 @@ struct Condition {
 }
 
 fn explain(context: &Context, json: bool, id: &str, path: &Path) -> Outcome {
-    let config = context.load()?;
+    let config = context.load_without_secrets()?;
     let rule = find(&config, id)?;
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::Usage(format!("{} cannot be read: {}", path.display(), error.kind())))?;

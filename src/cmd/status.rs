@@ -97,7 +97,7 @@ pub struct FindingCounts {
 }
 
 pub async fn run(context: &Context, args: &Args) -> Outcome {
-    let config = context.load()?;
+    let config = context.load_without_secrets()?;
     let now = Env::system().now();
     let grace = jiff::SignedDuration::try_from(config.verify.grace).unwrap_or(jiff::SignedDuration::ZERO);
     let status = store::peek(&config.state, move |conn| look(conn, now, grace)).await?;

@@ -153,7 +153,7 @@ async fn ranges(context: &Context, args: &Args, env: &Env) -> Result<Vec<Range>,
         range.bucket_name = Some(args.bucket_name.clone().unwrap_or_else(|| name.clone()));
         return Ok(vec![range]);
     }
-    let config = context.load()?;
+    let config = context.load_without_secrets()?;
     let mut ranges = Vec::new();
     for trail in &config.trails {
         let name = wiring::real_name(trail);

@@ -324,6 +324,7 @@ pub struct Snapshot {
     pub region: Option<Region>,
 }
 
+const CREDENTIALS: &str = "/run/credentials/trailwarden.service";
 const STATE: &str = "/var/lib/trailwarden/state.db";
 /// As long as the sweep waits for the digest of a log, and as long as a queue keeps a message.
 const FOLD: Duration = Duration::from_secs(14 * 86_400);
@@ -332,20 +333,25 @@ const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALH
 impl Config {
     /// Reads the file, and the secrets that it names. Relative paths start from the file's folder.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        Self::from_file(path, false)
+    }
+
+    /// The same without the secrets, for whoever tells nobody anything: its channels must not be opened.
+    pub fn load_without_secrets(path: &Path) -> Result<Self, ConfigError> {
+        Self::from_file(path, true)
+    }
+
+    fn from_file(path: &Path, unread: bool) -> Result<Self, ConfigError> {
         let origin = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|error| {
             ConfigError::new(&origin, format!("the configuration cannot be read: {}", error.kind()))
         })?;
-        Self::from_text(&text, &origin)
+        read::config(&text, &origin, &secret::Places { unread, ..places(&origin) })
     }
 
     /// `origin` names the text in errors; if it is a path, relative paths start from its folder.
     pub fn from_text(text: &str, origin: &str) -> Result<Self, ConfigError> {
-        let places = secret::Places {
-            credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
-            base: Path::new(origin).parent().map(Path::to_path_buf).unwrap_or_default(),
-        };
-        read::config(text, origin, &places)
+        read::config(text, origin, &places(origin))
     }
 
     /// Who reads and changes what a trail's bucket keeps.
@@ -361,6 +367,16 @@ impl Config {
     /// Who asks CloudTrail about the trails themselves. A role of the management account is the one that sees all of them.
     pub fn trail_auditor<'c>(&'c self, trail: &'c Trail) -> Option<&'c Role> {
         trail.audit_role.as_ref().or(self.auditor(trail))
+    }
+}
+
+/// Secrets are where systemd says, or for whoever is not run by it, where the running service has them.
+fn places(origin: &str) -> secret::Places {
+    let of_service = || Some(PathBuf::from(CREDENTIALS)).filter(|path| path.exists());
+    secret::Places {
+        credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from).or_else(of_service),
+        base: Path::new(origin).parent().map(Path::to_path_buf).unwrap_or_default(),
+        unread: false,
     }
 }
 

@@ -18,6 +18,11 @@ impl Secret {
         Self(text.into())
     }
 
+    /// Stands where a secret was not read: leads nowhere as an address, and opens nothing as a password.
+    fn unread() -> Self {
+        Self::new("https://secret.invalid/")
+    }
+
     /// The text itself, for the one place that needs it.
     pub fn expose(&self) -> &str {
         &self.0
@@ -37,6 +42,8 @@ pub struct Places {
     pub credentials: Option<PathBuf>,
     /// What a relative path starts from: the folder of the configuration file.
     pub base: PathBuf,
+    /// Whether secrets are left alone: whoever only looks tells nobody anything, and need not be let in.
+    pub unread: bool,
 }
 
 impl Places {
@@ -46,6 +53,7 @@ impl Places {
             raw::Secret::Plain(_) => Err("a secret does not belong in this file: say where it lies, \
                  { credential = \"name\" } or { file = \"/path\" }"
                 .into()),
+            _ if self.unread => Ok(Secret::unread()),
             raw::Secret::File(path) => read(&self.base.join(path), &format!("file {}", printable(path, 200))),
             raw::Secret::Credential(name) => {
                 let shown = printable(name, 80);
@@ -82,7 +90,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         std::fs::write(temp.path().join("hook"), "s3cret\r\n").unwrap();
         std::fs::write(temp.path().join("empty"), "\n").unwrap();
-        let places = Places { credentials: Some(temp.path().into()), base: temp.path().into() };
+        let places = Places { credentials: Some(temp.path().into()), base: temp.path().into(), unread: false };
         let credential = |name: &str| places.read(&raw::Secret::Credential(name.into()));
         assert_eq!(credential("hook"), Ok(Secret::new("s3cret")));
         assert_eq!(places.read(&raw::Secret::File("hook".into())), Ok(Secret::new("s3cret")));
@@ -92,6 +100,11 @@ mod tests {
         let outside = Places { credentials: None, ..places.clone() };
         let unset = outside.read(&raw::Secret::Credential("hook".into())).unwrap_err();
         assert!(unset.contains("LoadCredential="), "{unset}");
+        let looking = Places { unread: true, ..outside.clone() };
+        for secret in [raw::Secret::Credential("hook".into()), raw::Secret::File("none".into())] {
+            assert_eq!(looking.read(&secret), Ok(Secret::unread()));
+        }
+        assert!(looking.read(&raw::Secret::Plain("hunter2".into())).is_err());
         let plain = places.read(&raw::Secret::Plain("hunter2".into())).unwrap_err();
         assert!(plain.contains("does not belong") && !plain.contains("hunter2"), "{plain}");
     }

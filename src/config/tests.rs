@@ -52,7 +52,8 @@ fn read_all() -> Config {
     let (text, credentials) = uncommented();
     // a folder without rules
     let text = text.replace("/etc/trailwarden/rules", &credentials.path().display().to_string());
-    let places = secret::Places { credentials: Some(credentials.path().into()), base: credentials.path().into() };
+    let places =
+        secret::Places { credentials: Some(credentials.path().into()), base: credentials.path().into(), unread: false };
     read::config(&text, "reference.toml", &places).unwrap_or_else(|error| panic!("{error}"))
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
@@ -36,9 +36,15 @@ pub async fn serve(
     Ok((address, serving))
 }
 
-async fn render(State(shared): State<Arc<Shared>>) -> Response {
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], shared.metrics.render()).into_response()
+/// OpenMetrics for whoever asks for it, as Prometheus does; the older format for all others.
+async fn render(State(shared): State<Arc<Shared>>, asked: HeaderMap) -> Response {
+    let accept = asked.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let (kind, page) = if accept.contains("application/openmetrics-text") {
+        ("application/openmetrics-text; version=1.0.0; charset=utf-8", shared.metrics.render())
+    } else {
+        ("text/plain; version=0.0.4; charset=utf-8", shared.metrics.render_plain())
+    };
+    ([(header::CONTENT_TYPE, kind)], page).into_response()
 }
 
 async fn live(State(shared): State<Arc<Shared>>) -> Response {

@@ -76,7 +76,7 @@ pub async fn begin(context: &Context, args: Args) -> Outcome {
 }
 
 pub async fn list(context: &Context, json: bool, all: bool) -> Outcome {
-    let config = context.load()?;
+    let config = context.load_without_secrets()?;
     let found = store::peek(&config.state, move |conn| silences::list(conn, all)).await?;
     if json {
         print_json(&found)?;

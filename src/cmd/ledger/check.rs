@@ -11,7 +11,7 @@ use crate::store::time;
 pub async fn run(context: &Context, path: Option<PathBuf>, head: Option<Noted>, json: bool) -> Outcome {
     let path = match path {
         Some(path) => path,
-        None => context.load()?.state,
+        None => context.load_without_secrets()?.state,
     };
     let report = check::run(&path, head, &Env::system()).await?;
     if json {

@@ -9,7 +9,7 @@ use crate::store::Store;
 use crate::wiring;
 
 pub async fn run(context: &Context, to: Option<String>) -> Outcome {
-    let config = context.load()?;
+    let config = context.load_without_secrets()?;
     let (to, keep) = match to {
         Some(text) => (place(&config, &text)?, None),
         None => {

@@ -80,7 +80,7 @@ struct Group {
 }
 
 pub async fn run(context: &Context, json: bool, args: Args) -> Outcome {
-    let config = context.load()?;
+    let config = context.load_without_secrets()?;
     let env = Env::system();
     let (from, to) = (moment(&args.from, &env)?, moment(&args.to, &env)?);
     if from > to {
