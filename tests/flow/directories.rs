@@ -139,7 +139,7 @@ fn a_running_warden_answers_is_alone_and_stops_when_told() {
     assert_eq!(get(&address, "/health/live"), (200, "ok\n".into()));
     let (status, metrics) = get(&address, "/metrics");
     assert_eq!(status, 200);
-    for line in ["# TYPE trailwarden_records counter", "trailwarden_sweeps_total ", "# EOF"] {
+    for line in ["# TYPE trailwarden_records_total counter", "trailwarden_sweeps_total "] {
         assert!(metrics.contains(line), "{line}: {metrics}");
     }
     assert_eq!(get(&address, "/else").0, 404);
