@@ -214,9 +214,14 @@ pub fn pause(time: Duration) {
 
 /// A plain HTTP GET: status and body.
 pub fn get(address: &str, path: &str) -> (u16, String) {
+    get_as(address, path, "*/*")
+}
+
+/// As `get`, by whoever wants a certain format.
+pub fn get_as(address: &str, path: &str, accept: &str) -> (u16, String) {
     use std::io::Write;
     let mut stream = std::net::TcpStream::connect(address).expect("it listens");
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: {accept}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).expect("it takes a request");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("it answers");

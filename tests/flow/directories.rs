@@ -10,7 +10,7 @@ use trailwarden::world::{PLANTABLE, Scale, Step, World};
 
 use crate::common::acts::{Acts, contains, world};
 use crate::common::expected;
-use crate::common::warden::{Warden, get, json, stderr, verb};
+use crate::common::warden::{Warden, get, get_as, json, stderr, verb};
 
 /// A played world's directories and configuration.
 pub struct Ground {
@@ -142,6 +142,9 @@ fn a_running_warden_answers_is_alone_and_stops_when_told() {
     for line in ["# TYPE trailwarden_records_total counter", "trailwarden_sweeps_total "] {
         assert!(metrics.contains(line), "{line}: {metrics}");
     }
+    let (_, open) = get_as(&address, "/metrics", "application/openmetrics-text; version=1.0.0");
+    assert!(open.contains("# TYPE trailwarden_records counter") && open.ends_with("# EOF\n"), "{open}");
+    assert!(!metrics.contains("# EOF"), "{metrics}");
     assert_eq!(get(&address, "/else").0, 404);
 
     for args in [&["run"][..], &["run", "--drain"]] {
