@@ -12,4 +12,5 @@ mod equality;
 mod grants;
 mod readme;
 mod shards;
+mod tables;
 mod tool;
