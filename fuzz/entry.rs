@@ -232,3 +232,11 @@ pub fn pattern(bytes: &[u8]) {
     let possible = compiled.needs().alternatives().len() > 0;
     assert!(possible || !compiled.matches(&envelope::wrap(event, None)));
 }
+
+/// The bytes as a lease: what is accepted has a successor, and is written as it was understood.
+pub fn lease(bytes: &[u8]) {
+    let Ok(document) = Document::read(bytes) else { return };
+    assert!(document.epoch.checked_add(1).is_some() && document.ttl <= lease::LONGEST);
+    assert_eq!(Document::read(&document.write()), Ok(document.clone()));
+    assert!(document.told().chars().all(|c| !c.is_control()));
+}
