@@ -83,6 +83,7 @@ pub enum Told {
 pub async fn run(mut config: Config, path: &Path, env: &Env) -> Result<()> {
     let _lock = Store::lock(&config.state)?;
     let (mut told, mut loops, front) = (signals()?, JoinSet::new(), Front::default());
+    front.metrics.start_time.set(env.now().as_second() as f64);
     front.serve(&config, &mut loops).await?;
     let Some(held) = standby::wait(&mut config, path, env, &front, &mut told).await? else { return Ok(()) };
     let outcome = match open(&config, env, &held, &front, &mut told).await {
