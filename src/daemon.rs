@@ -110,6 +110,7 @@ async fn open(
         Ok(works)
     };
     tokio::pin!(opening);
+    let mut tick = tokio::time::interval(watchdog());
     loop {
         tokio::select! {
             biased;
@@ -120,6 +121,8 @@ async fn open(
             },
             error = fence.lost() => return Err(error),
             works = &mut opening => return works.map(Some),
+            // A warden that has waited is ready already, and bringing an old ledger to the newest form takes its time.
+            _ = tick.tick() => drop(sd_notify::notify(&[NotifyState::Status("opening the ledger"), NotifyState::Watchdog])),
         }
     }
 }

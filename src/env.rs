@@ -110,6 +110,12 @@ impl Env {
         }
     }
 
+    /// What the host calls itself (uname(2)), which a service sees that sees nothing of `/proc/sys`.
+    pub fn host(&self) -> String {
+        let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        if name.is_empty() { "a host without a name".into() } else { name }
+    }
+
     /// A number in `0.0..1.0`, for jitter.
     pub fn chance(&self) -> f64 {
         self.die.lock().unwrap_or_else(std::sync::PoisonError::into_inner).f64()

@@ -100,7 +100,11 @@ impl Metrics {
         );
         gauge("alerts_due", "Alerts that are due and not sent", self.alerts_due.clone());
         gauge("lease_held", "1 while this warden may work: it holds the lease, or needs none", self.lease_held.clone());
-        gauge("lease_epoch", "The epoch of the lease that this warden works under; 0 without one", self.lease_epoch.clone());
+        gauge(
+            "lease_epoch",
+            "The epoch of the lease that this warden works under; 0 without one",
+            self.lease_epoch.clone(),
+        );
         let mut seconds = |name: &str, help: &str, metric: Seconds| registry.register(name, help, metric);
         seconds("alert_oldest_seconds", "Age of the oldest alert that is due", self.alert_oldest.clone());
         seconds(

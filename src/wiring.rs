@@ -177,7 +177,7 @@ pub async fn bid(config: &Config, to: &config::Lease, env: &Env) -> Result<Bid> 
         }
     };
     let holder = format!("{}{}", env.token(), env.token());
-    let (warden, host) = (config.name.clone(), config::host_name());
+    let (warden, host) = (config.name.clone(), env.host());
     Ok(Bid { register, env: env.clone(), warden, host, holder, ttl: to.ttl })
 }
 

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 use serde::Serialize;
 
-use crate::config::{self, Config};
 use crate::cmd::{Context, Exit, Outcome, grouped, print, print_json, style};
+use crate::config::{self, Config};
 use crate::core::chain::overdue_hours;
 use crate::core::finding::{Kind, Severity};
 use crate::core::journal::Head;

@@ -29,7 +29,6 @@ pub use channel::{Channel, Email, Encryption, Format, Slack, Syslog};
 pub use fault::{ConfigError, Spot, line_of};
 pub use lease::Lease;
 pub use place::Place;
-pub use read::host_name;
 pub use secret::Secret;
 
 use crate::core::anomaly::Plan;

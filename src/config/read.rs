@@ -361,7 +361,7 @@ pub(super) fn word<T: Copy>(text: &str, all: &[T], name: impl Fn(T) -> &'static 
 }
 
 /// The machine's own name for itself, or ours.
-pub fn host_name() -> String {
+fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     match name.trim() {
         "" | "(none)" => "trailwarden".to_owned(),

@@ -129,7 +129,7 @@ impl Held {
     /// holder's did.
     pub(super) async fn begin(&self, config: &Config, store: &Store) -> Result<()> {
         let Some(own) = &self.lease else { return Ok(()) };
-        let (epoch, by) = (own.epoch(), format!("{} {}", config::host_name(), own.holder()));
+        let (epoch, by) = (own.epoch(), format!("{} {}", store.env().host(), own.holder()));
         let behind = behind(config, own, store).await?;
         let step = move |tx: &Tx<'_>| {
             lease::taken(tx, epoch, &by)?;

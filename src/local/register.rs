@@ -38,9 +38,8 @@ impl FileRegister {
 impl Register for FileRegister {
     async fn read(&self, max_bytes: usize) -> Result<Option<(Vec<u8>, String)>> {
         let place = self.place();
-        let read = blocking("register:read", move || {
-            place.read(max_bytes).map_err(|error| fault("register:read", &error))
-        });
+        let read =
+            blocking("register:read", move || place.read(max_bytes).map_err(|error| fault("register:read", &error)));
         match read.await? {
             Some((value, _)) if value.len() > max_bytes => {
                 Err(Error::permanent("register:read", format!("more than {max_bytes} bytes lie there")))

@@ -18,8 +18,11 @@ pub fn taken(tx: &Tx<'_>, epoch: u64, by: &str) -> Result<()> {
         .map(|_| ())
 }
 
-/// The last epoch that it was written under; 0 is none.
+/// The last epoch that it was written under; 0 is none, as in a file that nobody has made a ledger of yet.
 pub fn epoch(conn: &Connection) -> Result<u64> {
+    if !conn.table_exists(None, "meta")? {
+        return Ok(0);
+    }
     let text: Option<String> =
         conn.query_row("SELECT value FROM meta WHERE name = ?1", [EPOCH], |row| row.get(0)).optional()?;
     Ok(text.and_then(|text| text.parse().ok()).unwrap_or(0))

@@ -57,8 +57,7 @@ async fn register_contract(open: impl AsyncFn() -> DynRegister) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_directory_keeps_the_registers_contract() {
     let dir = tempfile::tempdir().unwrap();
-    let open =
-        async || -> DynRegister { Arc::new(FileRegister::new(dir.path(), "acme.lease", &Env::system())) };
+    let open = async || -> DynRegister { Arc::new(FileRegister::new(dir.path(), "acme.lease", &Env::system())) };
     register_contract(open).await;
     let left = std::fs::read_dir(dir.path()).unwrap().count();
     assert_eq!(left, 1, "what was written over is gone, and what was lost");

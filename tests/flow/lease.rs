@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 use trailwarden::env::Env;
+use trailwarden::store::lease;
 use trailwarden::world::stage::Stage;
 use trailwarden::world::{Happening, Scale, Step, World};
 
@@ -116,7 +117,8 @@ listen = "127.0.0.1:0"
 
     fn epochs(&self) -> Vec<Epoch> {
         let Some(ledger) = self.ledger() else { return Vec::new() };
-        let found = ledger.prepare("SELECT CAST(subject AS INTEGER), detail, at FROM journal WHERE what = 'leased' ORDER BY seq");
+        let found = ledger
+            .prepare("SELECT CAST(subject AS INTEGER), detail, at FROM journal WHERE what = 'leased' ORDER BY seq");
         let Ok(mut query) = found else { return Vec::new() };
         let rows = query.query_map([], |row| Ok(Epoch { number: row.get(0)?, by: row.get(1)?, at: row.get(2)? }));
         rows.unwrap().map(Result::unwrap).collect()
@@ -188,7 +190,8 @@ fn round(fate: Fate, hosts: &mut [Host; 2], working: usize, truth: &mut Truth, s
     let (old, new) = if working == 0 { (one, other) } else { (other, one) };
     let ledger = state.with_file_name("state.db");
     new.warden().until("it takes over", |_| {
-        Connection::open(&ledger).is_ok_and(|conn| trailwarden::store::lease::epoch(&conn).is_ok_and(|epoch| epoch > before))
+        let opened = Connection::open_with_flags(&ledger, OpenFlags::SQLITE_OPEN_READ_ONLY);
+        opened.is_ok_and(|conn| lease::epoch(&conn).is_ok_and(|epoch| epoch > before))
     });
     let took = env.steady() - begun;
     match fate {
@@ -219,13 +222,8 @@ fn contest(rounds: usize) {
     let mut hosts = ["a", "b"].map(|name| Host::ready(root.path(), name, &world));
     let acts = Acts::of(world);
     let share = acts.first.len() / (rounds + 1);
-    let mut truth = Truth {
-        stage,
-        rest: acts.first.into_iter(),
-        put: BTreeSet::new(),
-        announced: BTreeSet::new(),
-        said: 0,
-    };
+    let mut truth =
+        Truth { stage, rest: acts.first.into_iter(), put: BTreeSet::new(), announced: BTreeSet::new(), said: 0 };
     hosts[0].start();
     hosts[0].warden().until("it works", |warden| warden.own_log().contains("\"started\""));
     hosts[1].start();

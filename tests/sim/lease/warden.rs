@@ -99,7 +99,8 @@ impl Host {
     /// Life after life, as systemd would.
     pub async fn live(self: Arc<Self>, start: Timestamp) {
         loop {
-            let env = Env::simulated(start + self.skew, self.seed.wrapping_add(self.lives.fetch_add(1, Ordering::Relaxed)));
+            let env =
+                Env::simulated(start + self.skew, self.seed.wrapping_add(self.lives.fetch_add(1, Ordering::Relaxed)));
             // The wall clock goes on between two lives; the steady one begins anew.
             env.advance(self.far.now().duration_since(start));
             let life = Pausable::new(self.one(&env), self.paused.clone());
@@ -163,8 +164,7 @@ impl Host {
             };
             store.write(step).await?;
             let effect = async {
-                let done =
-                    Done { host: self.name.clone(), holder: holder.clone(), epoch, at: self.far.now() };
+                let done = Done { host: self.name.clone(), holder: holder.clone(), epoch, at: self.far.now() };
                 self.effects.lock().unwrap().push(done);
                 Ok(())
             };
