@@ -21,8 +21,6 @@ use std::time::Duration;
 use crate::delivery::Deliveries;
 use crate::env::Env;
 use crate::error::Result;
-use crate::retry::{Policy, retry};
-use crate::seam::Metadata;
 use crate::store::{Store, archive};
 use crate::trail::Trail;
 

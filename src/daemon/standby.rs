@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::{Front, Told, watchdog};
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::core::finding::{Finding, Kind};
 use crate::core::lease::Document;
 use crate::core::printable;

@@ -313,7 +313,11 @@ impl Inner {
             let state = self.state();
             if !state.held.contains_key(file) {
                 let until = state.strange.get(file).copied().unwrap_or(until);
-                if until <= now { ended.push(file.to_owned()) } else { drop(still.insert(file.to_owned(), until)) }
+                if until <= now {
+                    ended.push(file.to_owned());
+                } else {
+                    still.insert(file.to_owned(), until);
+                }
             }
             Ok(())
         })?;

@@ -154,7 +154,7 @@ impl Truth {
     fn play(&mut self, count: usize) {
         for happening in self.rest.by_ref().take(count) {
             match &happening.step {
-                Step::Put { key, .. } => drop(self.put.insert(key.clone())),
+                Step::Put { key, .. } => _ = self.put.insert(key.clone()),
                 Step::Message { body } => {
                     self.said += 1;
                     // A notification that never comes: what it is about is for the sweep and the comparison to find.
@@ -162,7 +162,7 @@ impl Truth {
                         continue;
                     }
                     let told = self.put.iter().filter(|key| contains(body, key.rsplit('/').next().unwrap_or(key)));
-                    self.announced.extend(told.cloned().collect::<Vec<_>>());
+                    self.announced.extend(told.cloned());
                 }
                 Step::Remove { .. } => {}
             }
