@@ -81,7 +81,9 @@ async fn a_warden_that_lost_its_lease_in_the_middle_of_a_step_commits_nothing_mo
     assert!(error.is_fatal() && error.op == "lease", "{error}");
     assert!(keep(&store, "after").await.unwrap_err().is_fatal(), "nor does anything later");
     let kept = store.read(|conn| {
-        conn.query_row("SELECT count(*) FROM meta WHERE name IN ('before', 'late', 'after')", [], |row| row.get::<_, i64>(0))
+        conn.query_row("SELECT count(*) FROM meta WHERE name IN ('before', 'late', 'after')", [], |row| {
+            row.get::<_, i64>(0)
+        })
     });
     assert_eq!(kept.await.unwrap(), 1);
 }
