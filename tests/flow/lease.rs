@@ -120,7 +120,9 @@ listen = "127.0.0.1:0"
         let found = ledger
             .prepare("SELECT CAST(subject AS INTEGER), detail, at FROM journal WHERE what = 'leased' ORDER BY seq");
         let Ok(mut query) = found else { return Vec::new() };
-        let rows = query.query_map([], |row| Ok(Epoch { number: row.get(0)?, by: row.get(1)?, at: row.get(2)? }));
+        let rows = query.query_map([], |row| {
+            Ok(Epoch { number: row.get::<_, i64>(0)?.unsigned_abs(), by: row.get(1)?, at: row.get(2)? })
+        });
         rows.unwrap().map(Result::unwrap).collect()
     }
 
