@@ -141,11 +141,12 @@ impl Host {
         };
         store.write(begin).await?;
         held.follow(&store);
+        let own = held.fence();
         let outcome = tokio::select! {
             biased;
             ended = self.work(env, &store, &held, &fence) => ended,
-            error = held.fence().lost() => Err(error),
-            () = held.clone().keep(Pulse::default()) => held.fence().check(),
+            error = own.lost() => Err(error),
+            () = held.clone().keep(Pulse::default()) => own.check(),
             () = self.stop.notified() => Ok(()),
         };
         held.release().await;
