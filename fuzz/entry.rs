@@ -9,6 +9,7 @@ use trailwarden::core::envelope;
 use trailwarden::core::filter::Filter;
 use trailwarden::core::gzip::{self, Caps, inflate};
 use trailwarden::core::key::{DigestKey, LogKind, ObjectKey, parse};
+use trailwarden::core::lease::{self, Document as Lease};
 use trailwarden::core::lock::{Action, Class, Input, Mode, Move, Prices, Promise, Stock, Term, lifecycle, plan};
 use trailwarden::core::notice::{Opened, open};
 use trailwarden::core::pattern::Pattern;
@@ -231,4 +232,12 @@ pub fn pattern(bytes: &[u8]) {
     assert_eq!(compiled.explain(&event).holds(), matches);
     let possible = compiled.needs().alternatives().len() > 0;
     assert!(possible || !compiled.matches(&envelope::wrap(event, None)));
+}
+
+/// The bytes as a lease: what is accepted has a successor, and is written as it was understood.
+pub fn lease(bytes: &[u8]) {
+    let Ok(document) = Lease::read(bytes) else { return };
+    assert!(document.epoch.checked_add(1).is_some() && document.ttl <= lease::LONGEST);
+    assert_eq!(Lease::read(&document.write()), Ok(document.clone()));
+    assert!(document.told().chars().all(|c| !c.is_control()));
 }

@@ -4,6 +4,8 @@ mod alerting;
 mod archiving;
 mod audits;
 mod detection;
+mod draining;
+mod standby;
 mod wellness;
 
 use std::path::{Path, PathBuf};
@@ -17,6 +19,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use self::audits::Audit;
+pub use self::draining::{Drained, drain};
+use self::standby::Held;
 use crate::alert::Alerts;
 use crate::config::{self, Config};
 use crate::core::finding::{Finding, Kind};
@@ -25,6 +29,7 @@ use crate::error::{Error, Result};
 use crate::health::{Health, Pulse};
 use crate::http;
 use crate::ingest::Ingest;
+use crate::metrics::Metrics;
 use crate::snapshot;
 use crate::store::{Store, Tx, findings, journal};
 use crate::trail::Trail;
@@ -50,15 +55,6 @@ const STATUS: Duration = Duration::from_secs(20);
 /// How long a stop waits for messages in flight; well inside systemd's TimeoutStopSec.
 const STOP: Duration = Duration::from_secs(25);
 
-/// What a drain left behind.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Drained {
-    /// Messages given back because their objects could not be read.
-    pub deferred: u64,
-    /// Alerts that no channel has taken yet.
-    pub unsent: i64,
-}
-
 struct Daemon {
     works: Works,
     config: Config,
@@ -69,6 +65,13 @@ struct Daemon {
     alerts: watch::Sender<Arc<Alerts>>,
 }
 
+/// What is seen of a warden from outside, from its first moment on.
+#[derive(Default)]
+struct Front {
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+}
+
 /// What a running warden is told from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Told {
@@ -77,35 +80,70 @@ pub enum Told {
 }
 
 /// Runs until it is told to stop, or until something fatal happens.
-pub async fn run(config: Config, path: &Path, env: &Env) -> Result<()> {
+pub async fn run(mut config: Config, path: &Path, env: &Env) -> Result<()> {
     let _lock = Store::lock(&config.state)?;
-    let works = Works::open(&config, env).await?;
-    watch(config, path, works, signals()?).await
+    let (mut told, mut loops, front) = (signals()?, JoinSet::new(), Front::default());
+    front.metrics.start_time.set(env.now().as_second() as f64);
+    front.serve(&config, &mut loops).await?;
+    let Some(held) = standby::wait(&mut config, path, env, &front, &mut told).await? else { return Ok(()) };
+    let outcome = match open(&config, env, &held, &front, &mut told).await {
+        Ok(None) => Ok(()),
+        Ok(Some(works)) => Arc::new(Daemon::new(config, path, works, front.health)).live(loops, told).await,
+        Err(error) => Err(error),
+    };
+    held.release().await;
+    outcome
 }
 
-/// As [`run`], over works that are open already.
+/// `None`: it was told to stop before all was open.
+async fn open(
+    config: &Config,
+    env: &Env,
+    held: &Held,
+    front: &Front,
+    told: &mut mpsc::Receiver<Told>,
+) -> Result<Option<Works>> {
+    let fence = held.fence();
+    let opening = async {
+        let works = Works::open_behind(config, env, fence.clone(), front.metrics.clone()).await?;
+        held.begin(config, &works.store).await?;
+        Ok(works)
+    };
+    tokio::pin!(opening);
+    let mut tick = tokio::time::interval(watchdog());
+    loop {
+        tokio::select! {
+            biased;
+            what = told.recv() => match what {
+                // It was read a moment ago.
+                Some(Told::Reload) => {}
+                Some(Told::Stop) | None => return Ok(None),
+            },
+            error = fence.lost() => return Err(error),
+            works = &mut opening => return works.map(Some),
+            // A warden that has waited is ready already, and bringing an old ledger to the newest form takes its time.
+            _ = tick.tick() => drop(sd_notify::notify(&[NotifyState::Status("opening the ledger"), NotifyState::Watchdog])),
+        }
+    }
+}
+
+/// As [`run`] without a lease, over works that are open already.
 pub async fn watch(config: Config, path: &Path, works: Works, told: mpsc::Receiver<Told>) -> Result<()> {
-    let daemon = Arc::new(Daemon::new(config, path, works));
-    let (stop, stopping) = watch::channel(false);
-    let mut loops = daemon.start(&stopping);
-    daemon.serve(&mut loops).await?;
-    let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&daemon.health.line())]);
-    let journal = daemon.journal_head().await;
-    tracing::info!(warden = daemon.config.name, trails = daemon.works.trails.len(), journal, "started");
-    let outcome = daemon.wait(&mut loops, told).await;
-    daemon.health.stop();
-    let _ = sd_notify::notify(&[NotifyState::Stopping, NotifyState::Status("settling what is in work")]);
-    let _ = stop.send(true);
-    if outcome.is_ok() {
-        daemon.settle_in_flight().await;
+    let front = Front { metrics: works.metrics.clone(), health: Arc::default() };
+    let mut loops = JoinSet::new();
+    front.serve(&config, &mut loops).await?;
+    Arc::new(Daemon::new(config, path, works, front.health)).live(loops, told).await
+}
+
+impl Front {
+    async fn serve(&self, config: &Config, loops: &mut JoinSet<Result<()>>) -> Result<()> {
+        if let Some(listen) = config.listen {
+            let (address, serving) = http::serve(listen, self.metrics.clone(), self.health.clone()).await?;
+            tracing::info!(%address, "serving metrics and health");
+            loops.spawn(serving);
+        }
+        Ok(())
     }
-    daemon.end(&mut loops).await;
-    if outcome.is_ok() {
-        daemon.last_alerts().await?;
-    }
-    let journal = daemon.journal_head().await;
-    tracing::info!(journal, "stopped");
-    outcome
 }
 
 /// SIGTERM and SIGINT stop, SIGHUP reloads.
@@ -123,34 +161,9 @@ fn signals() -> Result<mpsc::Receiver<Told>> {
     Ok(told)
 }
 
-/// Works until every queue is empty, nothing is in flight and all due work is done.
-pub async fn drain(config: Config, path: &Path, env: &Env) -> Result<Drained> {
-    let _lock = Store::lock(&config.state)?;
-    let works = Works::open(&config, env).await?;
-    let daemon = Daemon::new(config, path, works);
-    daemon.works.deliveries.roster.refresh().await?;
-    for (trail, ingest) in daemon.works.trails.iter().zip(&daemon.ingests) {
-        empty(trail, ingest).await?;
-    }
-    for trail in &daemon.works.trails {
-        // What the first sweep repairs may be what another chain waited for.
-        let sweep = Sweep::new(daemon.works.deliveries.clone());
-        sweep.run(trail).await?;
-        sweep.run(trail).await?;
-    }
-    daemon.works.deliveries.rest_watches().await?;
-    daemon.works.deliveries.fold_tallies().await?;
-    if let Some(archive) = &daemon.works.archive {
-        archive.begin().await?;
-        archive.catch_up().await?;
-        archive.write_integrity().await?;
-    }
-    let alerts = daemon.current_alerts();
-    while alerts.pump().await? {}
-    alerts.forget().await?;
-    let now = env.now();
-    let unsent = daemon.works.store.read(move |conn| crate::store::outbox::pending(conn, now)).await?;
-    Ok(Drained { deferred: daemon.ingests.iter().map(|ingest| ingest.deferred()).sum(), unsent })
+/// How often systemd is told how it is.
+fn watchdog() -> Duration {
+    sd_notify::watchdog_enabled().map_or(STATUS, |limit| STATUS.min(limit / 3))
 }
 
 /// A loop goes on when the ledger was busy.
@@ -164,37 +177,41 @@ fn unless_fatal(outcome: Result<()>) -> Result<()> {
     })
 }
 
-/// Receives until the queue has nothing more to give.
-async fn empty(trail: &Trail, ingest: &Arc<Ingest>) -> Result<()> {
-    loop {
-        let received = ingest.receive(Duration::ZERO).await?;
-        if received > 0 {
-            continue;
-        }
-        if ingest.in_flight() > 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-            continue;
-        }
-        let depth = trail.queue.depth().await?;
-        let given_back = ingest.deferred();
-        if depth.visible == 0 && depth.in_flight + depth.delayed <= given_back {
-            return Ok(());
-        }
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-}
-
 impl Daemon {
-    fn new(config: Config, path: &Path, works: Works) -> Self {
+    fn new(config: Config, path: &Path, works: Works, health: Arc<Health>) -> Self {
         works.metrics.start_time.set(works.env.now().as_second() as f64);
+        works.metrics.lease_held.set(1);
+        works.metrics.lease_epoch.set(works.store.fence().epoch().map_or(0, |epoch| epoch as i64));
         let ingests = works
             .trails
             .iter()
             .map(|trail| Ingest::new(works.deliveries.clone(), trail.clone(), config.limits.messages))
             .collect();
-        let health = Arc::<Health>::default();
         works.alerts.attach(&health);
         Self { alerts: watch::Sender::new(works.alerts.clone()), health, path: path.to_owned(), works, config, ingests }
+    }
+
+    /// Until it is told to stop, or something fatal happens.
+    async fn live(self: Arc<Self>, mut loops: JoinSet<Result<()>>, told: mpsc::Receiver<Told>) -> Result<()> {
+        let (stop, stopping) = watch::channel(false);
+        self.start(&stopping, &mut loops);
+        let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&self.health.line())]);
+        let journal = self.journal_head().await;
+        tracing::info!(warden = self.config.name, trails = self.works.trails.len(), journal, "started");
+        let outcome = self.wait(&mut loops, told).await;
+        self.health.stop();
+        let _ = sd_notify::notify(&[NotifyState::Stopping, NotifyState::Status("settling what is in work")]);
+        let _ = stop.send(true);
+        if outcome.is_ok() {
+            self.settle_in_flight().await;
+        }
+        self.end(&mut loops).await;
+        if outcome.is_ok() {
+            self.last_alerts().await?;
+        }
+        let journal = self.journal_head().await;
+        tracing::info!(journal, "stopped");
+        outcome
     }
 
     fn current_alerts(&self) -> Arc<Alerts> {
@@ -202,8 +219,7 @@ impl Daemon {
     }
 
     /// Every loop ends with the reason why the warden must stop; none of them ever ends well.
-    fn start(self: &Arc<Self>, stopping: &watch::Receiver<bool>) -> JoinSet<Result<()>> {
-        let mut loops = JoinSet::new();
+    fn start(self: &Arc<Self>, stopping: &watch::Receiver<bool>, loops: &mut JoinSet<Result<()>>) {
         let this = self.clone();
         let refresh = self.config.organization.refresh.max(Duration::from_secs(60));
         self.health.expect_within("members", PATIENCE, 3 * refresh);
@@ -264,7 +280,6 @@ impl Daemon {
                 loops.spawn(async move { this.reconcile(of, &ingest, pulse).await });
             }
         }
-        loops
     }
 
     /// A loop that works in slices, the first a while after the start.
@@ -275,19 +290,12 @@ impl Daemon {
         self.health.pulse(&name)
     }
 
-    async fn serve(&self, loops: &mut JoinSet<Result<()>>) -> Result<()> {
-        if let Some(listen) = self.config.listen {
-            let (address, serving) = http::serve(listen, self.works.metrics.clone(), self.health.clone()).await?;
-            tracing::info!(%address, "serving metrics and health");
-            loops.spawn(serving);
-        }
-        Ok(())
-    }
-
     /// Until it is told to stop, or a fatal error.
     async fn wait(self: &Arc<Self>, loops: &mut JoinSet<Result<()>>, mut told: mpsc::Receiver<Told>) -> Result<()> {
-        let mut tick =
-            tokio::time::interval(sd_notify::watchdog_enabled().map_or(STATUS, |limit| STATUS.min(limit / 3)));
+        let mut tick = tokio::time::interval(watchdog());
+        let fence = self.works.store.fence().clone();
+        let lost = fence.lost();
+        tokio::pin!(lost);
         loop {
             tokio::select! {
                 biased;
@@ -295,6 +303,7 @@ impl Daemon {
                     Some(Told::Reload) => self.reload().await,
                     Some(Told::Stop) | None => return Ok(()),
                 },
+                error = &mut lost => return Err(error),
                 _ = tick.tick() => self.tell_systemd(),
                 Some(ended) = loops.join_next() => return match ended {
                     Ok(outcome) => outcome,

@@ -5,6 +5,7 @@
 
 mod cloud;
 mod host;
+mod lease;
 mod queue;
 mod site;
 
@@ -100,6 +101,7 @@ pub async fn examine(config: &Config, env: &Env, ask: &Ask) -> Report {
         Box::pin(doctor.identities()),
         Box::pin(doctor.members()),
         Box::pin(doctor.copies()),
+        Box::pin(doctor.lease()),
         Box::pin(doctor.keys_of_kms()),
     ];
     parts.extend(config.trails.iter().flat_map(|trail| -> [LocalBoxFuture<'_, Vec<Line>>; 4] {

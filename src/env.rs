@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
@@ -66,6 +67,18 @@ impl Env {
         }
     }
 
+    /// Time since some moment in the past, by a clock that nobody sets and that runs while the machine sleeps or the process is
+    /// stopped. Comparable within one machine's uptime, with nothing else.
+    pub fn steady(&self) -> Duration {
+        match &self.clock {
+            Clock::System => since_boot(),
+            Clock::Manual(micros) => {
+                Duration::from_micros(u64::try_from(micros.load(Ordering::SeqCst)).unwrap_or_default())
+            }
+            Clock::Runtime { since, .. } => since.elapsed(),
+        }
+    }
+
     /// Moves a made clock, forward or back; the system's clock cannot be moved.
     pub fn advance(&self, by: SignedDuration) {
         match &self.clock {
@@ -97,6 +110,12 @@ impl Env {
         }
     }
 
+    /// What the host calls itself (uname(2)), which a service sees that sees nothing of `/proc/sys`.
+    pub fn host(&self) -> String {
+        let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        if name.is_empty() { "a host without a name".into() } else { name }
+    }
+
     /// A number in `0.0..1.0`, for jitter.
     pub fn chance(&self) -> f64 {
         self.die.lock().unwrap_or_else(std::sync::PoisonError::into_inner).f64()
@@ -107,6 +126,11 @@ impl Env {
         let number = self.die.lock().unwrap_or_else(std::sync::PoisonError::into_inner).u64(..);
         format!("{number:016x}")
     }
+}
+
+/// `CLOCK_BOOTTIME` (clock_gettime(2)): as `CLOCK_MONOTONIC`, with the time that the machine was suspended.
+fn since_boot() -> Duration {
+    Duration::try_from(rustix::time::clock_gettime(rustix::time::ClockId::Boottime)).unwrap_or_default()
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place that asks the system for the time")]

@@ -134,7 +134,8 @@ impl Ingest {
         permits: Vec<OwnedSemaphorePermit>,
         wait: Duration,
     ) -> Result<(usize, SignedDuration)> {
-        let messages = self.trail.queue.receive(permits.len(), wait).await?;
+        let receiving = self.trail.queue.receive(permits.len(), wait);
+        let messages = self.deliveries.store.fence().guard(receiving).await?;
         let now = self.deliveries.env.now();
         self.deliveries.metrics.last_receive.set(now.as_second() as f64);
         let oldest = self.backlog().received(&messages, now);
@@ -288,7 +289,8 @@ async fn delete(
     while receipts.recv_many(&mut batch, DONE_BATCH).await > 0 {
         let mut left = batch.clone();
         for _ in 0..3 {
-            match retry(&deliveries.env, Policy::STEP, || trail.queue.done(&left)).await {
+            let done = || deliveries.store.fence().guard(trail.queue.done(&left));
+            match retry(&deliveries.env, Policy::STEP, done).await {
                 Ok(failed) if failed.is_empty() => break,
                 Ok(failed) => left = failed,
                 Err(error) => {

@@ -5,7 +5,7 @@
 //!
 //! The bucket is the truth. The *ledger*, one SQLite file, is what the warden knows about the bucket: which objects it saw,
 //! admitted, hashed and verified, and what it told to whom. Everything that deserves a human is a *finding*: one table of
-//! kinds, one fingerprint rule, one outbox. Flows read the world through seven *seams* and write the ledger, one transaction a
+//! kinds, one fingerprint rule, one outbox. Flows read the world through eight *seams* and write the ledger, one transaction a
 //! step; every effect is in the transaction that records its cause. So what a queue delivers at least once has its effect
 //! exactly once, a crash needs no code of its own, and the ledger can be rebuilt from the bucket.
 //!
@@ -24,12 +24,12 @@
 //! 10  cmd                                             one file per verb, glue only
 //!  9  daemon                                          starts and supervises the loops
 //!  8  wiring · http                                   configuration to running parts; metrics and health
-//!  7  ingest · verify · alert · retain · posture · backfill · backtest · snapshot · doctor · archive · world
+//!  7  ingest · verify · alert · retain · posture · backfill · backtest · snapshot · doctor · archive · lease · world
 //!                                                     the flows, and the made-up organization they are tried on
 //!  6  delivery                                        the one step that every flow settles a notice with
 //!  5  trail · channel                                 one configured trail: its seams, rules and limits; a channel, opened
 //!  4  store · aws · local · notify                    the ledger, and the implementations of the seams
-//!  3  retry · listing
+//!  3  retry · listing · fence
 //!  2  env · seam · config · metrics · health
 //!  1  error
 //!  0  core                                            pure: no I/O, no clock, no async; half of all tests live here
@@ -75,9 +75,11 @@ pub mod delivery;
 pub mod doctor;
 pub mod env;
 pub mod error;
+pub mod fence;
 pub mod health;
 pub mod http;
 pub mod ingest;
+pub mod lease;
 pub mod listing;
 pub mod local;
 pub mod metrics;

@@ -52,6 +52,8 @@ pub struct Metrics {
     pub last_sweep: Seconds,
     pub last_reconcile: Seconds,
     pub start_time: Seconds,
+    pub lease_held: Gauge,
+    pub lease_epoch: Gauge,
 }
 
 impl Metrics {
@@ -97,6 +99,12 @@ impl Metrics {
             self.objects_missing.clone(),
         );
         gauge("alerts_due", "Alerts that are due and not sent", self.alerts_due.clone());
+        gauge("lease_held", "1 while this warden may work: it holds the lease, or needs none", self.lease_held.clone());
+        gauge(
+            "lease_epoch",
+            "The epoch of the lease that this warden works under; 0 without one",
+            self.lease_epoch.clone(),
+        );
         let mut seconds = |name: &str, help: &str, metric: Seconds| registry.register(name, help, metric);
         seconds("alert_oldest_seconds", "Age of the oldest alert that is due", self.alert_oldest.clone());
         seconds(

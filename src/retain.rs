@@ -213,7 +213,8 @@ impl Retain {
             self.store.write(move |tx| retention::set_accepted(tx, &archive, &promise)).await?;
             return self.extend(needs, budget).await;
         }
-        retry(self.env(), Policy::STEP, || self.vault.apply(&step.action)).await?;
+        let apply = || self.store.fence().guard(self.vault.apply(&step.action));
+        retry(self.env(), Policy::STEP, apply).await?;
         let (subject, detail) = (self.bucket.clone(), format!("{}: {}", step.call, step.diff.join("; ")));
         self.store.write(move |tx| journal::append(tx, What::Applied, &subject, &detail).map(|_| ())).await
     }

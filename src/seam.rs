@@ -281,6 +281,27 @@ pub trait Channel: Send + Sync {
     }
 }
 
+/// What became of a conditional write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Written {
+    /// It is there, under this tag.
+    Won(String),
+    /// Something else was there than was expected; or it could not be told, and reading says what is there now.
+    Lost,
+}
+
+/// One small value that several processes read and only ever write over what they have read. Linearizable: of two writes over
+/// the same tag one at most is won.
+#[async_trait]
+pub trait Register: Send + Sync {
+    /// At most `max_bytes` of the value, and its tag; `None` before the first write. A longer one is an error.
+    async fn read(&self, max_bytes: usize) -> Result<Option<(Vec<u8>, String)>>;
+    /// Writes over the value with this tag; without one, where there is none. Durable when won. Tags are told apart by content:
+    /// no value is ever written twice. After an error it may have been written, or be written yet.
+    async fn write(&self, value: Vec<u8>, over: Option<&str>) -> Result<Written>;
+}
+
+pub type DynRegister = Arc<dyn Register>;
 pub type DynQueue = Arc<dyn Queue>;
 pub type DynBucket = Arc<dyn Bucket>;
 pub type DynVault = Arc<dyn Vault>;

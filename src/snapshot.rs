@@ -44,7 +44,8 @@ impl Snapshots {
         let into = scratch.clone();
         let copy = env.blocking(move || copy::make(&from, &into)).await??;
         let name = self.name(&copy);
-        let put = self.bucket.put_file(&format!("{}{name}", self.prefix), &scratch, &copy.sha).await;
+        let key = format!("{}{name}", self.prefix);
+        let put = self.store.fence().guard(self.bucket.put_file(&key, &scratch, &copy.sha)).await;
         let _ = std::fs::remove_file(&scratch);
         put?;
         if let Some((dir, keep)) = &self.keep {

@@ -21,17 +21,20 @@ use crate::core::policy::Expected;
 use crate::delivery::{Deliveries, Handoff, Memory, Pace, Roster};
 use crate::env::Env;
 use crate::error::{Error, Result};
+use crate::fence::Fence;
 use crate::health::Pulse;
+use crate::lease::Bid;
 use crate::local::dir::Dir;
 use crate::local::keys::KeysDir;
 use crate::local::members::MembersFile;
+use crate::local::register::FileRegister;
 use crate::local::spool::Spool;
 use crate::local::trails::TrailsFile;
 use crate::local::vault::LocalVault;
 use crate::metrics::Metrics;
 use crate::posture::{self, Posture};
 use crate::retain::Retain;
-use crate::seam::{DynBucket, DynChannel, DynKeys, DynMembers, DynQueue, DynTrails, DynVault};
+use crate::seam::{DynBucket, DynChannel, DynKeys, DynMembers, DynQueue, DynRegister, DynTrails, DynVault};
 use crate::snapshot::{self, Snapshots};
 use crate::store::digests::Chain;
 use crate::store::{self, Store, digests, objects};
@@ -81,14 +84,22 @@ impl Seams {
 impl Works {
     /// Opens the ledger and plugs everything together. Members are recalled from the ledger, not asked for.
     pub async fn open(config: &Config, env: &Env) -> Result<Self> {
-        let store = Store::open(&config.state, env).await?;
-        Self::assemble(config, store, Seams::connect(config, env).await?).await
+        Self::open_behind(config, env, Fence::none(), Arc::default()).await
+    }
+
+    /// As [`Works::open`], for a warden that may lose its lease, and whose metrics are served already.
+    pub async fn open_behind(config: &Config, env: &Env, fence: Fence, metrics: Arc<Metrics>) -> Result<Self> {
+        let store = Store::open_behind(&config.state, env, fence).await?;
+        Self::measured(config, store, Seams::connect(config, env).await?, metrics).await
     }
 
     pub async fn assemble(config: &Config, store: Store, seams: Seams) -> Result<Self> {
+        Self::measured(config, store, seams, Arc::default()).await
+    }
+
+    async fn measured(config: &Config, store: Store, seams: Seams, metrics: Arc<Metrics>) -> Result<Self> {
         let env = store.env().clone();
         store.set_routes(config.routes.clone());
-        let metrics = Arc::new(Metrics::default());
         let roster = Roster::new(seams.members, store.clone());
         roster.recall().await?;
         let grace = signed(config.verify.grace);
@@ -155,6 +166,21 @@ pub async fn snapshots(warden: &str, to: &config::Snapshot, keep: Option<usize>,
     Ok(Snapshots { store: store.clone(), warden: warden.into(), bucket, prefix: to.prefix.clone(), keep })
 }
 
+/// What the lease is asked for with, by a holder that has not been before.
+pub async fn bid(config: &Config, to: &config::Lease, env: &Env) -> Result<Bid> {
+    let name = config::Lease::file(&snapshot::label(&config.name));
+    let register: DynRegister = match &to.location {
+        Place::Dir(path) => Arc::new(FileRegister::new(path, name, env)),
+        Place::Aws(bucket) => {
+            let aws = connect(to.region.as_ref(), None).await;
+            Arc::new(aws.register(bucket.clone(), format!("{}{name}", to.prefix)))
+        }
+    };
+    let holder = format!("{}{}", env.token(), env.token());
+    let (warden, host) = (config.name.clone(), env.host());
+    Ok(Bid { register, env: env.clone(), warden, host, holder, ttl: to.ttl })
+}
+
 async fn archive(
     config: &Config,
     wanted: &config::Archive,
@@ -174,6 +200,7 @@ async fn archive(
         label: snapshot::label(&config.name),
         state: config.state.clone(),
         env: deliveries.env.clone(),
+        fence: deliveries.store.fence().clone(),
     };
     Ok(Archive {
         place,

@@ -122,6 +122,7 @@ impl<'a> Outlet<'a> {
         let alert = Alert::new(due.reason, held, &self.alerts.warden).runbook(self.alerts.runbook.as_deref());
         let row = due.clone();
         let alert = store.read(move |conn| context::complete(conn, &row, alert)).await?;
+        store.fence().check()?;
         let thread = match self.channel.send(&key, &alert).await {
             Ok(thread) => thread,
             Err(error) => {

@@ -18,8 +18,9 @@ use parquet::file::reader::{ChunkReader, Length};
 use super::schema;
 use crate::core::id::{Hasher, Sha256};
 use crate::error::{Error, Result};
+use crate::fence::Fence;
 use crate::retry::{Policy, retry};
-use crate::seam::DynBucket;
+use crate::seam::{DynBucket, Metadata};
 use crate::store::archive::NewFile;
 use crate::store::copy::beside;
 
@@ -45,6 +46,7 @@ pub struct Place {
     /// The ledger; what is being made lies beside it.
     pub state: PathBuf,
     pub env: crate::env::Env,
+    pub fence: Fence,
 }
 
 /// A file that was written and is not in its place yet. It is gone when this is.
@@ -162,14 +164,21 @@ impl Place {
         level: u8,
     ) -> Result<NewFile> {
         let key = self.key(&name);
-        retry(&self.env, Policy::STEP, || self.bucket.put_file(&key, &written.path, &written.sha)).await?;
+        let put = || self.fence.guard(self.bucket.put_file(&key, &written.path, &written.sha));
+        retry(&self.env, Policy::STEP, put).await?;
         let (date, (oldest, newest)) = (date.to_owned(), span);
         Ok(NewFile { name, date, rows: written.rows, bytes: written.bytes, oldest, newest, level })
     }
 
+    /// Puts a small object in its place.
+    pub async fn put_text(&self, key: &str, body: Vec<u8>) -> Result<()> {
+        let put = || self.fence.guard(self.bucket.put(key, body.clone(), Metadata::new()));
+        retry(&self.env, Policy::STEP, put).await
+    }
+
     pub async fn remove(&self, name: &str) -> Result<()> {
         let key = self.key(name);
-        retry(&self.env, Policy::STEP, || self.bucket.remove(&key)).await
+        retry(&self.env, Policy::STEP, || self.fence.guard(self.bucket.remove(&key))).await
     }
 
     async fn range(&self, name: &str, range: Range<u64>) -> Result<Bytes> {

@@ -21,8 +21,6 @@ use std::time::Duration;
 use crate::delivery::Deliveries;
 use crate::env::Env;
 use crate::error::Result;
-use crate::retry::{Policy, retry};
-use crate::seam::Metadata;
 use crate::store::{Store, archive};
 use crate::trail::Trail;
 
@@ -104,8 +102,7 @@ impl Archive {
                     text.push('\n');
                 }
                 let key = self.place.key(&self.place.list(&date));
-                let body = text.into_bytes();
-                retry(&self.env, Policy::STEP, || self.place.bucket.put(&key, body.clone(), Metadata::new())).await?;
+                self.place.put_text(&key, text.into_bytes()).await?;
                 self.store.write(move |tx| archive::listed(tx, &date, &names)).await?;
             }
         }

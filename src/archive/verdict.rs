@@ -7,8 +7,6 @@ use parquet::arrow::ArrowWriter;
 
 use super::{Archive, QUICK, files, schema};
 use crate::error::Result;
-use crate::retry::{Policy, retry};
-use crate::seam::Metadata;
 use crate::store::archive::{self, Integrity};
 
 /// Where the table lies.
@@ -38,7 +36,7 @@ impl Archive {
             writer.into_inner().map_err(failed)
         };
         let body = self.env.blocking(write).await??;
-        retry(&self.env, Policy::STEP, || self.place.bucket.put(&key, body.clone(), Metadata::new())).await?;
+        self.place.put_text(&key, body).await?;
         Ok(rows)
     }
 }

@@ -9,6 +9,7 @@ mod eventbridge;
 mod lambda;
 mod organizations;
 pub mod probe;
+mod register;
 mod s3;
 mod securityhub;
 mod short;
@@ -34,6 +35,7 @@ pub use self::cloudtrail::PublicKeys;
 pub use self::eventbridge::EventBus;
 pub use self::lambda::Function;
 pub use self::organizations::Organization;
+pub use self::register::S3Register;
 pub use self::s3::S3Bucket;
 pub use self::securityhub::SecurityHub;
 use self::signed::{Service, Signed};
@@ -136,6 +138,11 @@ impl Aws {
     /// A bucket of the warden's own, in which it may remove what it wrote; `key` encrypts what is put there.
     pub fn own_bucket(&self, name: impl Into<String>, owner: Option<AccountId>, key: Option<String>) -> S3Bucket {
         self.bucket(name, owner).own(key)
+    }
+
+    /// One object that is written conditionally.
+    pub fn register(&self, bucket: impl Into<String>, key: impl Into<String>) -> S3Register {
+        S3Register::new(self.s3(), bucket.into(), key.into())
     }
 
     /// The protection of a bucket; `owner` as for [`Aws::bucket`].

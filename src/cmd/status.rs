@@ -7,14 +7,17 @@ use rusqlite::Connection;
 use serde::Serialize;
 
 use crate::cmd::{Context, Exit, Outcome, grouped, print, print_json, style};
+use crate::config::{self, Config};
 use crate::core::chain::overdue_hours;
 use crate::core::finding::{Kind, Severity};
 use crate::core::journal::Head;
 use crate::core::posture::Summary;
+use crate::core::printable;
 use crate::env::Env;
 use crate::posture;
-use crate::store::{self, digests, findings, journal, lists, outbox};
+use crate::store::{self, digests, findings, journal, lease, lists, outbox};
 use crate::verify::{Place, last_rounds};
+use crate::wiring;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -41,6 +44,24 @@ pub struct Status {
     pub horizon: Option<Timestamp>,
     /// Where the journal stands; null in a ledger from before there was one.
     pub ledger: Option<Head>,
+    #[serde(skip)]
+    own_epoch: u64,
+    /// Which of several wardens works; null without `[lease]`.
+    pub lease: Option<Leased>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Leased {
+    /// The epoch that this host's ledger was last written under; 0 before the first.
+    pub own_epoch: u64,
+    /// What the lease says; null where nobody has taken it yet, or where it could not be read.
+    pub epoch: Option<u64>,
+    pub host: Option<String>,
+    pub since: Option<Timestamp>,
+    /// Its holder has given it back.
+    pub released: bool,
+    /// Why it could not be read.
+    pub trouble: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -100,13 +121,33 @@ pub async fn run(context: &Context, args: &Args) -> Outcome {
     let config = context.load_without_secrets()?;
     let now = Env::system().now();
     let grace = jiff::SignedDuration::try_from(config.verify.grace).unwrap_or(jiff::SignedDuration::ZERO);
-    let status = store::peek(&config.state, move |conn| look(conn, now, grace)).await?;
+    let mut status = store::peek(&config.state, move |conn| look(conn, now, grace)).await?;
+    if let Some(to) = &config.lease {
+        status.lease = Some(leased(&config, to, status.own_epoch).await);
+    }
     if args.json {
         print_json(&status)?;
     } else {
         print(&draw(context, &status))?;
     }
     Ok(Exit::Done)
+}
+
+/// The lease is asked as whoever waits for it asks; that it does not answer keeps nobody from the rest.
+async fn leased(config: &Config, to: &config::Lease, own_epoch: u64) -> Leased {
+    let read = async { wiring::bid(config, to, &Env::system()).await?.read().await };
+    let (found, trouble) = match read.await {
+        Ok(found) => (found.map(|seen| seen.document), None),
+        Err(error) => (None, Some(printable(&error.to_string(), 300))),
+    };
+    Leased {
+        own_epoch,
+        epoch: found.as_ref().map(|lease| lease.epoch),
+        host: found.as_ref().map(|lease| printable(&lease.host, 100)),
+        since: found.as_ref().map(|lease| lease.since),
+        released: found.is_some_and(|lease| lease.released),
+        trouble,
+    }
 }
 
 /// Everything in one consistent look.
@@ -140,6 +181,8 @@ pub fn look(conn: &Connection, now: Timestamp, grace: jiff::SignedDuration) -> r
         lag_seconds: horizon.map(|horizon| now.duration_since(horizon).as_secs()),
         horizon,
         ledger: journal::head(&tx).ok(),
+        own_epoch: lease::epoch(&tx)?,
+        lease: None,
     })
 }
 
@@ -295,8 +338,23 @@ fn draw(context: &Context, status: &Status) -> String {
         "findings",
         if open.is_empty() { context.paint(style::GOOD, "none open") } else { format!("{} open", open.join(", ")) },
     );
+    if let Some(lease) = &status.lease {
+        line("lease", draw_lease(context, lease));
+    }
     line("journal", status.ledger.as_ref().map_or_else(|| "none".into(), |head| format!("ends with {head}")));
     text
+}
+
+fn draw_lease(context: &Context, lease: &Leased) -> String {
+    let own = format!("; this ledger was last written under epoch {}", lease.own_epoch);
+    match (&lease.trouble, lease.epoch, &lease.host, lease.since) {
+        (Some(trouble), ..) => context.paint(style::BAD, format!("not read: {trouble}")) + &own,
+        (None, Some(epoch), Some(host), Some(since)) => {
+            let does = if lease.released { "given back by" } else { "held by" };
+            format!("{does} {host}, epoch {epoch} since {since:.0}{own}")
+        }
+        _ => "nobody has taken it yet".to_owned(),
+    }
 }
 
 fn span(seconds: i64) -> String {

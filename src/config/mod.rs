@@ -5,6 +5,7 @@ mod channel;
 mod channels;
 mod fault;
 mod insights;
+mod lease;
 mod meaning;
 mod place;
 mod posture;
@@ -26,6 +27,7 @@ use std::time::Duration;
 pub use archive::Archive;
 pub use channel::{Channel, Email, Encryption, Format, Slack, Syslog};
 pub use fault::{ConfigError, Spot, line_of};
+pub use lease::Lease;
 pub use place::Place;
 pub use secret::Secret;
 
@@ -69,6 +71,8 @@ pub struct Config {
     pub fold: Option<Duration>,
     /// Where copies of the ledger are kept, if anywhere.
     pub snapshot: Option<Snapshot>,
+    /// How several wardens agree on the one that works, if there are several.
+    pub lease: Option<Lease>,
     /// Where metrics, health and the console are served, if at all.
     pub listen: Option<SocketAddr>,
     pub limits: Limits,

@@ -30,6 +30,7 @@ pub struct File {
     pub route: Vec<At<Route>>,
     pub alert: Alert,
     pub state: State,
+    pub lease: Lease,
     pub http: Http,
     pub limits: Limits,
 }
@@ -276,6 +277,14 @@ pub struct Archive {
     pub buffer: Text,
     pub target: Text,
     pub keep: Text,
+}
+
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Lease {
+    pub location: Text,
+    pub region: Text,
+    pub ttl: Text,
 }
 
 #[derive(Debug, Default, Deserialize)]

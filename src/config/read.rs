@@ -56,12 +56,14 @@ pub(super) fn config(text: &str, origin: &str, places: &Places) -> Read<Config> 
         state: file.state.path.as_ref().map_or_else(|| STATE.into(), |path| reader.path(path)),
         fold: reader.fold(&file.state)?,
         snapshot: None,
+        lease: None,
         listen: reader.listen(&file.http)?,
         limits: reader.limits(&file.limits)?,
         warnings: Vec::new(),
     };
     config.snapshot = reader.snapshot(&file.state, &config.trails)?;
     config.archive = reader.archive(&file.archive, &config.trails)?;
+    config.lease = reader.lease(&file.lease, file.warden.name.is_some(), &config.trails)?;
     config.warnings = warnings(&config);
     config.warnings.extend(remarks);
     Ok(config)

@@ -264,6 +264,10 @@ kinds! {
         "the ledger's snapshot fails"
         "No copy of the ledger was made, or the copy is not what the warden wrote. Should the ledger be lost now, what was learned since the last copy is lost with it."
         "Read the detail: a full disk, a place that refuses, or a ledger that does not check. `trailwarden ledger check` says what is wrong with it."
+    LedgerBehind "ledger_behind" Operation High
+        "a warden took over with an older ledger"
+        "This host took the lease, and its ledger does not have what the last holder's had. Objects are found again by themselves: the queue, the sweep and the comparison of bucket and ledger bring them. What was told, acknowledged, silenced and counted by rules since is known to the other ledger alone."
+        "Nothing is lost of the evidence. To have the rest too: stop the warden, `trailwarden ledger restore` the last snapshot of the other host, and start it; `trailwarden backfill` learns at once what the comparison would find in days."
     LockMissing "lock_missing" Integrity High
         "the bucket does not lock what is delivered"
         "The bucket has no default retention, or no Object Lock at all: whoever may delete versions may delete the evidence."

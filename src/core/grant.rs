@@ -62,6 +62,9 @@ pub enum On {
     Hubs,
     /// Copies of the ledger.
     Copies,
+    /// Buckets that a lease lies in, and what lies there beside it.
+    LeaseBuckets,
+    Leases,
     /// KMS keys that what is read is encrypted with.
     Keys,
     /// The same, where something encrypted is written.
@@ -212,6 +215,24 @@ pub const GROUPS: &[Group] = &[
         sid: "KeepLedgerCopies",
         on: On::Copies,
         actions: &[("s3:PutObject", "no copy of the ledger is kept away from this machine")],
+    },
+    Group {
+        role: Role::Reader,
+        sid: "SeeLease",
+        on: On::LeaseBuckets,
+        actions: &[(
+            "s3:ListBucket",
+            "S3 says forbidden where it should say missing: a lease that nobody has taken yet is never taken",
+        )],
+    },
+    Group {
+        role: Role::Reader,
+        sid: "HoldLease",
+        on: On::Leases,
+        actions: &[
+            ("s3:GetObject", "who holds the lease is not seen, and nobody takes over"),
+            ("s3:PutObject", "the lease is not taken, and nothing is received"),
+        ],
     },
     Group {
         role: Role::Reader,

@@ -37,6 +37,8 @@ pub enum What {
     Released,
     /// Somebody asked not to be told for a while.
     Silenced,
+    /// From here on the ledger is written under an epoch of the lease.
+    Leased,
 }
 
 impl What {
@@ -58,6 +60,7 @@ impl What {
         Self::Held,
         Self::Released,
         Self::Silenced,
+        Self::Leased,
     ];
 
     pub fn name(self) -> &'static str {
@@ -79,6 +82,7 @@ impl What {
             Self::Held => "held",
             Self::Released => "released",
             Self::Silenced => "silenced",
+            Self::Leased => "leased",
         }
     }
 

@@ -18,6 +18,7 @@ pub mod gzip;
 pub mod id;
 pub mod journal;
 pub mod key;
+pub mod lease;
 pub mod lock;
 pub mod needs;
 pub mod notice;

@@ -16,7 +16,7 @@ use crate::local::members::MembersFile;
 use crate::seam::{Bucket, Members as _};
 
 /// The groups of a kind of resource.
-fn groups(on: On) -> impl Iterator<Item = &'static Group> {
+pub(super) fn groups(on: On) -> impl Iterator<Item = &'static Group> {
     GROUPS.iter().filter(move |group| group.on == on)
 }
 

@@ -24,6 +24,13 @@ pub fn of(config: &Config, ask: &Ask) -> Site {
         let region = snapshot.region.as_ref().map_or("", |region| region.as_str());
         site.add(On::Copies, format!("{}/{}*", bucket_arn(bucket, region), snapshot.prefix));
     }
+    if let Some(lease) = &config.lease
+        && let Place::Aws(bucket) = &lease.location
+    {
+        let bucket = bucket_arn(bucket, lease.region.as_ref().map_or("", |region| region.as_str()));
+        site.add(On::LeaseBuckets, &bucket);
+        site.add(On::Leases, format!("{bucket}/{}*", lease.prefix));
+    }
     for role in roles(config) {
         site.add(On::Roles, &role.arn);
     }
@@ -48,10 +55,10 @@ fn account_of(arn: &str) -> Option<&str> {
     arn.split(':').nth(4)
 }
 
-/// A topic is encrypted with a key of its own account; whose the bucket for copies is, its name does not say.
+/// A topic is encrypted with a key of its own account; whose the buckets for copies and lease are, their names do not say.
 fn is_written_with(site: &Site, key: &str) -> bool {
     let is_beside = |topic: &String| account_of(topic) == account_of(key);
-    !site.of(On::Copies).is_empty() || site.of(On::Topics).iter().any(is_beside)
+    [On::Copies, On::Leases].iter().any(|on| !site.of(*on).is_empty()) || site.of(On::Topics).iter().any(is_beside)
 }
 
 /// The key of a bucket is the one whose policy is read, and KMS shows it in the key's own account alone.
@@ -159,14 +166,16 @@ pub fn roles(config: &Config) -> Vec<&Role> {
     roles
 }
 
-/// Who writes what may be encrypted: the process its copies, each topic's role its alerts.
+/// Who writes what may be encrypted: the process its copies and its lease, each topic's role its alerts.
 pub fn writers(config: &Config) -> Vec<Option<&Role>> {
-    let copies = config.snapshot.iter().filter(|snapshot| matches!(snapshot.to, Place::Aws(_))).map(|_| None);
+    let copies = config.snapshot.iter().map(|snapshot| &snapshot.to);
+    let own = copies.chain(config.lease.iter().map(|lease| &lease.location));
+    let own = own.filter(|place| matches!(place, Place::Aws(_))).map(|_| None);
     let alerts = config.channels.values().filter_map(|channel| match channel {
         Channel::Sns { role, .. } => Some(role.as_ref()),
         _ => None,
     });
-    let mut writers: Vec<Option<&Role>> = copies.chain(alerts).collect();
+    let mut writers: Vec<Option<&Role>> = own.chain(alerts).collect();
     writers.sort_unstable_by_key(|role| role.map(|role| &role.arn));
     writers.dedup_by_key(|role| role.map(|role| &role.arn));
     writers

@@ -3,6 +3,7 @@
 pub mod dir;
 pub mod keys;
 pub mod members;
+pub mod register;
 pub mod spool;
 pub mod stdout;
 pub mod trails;

@@ -1,7 +1,8 @@
 //! A queue that is a directory, after the manner of a maildir: `tmp/` being written, `new/` waiting, `cur/` handed out, `done/` settled.
 //!
 //! What must outlast a crash stands in the file's name: `base[,d=deliveries][,t=not before, unix ms]`. Who holds what until when is
-//! only remembered; after a crash everything in `cur/` waits again. One process receives from a spool; any number may send.
+//! only remembered; after a crash everything in `cur/` waits again. One process receives from a spool; any number may send. What
+//! another process has taken, one that was stopped and went on, waits again when it has lain in `cur/` for the visibility timeout.
 
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
 use std::fmt;
@@ -51,6 +52,10 @@ struct State {
     backlog: BTreeSet<String>,
     /// Receipts, which are names in `cur/`, and when their messages come back.
     held: HashMap<String, Timestamp>,
+    /// Names in `cur/` that another process has put there, and when these come back.
+    strange: HashMap<String, Timestamp>,
+    /// When `cur/` was looked through for them.
+    looked: Option<Timestamp>,
 }
 
 impl Spool {
@@ -207,6 +212,7 @@ impl Inner {
                     break;
                 }
                 refilled = true;
+                self.take_back_strange().map_err(|error| fault("spool:receive", &error))?;
                 self.refill().map_err(|error| fault("spool:receive", &error))?;
                 continue;
             };
@@ -287,6 +293,37 @@ impl Inner {
             if rename_if_there(&self.cur.join(&receipt), &self.new.join(&receipt))? {
                 self.state().backlog.insert(receipt);
             }
+        }
+        Ok(())
+    }
+
+    /// What this process does not hold and nobody settles for the visibility timeout was left behind by another.
+    fn take_back_strange(&self) -> io::Result<()> {
+        let now = self.env.now();
+        {
+            let mut state = self.state();
+            let pause = SignedDuration::try_from(self.visibility / 2).unwrap_or(SignedDuration::MAX);
+            if state.looked.is_some_and(|looked| looked <= now && now.duration_since(looked) < pause) {
+                return Ok(());
+            }
+            state.looked = Some(now);
+        }
+        let (until, mut still, mut ended) = (later_than(now, self.visibility), HashMap::new(), Vec::new());
+        for_each_file(&self.cur, |file| {
+            let state = self.state();
+            if !state.held.contains_key(file) {
+                let until = state.strange.get(file).copied().unwrap_or(until);
+                if until <= now {
+                    ended.push(file.to_owned());
+                } else {
+                    still.insert(file.to_owned(), until);
+                }
+            }
+            Ok(())
+        })?;
+        self.state().strange = still;
+        for file in ended {
+            rename_if_there(&self.cur.join(&file), &self.new.join(&file))?;
         }
         Ok(())
     }

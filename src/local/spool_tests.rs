@@ -191,6 +191,27 @@ async fn more_messages_than_are_held_in_memory_all_come() {
     assert!(seen.is_sorted());
 }
 
+#[tokio::test]
+async fn what_another_process_took_and_left_behind_comes_back_and_what_this_one_holds_does_not() {
+    let (temp, env) = (tempfile::tempdir().unwrap(), env());
+    let spool = opened(&temp, &env);
+    // A warden that was stopped, has lost its lease, and goes on: it receives once more before it notices.
+    let other = opened(&temp, &env);
+    spool.send(b"theirs").unwrap();
+    assert_eq!(other.receive(1, AT_ONCE).await.unwrap().len(), 1);
+    drop(other);
+    spool.send(b"ours").unwrap();
+    let ours = spool.receive(10, AT_ONCE).await.unwrap();
+    assert_eq!(bodies(&ours), ["ours"]);
+    assert!(spool.receive(10, AT_ONCE).await.unwrap().is_empty());
+    for _ in 0..3 {
+        env.advance(SignedDuration::from_secs(25));
+        assert!(spool.extend(&[ours[0].receipt.clone()], VISIBILITY).await.unwrap().is_empty());
+    }
+    let back = spool.receive(10, AT_ONCE).await.unwrap();
+    assert_eq!((bodies(&back), back[0].deliveries), (vec!["theirs"], 2));
+}
+
 #[test]
 fn names_carry_what_must_outlast_a_crash() {
     for (file, base, deliveries, not_before) in [

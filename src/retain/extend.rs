@@ -222,7 +222,8 @@ impl Retain {
         let until = Term { mode: need.mode, days }.until(found.created);
         if let Extension::Extend(to) = extension(found.retention, Retention { mode: need.mode, until }) {
             let version = version.or(found.version.as_deref());
-            let put = retry(self.env(), Policy::STEP, || self.vault.retain(key, version, found.retention, to)).await;
+            let retain = || self.store.fence().guard(self.vault.retain(key, version, found.retention, to));
+            let put = retry(self.env(), Policy::STEP, retain).await;
             self.spend(tally).await;
             match put {
                 Ok(()) => tally.extended += 1,

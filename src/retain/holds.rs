@@ -104,7 +104,8 @@ impl Retain {
             let touched = |key: &str| !others.iter().any(|other| key.starts_with(other.as_str()));
             for found in page.0.iter().filter(|found| touched(&found.key)) {
                 let version = found.version.as_deref();
-                retry(self.env(), Policy::STEP, || self.vault.hold(&found.key, version, on)).await?;
+                let hold = || self.store.fence().guard(self.vault.hold(&found.key, version, on));
+                retry(self.env(), Policy::STEP, hold).await?;
                 self.breathe().await;
                 changed += 1;
             }

@@ -173,7 +173,7 @@ impl Whole {
             What::Restored | What::Rebuilt => {
                 self.restored.push(format!("entry {seq}: {} from {subject}", what.name()))
             }
-            What::Begun | What::Sealed | What::Snapshot => {}
+            What::Begun | What::Sealed | What::Snapshot | What::Leased => {}
             What::Applied | What::Extended | What::Held | What::Released | What::Silenced => {}
         }
     }

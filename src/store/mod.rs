@@ -14,6 +14,7 @@ pub mod findings;
 pub mod fold;
 pub mod insights;
 pub mod journal;
+pub mod lease;
 pub mod lists;
 pub mod members;
 pub mod objects;
@@ -43,6 +44,7 @@ use crate::core::journal::What;
 use crate::core::route::Route;
 use crate::env::Env;
 use crate::error::{Class, Error, Result};
+use crate::fence::Fence;
 use crate::store::seal::{Changes, Seals};
 
 /// Forward only: the number of the last one is the file's version.
@@ -119,6 +121,7 @@ pub struct Store {
     routes: Arc<RwLock<Arc<Vec<Route>>>>,
     bell: broadcast::Sender<()>,
     trouble: Arc<Mutex<Option<String>>>,
+    fence: Fence,
     env: Env,
 }
 
@@ -132,6 +135,11 @@ impl Store {
     ///
     /// Fatal when the file is newer than the program, cannot be written, or is ahead of the clock.
     pub async fn open(path: &Path, env: &Env) -> Result<Self> {
+        Self::open_behind(path, env, Fence::none()).await
+    }
+
+    /// As [`Store::open`], for a warden that may lose its lease: from then on every write is an error.
+    pub async fn open_behind(path: &Path, env: &Env, fence: Fence) -> Result<Self> {
         let (file, now) = (path.to_owned(), env.now());
         let open = move || {
             let conn = connect(&file, false)?;
@@ -148,9 +156,9 @@ impl Store {
         let (writer, steps) = mpsc::channel(4 * GROUP);
         let routes = Arc::new(RwLock::new(Arc::new(Vec::new())));
         let (bell, reading) = (broadcast::Sender::new(1), Arc::new(Semaphore::new(READERS)));
-        tokio::spawn(write_loop((conn, seals), steps, env.clone(), routes.clone(), bell.clone()));
+        tokio::spawn(write_loop((conn, seals), steps, env.clone(), routes.clone(), bell.clone(), fence.clone()));
         let (path, looks, readers, trouble) = (path.to_owned(), Arc::default(), Arc::default(), Arc::default());
-        Ok(Self { path, writer, looks, readers, reading, routes, bell, trouble, env: env.clone() })
+        Ok(Self { path, writer, looks, readers, reading, routes, bell, trouble, fence, env: env.clone() })
     }
 
     /// Takes the warden's lock beside the ledger. Fatal when another warden holds it.
@@ -257,6 +265,11 @@ impl Store {
     pub fn env(&self) -> &Env {
         &self.env
     }
+
+    /// To be asked before whatever has an effect outside.
+    pub fn fence(&self) -> &Fence {
+        &self.fence
+    }
 }
 
 /// Opens an existing ledger for reading alone; works while a warden writes.
@@ -313,15 +326,16 @@ async fn write_loop(
     env: Env,
     routes: Arc<RwLock<Arc<Vec<Route>>>>,
     bell: broadcast::Sender<()>,
+    fence: Fence,
 ) {
     let mut group = Vec::with_capacity(GROUP);
     while steps.recv_many(&mut group, GROUP).await > 0 {
-        let (routes, clock, bell) = (routes.clone(), env.clone(), bell.clone());
+        let (routes, clock, bell, fence) = (routes.clone(), env.clone(), bell.clone(), fence.clone());
         let done = env.blocking(move || {
             // As long as somebody writes: waking a thread for each group takes as long as a commit.
             while !group.is_empty() {
                 let routes = routes.read().unwrap_or_else(PoisonError::into_inner).clone();
-                if commit(&ledger, std::mem::take(&mut group), clock.now(), &routes) {
+                if commit(&ledger, std::mem::take(&mut group), clock.now(), &routes, &fence) {
                     // In the order in which they came to listen; that nobody does is no matter.
                     let _ = bell.send(());
                 }
@@ -334,8 +348,15 @@ async fn write_loop(
     }
 }
 
-/// One transaction for many steps; answers whether the outbox has news. A crash in here means that none of them happened.
-fn commit((conn, seals): &(Connection, Seals), batch: Vec<Step>, now: Timestamp, routes: &[Route]) -> bool {
+/// One transaction for many steps; answers whether the outbox has news. A crash in here means that none of them happened. The
+/// fence is asked last, so that what a warden did while it was stopped halfway is not committed.
+fn commit(
+    (conn, seals): &(Connection, Seals),
+    batch: Vec<Step>,
+    now: Timestamp,
+    routes: &[Route],
+    fence: &Fence,
+) -> bool {
     let run = |sql| conn.prepare_cached(sql).and_then(|mut statement| statement.execute([]));
     if let Err(error) = run("BEGIN IMMEDIATE") {
         let error = classify("ledger:begin", &error);
@@ -358,8 +379,9 @@ fn commit((conn, seals): &(Connection, Seals), batch: Vec<Step>, now: Timestamp,
     }
     if failure.is_none() {
         let written = tx.write_counts().and_then(|()| remember_time(conn, now));
-        let committed = written.and_then(|()| seals.write(conn)).and_then(|()| run("COMMIT"));
-        failure = committed.err().map(|error| classify("ledger:commit", &error));
+        let failed = |error: rusqlite::Error| classify("ledger:commit", &error);
+        let written = written.and_then(|()| seals.write(conn)).map_err(failed).and_then(|()| fence.check());
+        failure = written.and_then(|()| run("COMMIT").map(|_| ()).map_err(failed)).err();
     }
     if failure.is_some() {
         let _ = conn.execute_batch("ROLLBACK");

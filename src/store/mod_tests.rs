@@ -61,3 +61,50 @@ async fn what_a_step_wrote_that_failed_is_under_no_seal() {
     let report = check::now(&path, None).unwrap();
     assert!(report.good, "{:?}", report.fault());
 }
+
+#[tokio::test]
+async fn a_warden_that_lost_its_lease_in_the_middle_of_a_step_commits_nothing_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.db");
+    let env = Env::manual(Timestamp::from_second(1_760_000_000).unwrap(), 1);
+    let fence = Fence::new(&env, 3, env.steady() + Duration::from_secs(10));
+    let store = Store::open_behind(&path, &env, fence).await.unwrap();
+    keep(&store, "before").await.unwrap();
+    // It is stopped while the step is made, and goes on when its time is over.
+    let stopped = env.clone();
+    let late = store.write(move |tx| {
+        tx.conn.execute("INSERT INTO meta VALUES ('late', '')", [])?;
+        stopped.advance(SignedDuration::from_secs(60));
+        Ok(())
+    });
+    let error = late.await.unwrap_err();
+    assert!(error.is_fatal() && error.op == "lease", "{error}");
+    assert!(keep(&store, "after").await.unwrap_err().is_fatal(), "nor does anything later");
+    let kept = store.read(|conn| {
+        conn.query_row("SELECT count(*) FROM meta WHERE name IN ('before', 'late', 'after')", [], |row| {
+            row.get::<_, i64>(0)
+        })
+    });
+    assert_eq!(kept.await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn the_ledger_remembers_its_last_epoch_and_what_it_has_of_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = async |name: &str| Store::open(&dir.path().join(name), &Env::system()).await.unwrap();
+    let (one, other) = (open("a.db").await, open("b.db").await);
+    assert_eq!(one.read(lease::epoch).await.unwrap(), 0);
+    for epoch in [4, 9] {
+        one.write(move |tx| lease::taken(tx, epoch, "host holder")).await.unwrap();
+    }
+    assert_eq!(one.read(lease::epoch).await.unwrap(), 9);
+    let head = one.read(journal::head).await.unwrap();
+    let has = async |store: &Store| {
+        let head = head.clone();
+        store.read(move |conn| lease::has(conn, &head)).await.unwrap()
+    };
+    assert!(has(&one).await && !has(&other).await);
+    one.write(|tx| lease::taken(tx, 10, "host holder")).await.unwrap();
+    assert!(has(&one).await, "what was said later is more, not less");
+    assert_eq!(lease::epoch(&Connection::open(dir.path().join("none.db")).unwrap()).unwrap(), 0);
+}

@@ -98,7 +98,7 @@ impl Warden {
     }
 
     /// What it logged itself.
-    fn own_log(&self) -> String {
+    pub fn own_log(&self) -> String {
         let mut text = String::new();
         let mut file = File::open(&self.log).expect("a log file");
         file.seek(SeekFrom::Start(self.from))
@@ -150,7 +150,12 @@ impl Warden {
     }
 
     fn terminate(&self) {
-        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        self.signal("TERM");
+    }
+
+    /// Sends a signal by its name: `STOP`, `CONT`.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
         assert!(sent.is_ok_and(|status| status.success()), "a signal can be sent");
     }
 

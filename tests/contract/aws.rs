@@ -21,7 +21,7 @@ use crate::suite::{Feed, bucket_contract, found, keys_contract, own_bucket_contr
 
 const MIB: u64 = 1 << 20;
 
-async fn make_bucket(emulator: &Emulator, name: &str, versioned: bool) {
+pub async fn make_bucket(emulator: &Emulator, name: &str, versioned: bool) {
     let s3 = emulator.s3().await;
     let place =
         CreateBucketConfiguration::builder().location_constraint(BucketLocationConstraint::from(REGION)).build();

@@ -8,6 +8,7 @@ mod channels;
 mod far;
 mod faults;
 mod members;
+mod register;
 mod suite;
 mod trails;
 mod vault;

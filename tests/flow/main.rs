@@ -13,6 +13,7 @@ mod folded;
 mod health;
 mod insights;
 mod keeping;
+mod lease;
 mod locking;
 mod posture;
 mod reconcile;

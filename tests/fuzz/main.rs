@@ -75,6 +75,8 @@ const WORDS: &[&str] = &[
     "GLACIER",
     "[[trail]]",
     "{\"Records\":[{\"eventTime\":\"2026-03-01T22:10:00Z\",\"eventSource\":\"s3.amazonaws.com\",\"eventName\":\"PutBucketPolicy\",\"requestParameters\":{\"bucketName\":\"b\"}",
+    "\"epoch\":9007199254740991,",
+    "\"ttl_ms\":0,",
     "<NotificationConfiguration>",
     "<QueueConfiguration><Queue>arn:aws:sqs:eu-west-1:111122223333:q</Queue><Event>s3:ObjectCreated:*</Event>",
     "<FilterRule><Name>prefix</Name><Value>",
@@ -119,6 +121,7 @@ fn outside_bytes_are_understood_or_refused() {
         ("policy", entry::policy, &["tests/golden/policies"]),
         ("pattern", entry::pattern, &["tests/golden/patterns"]),
         ("sigma", entry::sigma, &["tests/golden/sigma/rules.yml"]),
+        ("lease", entry::lease, &["tests/golden/leases"]),
         ("path", entry::path, &["tests/golden/policies", "tests/golden/buckets"]),
     ];
     let rounds = std::env::var("TRAILWARDEN_FUZZ").map_or(ROUNDS, |text| text.parse().expect("a number"));

@@ -6,6 +6,7 @@
 
 mod cloud;
 mod faults;
+mod lease;
 mod life;
 mod model;
 mod play;

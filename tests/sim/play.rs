@@ -132,7 +132,7 @@ fn outcome(model: &Model, cloud: &Cloud, ended: Timestamp, lives: u64) -> Outcom
 }
 
 /// In memory where there is such a place: what is tried here is order, not the disk.
-fn scratch() -> tempfile::TempDir {
+pub fn scratch() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a directory")
 }
 

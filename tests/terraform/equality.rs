@@ -50,12 +50,20 @@ fn cases() -> BTreeMap<&'static str, Value> {
     });
     let mut copies = everything.clone();
     copies["ledger_copies"] = json!({ "bucket": "copies", "prefix": "ledgers/", "region": "eu-west-1" });
+    let mut leased = everything.clone();
+    leased["lease"] =
+        json!({ "name": "acme", "bucket": "leases", "prefix": "warden/", "region": "eu-west-1", "ttl": "30s" });
     BTreeMap::from([
         ("least", with(json!({}))),
         ("without_posture", with(json!({ "posture": null, "members": "/etc/trailwarden/members.toml" }))),
         ("everything", with(everything)),
         ("roles", with(roles)),
         ("copies", with(copies)),
+        ("lease", with(leased)),
+        (
+            "lease_at_the_top",
+            with(json!({ "keys": [ALERTS], "lease": { "name": "acme", "bucket": "leases", "prefix": "" } })),
+        ),
         ("one_key", with(json!({ "keys": [KEY], "retention": { "keep_days": 1, "incomplete_uploads_days": null } }))),
         ("copies_at_the_top", with(json!({ "keys": [ALERTS], "ledger_copies": { "bucket": "copies", "prefix": "" } }))),
         (

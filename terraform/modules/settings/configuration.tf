@@ -67,8 +67,14 @@ locals {
     ["[state]", "snapshot.to = ${jsonencode("s3://${var.ledger_copies.bucket}${local.copies == "" ? "" : "/${local.copies}"}")}"],
     var.ledger_copies.region == null ? [] : ["snapshot.region = ${jsonencode(var.ledger_copies.region)}"],
   )]
+  warden = var.lease == null ? [] : [["[warden]", "name = ${jsonencode(var.lease.name)}"]]
+  lease_table = var.lease == null ? [] : [concat(
+    ["[lease]", "location = ${jsonencode("s3://${var.lease.bucket}${local.lease == "" ? "" : "/${local.lease}"}")}", "ttl = ${jsonencode(var.lease.ttl)}"],
+    var.lease.region == null ? [] : ["region = ${jsonencode(var.lease.region)}"],
+  )]
 
   tables = concat(
+    local.warden,
     [local.organization, local.trail, local.retention, local.posture],
     local.channels,
     local.heartbeat_route,
@@ -76,6 +82,7 @@ locals {
     [local.last_route],
     local.heartbeat,
     local.state,
+    local.lease_table,
   )
   configuration = "${join("\n\n", [for lines in local.tables : join("\n", lines) if length(lines) > 0])}\n"
 }

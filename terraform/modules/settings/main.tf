@@ -15,6 +15,7 @@ locals {
   deliveries = [for prefix in local.prefixes : "${local.bucket}/${prefix}*"]
   queue      = split("/", var.queue_url)
   copies     = var.ledger_copies == null ? null : trimsuffix(var.ledger_copies.prefix, "/")
+  lease      = var.lease == null ? null : trimsuffix(var.lease.prefix, "/")
   roles      = compact(values(var.roles))
   topics     = merge(var.alert_topics, var.heartbeat == null ? {} : { heartbeat = var.heartbeat.topic_arn })
 
@@ -40,8 +41,10 @@ locals {
     Functions          = distinct([for name in sort(keys(var.alert_functions)) : var.alert_functions[name]])
     Hubs               = var.security_hub == null ? [] : ["arn:${local.partition}:securityhub:${var.security_hub.region}:${var.security_hub.account}:product/${var.security_hub.account}/default"]
     Copies             = var.ledger_copies == null ? [] : ["arn:${local.partition}:s3:::${var.ledger_copies.bucket}/${local.copies == "" ? "" : "${local.copies}/"}*"]
+    LeaseBuckets       = var.lease == null ? [] : ["arn:${local.partition}:s3:::${var.lease.bucket}"]
+    Leases             = var.lease == null ? [] : ["arn:${local.partition}:s3:::${var.lease.bucket}/${local.lease == "" ? "" : "${local.lease}/"}*"]
     Keys               = distinct(var.keys)
-    KeysToWrite        = distinct([for arn in var.keys : arn if var.ledger_copies != null || contains(local.topic_accounts, split(":", arn)[4])])
+    KeysToWrite        = distinct([for arn in var.keys : arn if var.ledger_copies != null || var.lease != null || contains(local.topic_accounts, split(":", arn)[4])])
     AuditedKeys        = distinct([for arn in var.keys : arn if local.with_posture && split(":", arn)[4] == var.bucket.owner])
     Announcers         = local.with_posture ? distinct(var.topics) : []
     AnyTrail           = local.with_posture ? ["*"] : []
@@ -82,7 +85,7 @@ locals {
 
   # Who does what, by Sid: a duty that has a role of its own is that role's, the others are the warden's.
   duties = {
-    process      = ["AssumeRoles", "PublishAlerts", "PutAlerts", "InvokeWithAlerts", "ImportAlerts", "KeepLedgerCopies", "EncryptWhatIsWritten"]
+    process      = ["AssumeRoles", "PublishAlerts", "PutAlerts", "InvokeWithAlerts", "ImportAlerts", "KeepLedgerCopies", "SeeLease", "HoldLease", "EncryptWhatIsWritten"]
     archive      = ["ListBuckets", "SeeAnnouncements", "ReadDeliveries", "ReadLocks", "ConsumeNotifications", "WatchDeadLetters", "ReadDigestKeys", "DecryptDeliveries"]
     organization = ["ReadOrganization"]
     retention    = ["ReadProtection", "ChangeProtection", "LockObjects"]
@@ -98,8 +101,8 @@ locals {
     audit        = var.roles.audit != null ? "audit" : var.roles.archive != null ? "archive" : "process"
     trails       = var.roles.trails != null ? "trails" : var.roles.audit != null ? "audit" : var.roles.archive != null ? "archive" : "process"
   }
-  # Whoever publishes to an encrypted topic decrypts its data key, too.
-  publishes = length(local.topics) > 0 ? ["DecryptDeliveries"] : []
+  # Whoever publishes to an encrypted topic decrypts its data key, too; so does whoever reads an encrypted lease.
+  publishes = length(local.topics) > 0 || var.lease != null ? ["DecryptDeliveries"] : []
   sids = { for actor in distinct(values(local.actor)) : actor => concat(
     flatten([for duty, who in local.actor : local.duties[duty] if who == actor]),
     actor == "process" ? local.publishes : [],

@@ -200,6 +200,23 @@ variable "ledger_copies" {
   }
 }
 
+variable "lease" {
+  description = "Where wardens of one `name` on several hosts agree on the one that works: a bucket that is no trail's, a `prefix`, its region if it is not the trail's, and for how long a lease that nobody renews is held."
+  type = object({
+    name   = string
+    bucket = string
+    prefix = optional(string, "lease")
+    region = optional(string)
+    ttl    = optional(string, "60s")
+  })
+  default = null
+
+  validation {
+    condition     = try(var.lease.bucket != var.bucket.name, true)
+    error_message = "The lease must not lie in the bucket that receives the trail."
+  }
+}
+
 variable "more_configuration" {
   description = "More of the configuration, as TOML tables: channels with secrets, rules, routes that come before the last."
   type        = string
