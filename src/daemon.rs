@@ -91,7 +91,8 @@ pub async fn watch(config: Config, path: &Path, works: Works, told: mpsc::Receiv
     daemon.serve(&mut loops).await?;
     let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&daemon.health.line())]);
     let journal = daemon.journal_head().await;
-    tracing::info!(warden = daemon.config.name, trails = daemon.works.trails.len(), journal, "started");
+    let shard = daemon.config.shard.to_string();
+    tracing::info!(warden = daemon.config.name, trails = daemon.works.trails.len(), shard, journal, "started");
     let outcome = daemon.wait(&mut loops, told).await;
     daemon.health.stop();
     let _ = sd_notify::notify(&[NotifyState::Stopping, NotifyState::Status("settling what is in work")]);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, OnceLock, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use jiff::SignedDuration;
 use tokio::sync::Notify;
@@ -89,6 +89,8 @@ impl Works {
         let env = store.env().clone();
         store.set_routes(config.routes.clone());
         let metrics = Arc::new(Metrics::default());
+        metrics.shard_index.set(config.shard.index().into());
+        metrics.shard_count.set(config.shard.count().into());
         let roster = Roster::new(seams.members, store.clone());
         roster.recall().await?;
         let grace = signed(config.verify.grace);
@@ -182,6 +184,7 @@ async fn archive(
         env: deliveries.env.clone(),
         deliveries: deliveries.clone(),
         trails: trails.to_vec(),
+        shard: config.shard,
         ids: archive::Ids::new(),
         flush: wanted.flush,
         buffer: usize::try_from(wanted.buffer).unwrap_or(usize::MAX),
@@ -228,6 +231,7 @@ fn open_trail(config: &Config, trail: &config::Trail, seams: TrailSeams, id: i64
     Ok(Trail {
         id,
         name: trail.name.clone(),
+        shard: config.shard,
         bucket: seams.bucket,
         queue: seams.queue,
         keys: seams.keys,
@@ -239,6 +243,7 @@ fn open_trail(config: &Config, trail: &config::Trail, seams: TrailSeams, id: i64
         bucket_name,
         ours: RwLock::new(Arc::new(ours)),
         audit: Notify::default(),
+        strays: Mutex::default(),
     })
 }
 
@@ -321,6 +326,7 @@ pub async fn retain(config: &Config, trail: &config::Trail, works: &Works) -> Re
         metrics: works.metrics.clone(),
         vault: vault(trail, config.keeper(trail), works).await?,
         trail: trail.name.clone(),
+        shard: config.shard,
         source: open.id,
         bucket: real_name(trail).unwrap_or_else(|| trail.bucket.to_string()),
         prefixes: trail.prefixes(),
