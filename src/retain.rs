@@ -96,8 +96,7 @@ impl Retain {
             now: self.env().now(),
         });
         if !self.shard.is_first() {
-            plan.steps.retain(|step| step.action.is_extension());
-            plan.warnings.clear();
+            leave_the_bucket(&mut plan);
         }
         Ok(plan)
     }
@@ -358,6 +357,14 @@ fn kind_of(warning: WarningKind) -> Kind {
         WarningKind::ExpiresEarly | WarningKind::DigestsDieFirst => Kind::LifecycleDangerous,
         _ => Kind::RetentionDrift,
     }
+}
+
+/// What is left to a warden that is not the first: its objects, once they can be locked.
+fn leave_the_bucket(plan: &mut Plan) {
+    let comes_first = |step: &Step| matches!(step.action, Action::EnableVersioning | Action::SetDefault { .. });
+    let waits = plan.steps.iter().any(comes_first);
+    plan.steps.retain(|step| step.action.is_extension() && !waits);
+    plan.warnings.clear();
 }
 
 fn stale(taken: usize, why: &str) -> Applied {
