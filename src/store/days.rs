@@ -9,6 +9,7 @@ use std::fmt;
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
 use crate::core::id::Sha256;
+use crate::core::shard::Shard;
 use crate::store::Tx;
 use crate::store::places::Short;
 

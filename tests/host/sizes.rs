@@ -197,7 +197,8 @@ fn the_tables_of_sizes_and_costs_are_what_the_figures_come_to() {
 fn the_figures_are_those_of_the_documentation() {
     let read = |path: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("a file");
     let (measured, reference) = (read("docs/performance.md"), read("config/reference.toml"));
-    for figure in ["**2,218 objects a second**", "1,500", "| **202** ", "| **28.3** ", "13 kB stored against about 20"] {
+    for figure in ["**2,218 objects a second**", "1,500", "| **202** ", "| **28.3** ", "13 kB stored against about 20"]
+    {
         assert!(measured.contains(figure), "docs/performance.md no longer says {figure}");
     }
     for default in ["scrub_limit = \"20MiB\"", "reconcile_requests = 3600", "scrub = \"30d\"", "fold = \"14d\""] {
