@@ -224,7 +224,7 @@ impl Sink for Document {
         let shard = Some(matrix.shard()).filter(|shard| !shard.is_whole());
         let head = Head { from, to, now: time(frame.now), grace_seconds: frame.grace, shard };
         let head = serde_json::to_string(&head)?;
-        write!(out, "{},\n\"accounts\": [", head.trim_end_matches('}'))
+        write!(out, "{},\n\"accounts\": [", head.strip_suffix('}').unwrap_or(&head))
     }
 
     fn account(&mut self, _: &Matrix, covered: &Covered, out: &mut dyn Write) -> io::Result<()> {
