@@ -26,7 +26,7 @@ const STRANGE: &str = "elsewhere/notes.txt";
 
 /// Two trails in one region. Logs of the first hour have their digest's grace behind them when the day ends.
 fn scale(accounts: usize) -> Scale {
-    Scale { accounts, regions: 1, hours: 5, logs_per_hour: (4, 4), records_per_log: (1, 2) }
+    Scale { accounts, regions: 1, hours: 5, logs_per_hour: (5, 5), records_per_log: (1, 2) }
 }
 
 /// A bucket that was delivered to, and who is told of what.
