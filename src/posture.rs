@@ -97,8 +97,9 @@ impl Posture {
             }
             for kind in KINDS {
                 for (id, subject) in findings::open_in(tx.conn, kind, &told.bucket)? {
-                    let stands = standing.iter().any(|finding| finding.kind == kind && finding.subject == subject);
-                    if !stands && !(first && is_unknown(&told, &subject)) {
+                    let stands = standing.iter().any(|finding| finding.kind == kind && finding.subject == subject)
+                        || first && is_unknown(&told, &subject);
+                    if !stands {
                         findings::resolve_id(tx, &id)?;
                     }
                 }

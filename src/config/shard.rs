@@ -26,7 +26,7 @@ pub(super) fn tell(shard: Shard) -> String {
 
 /// What is allowed and uneven.
 pub(super) fn warning(shard: Shard) -> Option<String> {
-    (MOST % shard.count() != 0).then(|| {
+    (!MOST.is_multiple_of(shard.count())).then(|| {
         format!(
             "shard.count is {}, which does not divide ten: some shards have more last digits than others",
             shard.count()
