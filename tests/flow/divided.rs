@@ -131,7 +131,7 @@ impl Seat {
         drain.spawn().expect("the program starts")
     }
 
-    /// Objects that it has admitted, each with how often.
+    /// Objects that it has admitted, each once.
     fn admitted(&self) -> BTreeSet<String> {
         let conn = Connection::open(self.dir.join("state.db")).expect("the ledger opens");
         let mut query = conn.prepare("SELECT key FROM objects WHERE state = 0").expect("a query");
@@ -164,7 +164,7 @@ fn kinds(wanted: &[Kind]) -> Vec<String> {
     wanted.iter().map(|kind| kind.name().to_owned()).collect()
 }
 
-/// Each message in the right queue: union and intersection of the ledgers. Answers how many messages there were.
+/// Each message was in the right queue: union and intersection of the ledgers, and what was told.
 fn divided(site: &Site, seats: &[Seat]) {
     let mut union = BTreeSet::new();
     for seat in seats {
