@@ -43,7 +43,7 @@ pub struct Metrics {
     pub receive_failures: Counter,
     pub strays: Counter,
     pub shard_index: Gauge,
-    pub shard_count: Gauge,
+    pub shards: Gauge,
     pub held_messages: Gauge,
     pub fetches: Gauge,
     pub queue_visible: Gauge,
@@ -93,11 +93,7 @@ impl Metrics {
         );
         let mut gauge = |name: &str, help: &str, metric: Gauge| registry.register(name, help, metric);
         gauge("shard_index", "Which shard's accounts this warden answers for, from 0 on", self.shard_index.clone());
-        gauge(
-            "shard_count",
-            "How many wardens divide the accounts; 1: this one has them all",
-            self.shard_count.clone(),
-        );
+        gauge("shards", "How many wardens divide the accounts; 1: this one has them all", self.shards.clone());
         gauge("held_messages", "Messages received and not settled yet", self.held_messages.clone());
         gauge(
             "fetch_limit",

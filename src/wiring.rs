@@ -90,7 +90,7 @@ impl Works {
         store.set_routes(config.routes.clone());
         let metrics = Arc::new(Metrics::default());
         metrics.shard_index.set(config.shard.index().into());
-        metrics.shard_count.set(config.shard.count().into());
+        metrics.shards.set(config.shard.count().into());
         let roster = Roster::new(seams.members, store.clone());
         roster.recall().await?;
         let grace = signed(config.verify.grace);

@@ -311,7 +311,7 @@ fn metrics_say_which_shard_it_is() {
     let mut warden = crate::common::warden::Warden::start(&day.ground.config, &[]);
     let address = warden.address();
     let (_, page) = crate::common::warden::get(&address, "/metrics");
-    for line in ["trailwarden_shard_index 1", "trailwarden_shard_count 2", "trailwarden_stray_objects_total 0"] {
+    for line in ["trailwarden_shard_index 1", "trailwarden_shards 2", "trailwarden_stray_objects_total 0"] {
         assert!(page.lines().any(|told| told == line), "{line}: {page}");
     }
     assert_eq!(warden.stop(), Some(0));
