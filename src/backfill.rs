@@ -23,6 +23,7 @@ use crate::trail::Trail;
 pub struct Scope {
     pub from: Timestamp,
     pub to: Timestamp,
+    /// `None`: all of the shard.
     pub account: Option<AccountId>,
     pub region: Option<Region>,
     /// Say what would be done, and do nothing.
@@ -87,7 +88,8 @@ impl Backfill {
         let days = listing::dates(scope.from, scope.to);
         let mut places = Vec::new();
         for root in listing::roots(bucket, &self.trail.rules.layout).await? {
-            if scope.account.is_some_and(|account| account != root.account) {
+            let ours = || self.trail.shard.holds(root.account);
+            if !scope.account.map_or_else(ours, |account| account == root.account) {
                 continue;
             }
             let kinds = LogKind::ALL.iter().map(|kind| kind.folder()).chain(["CloudTrail-Digest"]);

@@ -197,7 +197,8 @@ impl Daemon {
         self.start(&stopping, &mut loops);
         let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&self.health.line())]);
         let journal = self.journal_head().await;
-        tracing::info!(warden = self.config.name, trails = self.works.trails.len(), journal, "started");
+        let shard = self.config.shard.to_string();
+        tracing::info!(warden = self.config.name, trails = self.works.trails.len(), shard, journal, "started");
         let outcome = self.wait(&mut loops, told).await;
         self.health.stop();
         let _ = sd_notify::notify(&[NotifyState::Stopping, NotifyState::Status("settling what is in work")]);

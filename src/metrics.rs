@@ -41,6 +41,9 @@ pub struct Metrics {
     pub reconciled: Family<Outcome, Counter>,
     pub reconcile_requests: Counter,
     pub receive_failures: Counter,
+    pub strays: Counter,
+    pub shard_index: Gauge,
+    pub shards: Gauge,
     pub held_messages: Gauge,
     pub fetches: Gauge,
     pub queue_visible: Gauge,
@@ -66,6 +69,11 @@ impl Metrics {
         counter("sweeps", "Completed sweeps over chains and unlisted logs", self.sweeps.clone());
         counter("receive_failures", "Failed receives from the notification queue", self.receive_failures.clone());
         counter(
+            "stray_objects",
+            "Objects of other shards' accounts that were announced to this warden",
+            self.strays.clone(),
+        );
+        counter(
             "reconcile_requests",
             "Listings and heads asked of the bucket to compare it with the ledger",
             self.reconcile_requests.clone(),
@@ -86,6 +94,8 @@ impl Metrics {
             self.reconciled.clone(),
         );
         let mut gauge = |name: &str, help: &str, metric: Gauge| registry.register(name, help, metric);
+        gauge("shard_index", "Which shard's accounts this warden answers for, from 0 on", self.shard_index.clone());
+        gauge("shards", "How many wardens divide the accounts; 1: this one has them all", self.shards.clone());
         gauge("held_messages", "Messages received and not settled yet", self.held_messages.clone());
         gauge(
             "fetch_limit",

@@ -81,10 +81,12 @@ impl Posture {
         Ok(audit)
     }
 
-    /// Looks, and tells what is new and what is over.
+    /// Looks, and tells what is new and what is over. What is of no account the first shard tells; the others look to know what
+    /// the evidence rests on, and end what they told before they were one of several.
     pub async fn audit(&self) -> Result<Audit> {
         let audit = self.look().await?;
-        let standing = findings_of(&audit);
+        let first = self.watched.shard.is_first();
+        let standing = if first { findings_of(&audit) } else { Vec::new() };
         let told = audit.clone();
         let step = move |tx: &Tx<'_>| {
             let mut news = Vec::new();
@@ -95,14 +97,17 @@ impl Posture {
             }
             for kind in KINDS {
                 for (id, subject) in findings::open_in(tx.conn, kind, &told.bucket)? {
-                    let stands = standing.iter().any(|finding| finding.kind == kind && finding.subject == subject);
-                    if !stands && !is_unknown(&told, &subject) {
+                    let stands = standing.iter().any(|finding| finding.kind == kind && finding.subject == subject)
+                        || first && is_unknown(&told, &subject);
+                    if !stands {
                         findings::resolve_id(tx, &id)?;
                     }
                 }
             }
-            let summary = serde_json::to_string(&told.summary()).unwrap_or_default();
-            lists::set_progress(tx, &progress(&told.trail), &summary)?;
+            if first {
+                let summary = serde_json::to_string(&told.summary()).unwrap_or_default();
+                lists::set_progress(tx, &progress(&told.trail), &summary)?;
+            }
             Ok(news)
         };
         for kind in self.store.write(step).await? {

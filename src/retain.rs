@@ -15,6 +15,7 @@ use crate::core::id::AccountId;
 use crate::core::journal::What;
 use crate::core::lock::{Action, Evidence, Input, Need, Plan, Step, Term, WarningKind, default_of, plan};
 use crate::core::protection::{Part, Protection};
+use crate::core::shard::Shard;
 use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::health::Pulse;
@@ -34,6 +35,8 @@ pub struct Retain {
     pub vault: DynVault,
     /// The trail's name, and its number in the ledger.
     pub trail: String,
+    /// Whose objects are locked one by one. The bucket itself is the first one's to compare and to change.
+    pub shard: Shard,
     pub source: i64,
     /// The bucket's name, or the directory.
     pub bucket: String,
@@ -79,7 +82,7 @@ impl Retain {
         let empty_units = self.empty_units().await?;
         let source = self.source;
         let stock = self.store.read(move |conn| retention::stock(conn, source)).await?;
-        Ok(plan::make(&Input {
+        let mut plan = plan::make(&Input {
             trail: &self.trail,
             bucket: &self.bucket,
             promise: &self.wanted.promise,
@@ -91,7 +94,11 @@ impl Retain {
             prefixes: &self.prefixes,
             scrubs: self.scrubs,
             now: self.env().now(),
-        }))
+        });
+        if !self.shard.is_first() {
+            leave_the_bucket(&mut plan);
+        }
+        Ok(plan)
     }
 
     /// Units of overrides that no known member is in; none before anybody said who is a member.
@@ -104,7 +111,7 @@ impl Retain {
     /// Whose objects have to be locked one by one, once the default is as promised. None of those that have it by default.
     async fn needs(&self, protection: &Protection) -> Result<Vec<Need>> {
         let Ok(default) = default_of(protection) else { return Ok(Vec::new()) };
-        let (archive, source) = (self.archive(), self.source);
+        let (archive, source, shard) = (self.archive(), self.source, self.shard);
         let promise = self.wanted.promise.clone();
         let history = self
             .store
@@ -119,7 +126,7 @@ impl Retain {
         let look = move |conn: &rusqlite::Connection| {
             let members = members::all(conn)?;
             let mut needs: Vec<Need> = Vec::new();
-            for place in places::from(conn, source, 0)? {
+            for place in places::from(conn, source, 0)?.into_iter().filter(|place| shard.holds(place.root.account)) {
                 let account = place.root.account;
                 let ou = members.get(&account).map(|known| &known.member.ou);
                 let days = |kind| promise.days(account, &|unit| ou.is_some_and(|ou| ou.is_in(unit)), kind);
@@ -351,6 +358,14 @@ fn kind_of(warning: WarningKind) -> Kind {
         WarningKind::ExpiresEarly | WarningKind::DigestsDieFirst => Kind::LifecycleDangerous,
         _ => Kind::RetentionDrift,
     }
+}
+
+/// What is left to a warden that is not the first: its objects, once they can be locked.
+fn leave_the_bucket(plan: &mut Plan) {
+    let comes_first = |step: &Step| matches!(step.action, Action::EnableVersioning | Action::SetDefault { .. });
+    let waits = plan.steps.iter().any(comes_first);
+    plan.steps.retain(|step| step.action.is_extension() && !waits);
+    plan.warnings.clear();
 }
 
 fn stale(taken: usize, why: &str) -> Applied {

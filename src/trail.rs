@@ -1,6 +1,6 @@
 //! One `[[trail]]` as the flows see it: its seams, its rules, its limits.
 
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use tokio::sync::Notify;
 
@@ -10,12 +10,15 @@ use crate::core::change::{Name, Ours};
 use crate::core::gzip::Caps;
 use crate::core::key::DigestKey;
 use crate::core::lock::Term;
+use crate::core::shard::Shard;
 use crate::seam::{DynBucket, DynKeys, DynQueue};
 
 pub struct Trail {
     /// Number in the ledger.
     pub id: i64,
     pub name: String,
+    /// Whose deliveries are looked for; what is announced is judged, whosever it is.
+    pub shard: Shard,
     pub bucket: DynBucket,
     pub queue: DynQueue,
     pub keys: DynKeys,
@@ -32,6 +35,16 @@ pub struct Trail {
     pub ours: RwLock<Arc<Ours>>,
     /// Told when something may have changed what protects the archive: the next audit comes at once.
     pub audit: Notify,
+    /// What was announced here of other shards' accounts, until somebody takes note of it.
+    pub strays: Mutex<Strays>,
+}
+
+/// Objects of other shards' accounts.
+#[derive(Debug, Default)]
+pub struct Strays {
+    pub count: u64,
+    /// The key of the first.
+    pub first: String,
 }
 
 impl Trail {
@@ -64,6 +77,20 @@ impl Trail {
                 ours.bucket = self.bucket_name.get().cloned();
             });
         }
+    }
+
+    /// An admitted object of another shard's account was announced here.
+    pub fn stray(&self, key: &str) {
+        let mut strays = self.strays.lock().unwrap_or_else(PoisonError::into_inner);
+        if strays.count == 0 {
+            key.clone_into(&mut strays.first);
+        }
+        strays.count += 1;
+    }
+
+    /// Those since this was asked last.
+    pub fn take_strays(&self) -> Strays {
+        std::mem::take(&mut *self.strays.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The bucket's name, or what the caller was told.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, OnceLock, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use jiff::SignedDuration;
 use tokio::sync::Notify;
@@ -100,6 +100,8 @@ impl Works {
     async fn measured(config: &Config, store: Store, seams: Seams, metrics: Arc<Metrics>) -> Result<Self> {
         let env = store.env().clone();
         store.set_routes(config.routes.clone());
+        metrics.shard_index.set(config.shard.index().into());
+        metrics.shards.set(config.shard.count().into());
         let roster = Roster::new(seams.members, store.clone());
         roster.recall().await?;
         let grace = signed(config.verify.grace);
@@ -209,6 +211,7 @@ async fn archive(
         env: deliveries.env.clone(),
         deliveries: deliveries.clone(),
         trails: trails.to_vec(),
+        shard: config.shard,
         ids: archive::Ids::new(),
         flush: wanted.flush,
         buffer: usize::try_from(wanted.buffer).unwrap_or(usize::MAX),
@@ -255,6 +258,7 @@ fn open_trail(config: &Config, trail: &config::Trail, seams: TrailSeams, id: i64
     Ok(Trail {
         id,
         name: trail.name.clone(),
+        shard: config.shard,
         bucket: seams.bucket,
         queue: seams.queue,
         keys: seams.keys,
@@ -266,6 +270,7 @@ fn open_trail(config: &Config, trail: &config::Trail, seams: TrailSeams, id: i64
         bucket_name,
         ours: RwLock::new(Arc::new(ours)),
         audit: Notify::default(),
+        strays: Mutex::default(),
     })
 }
 
@@ -348,6 +353,7 @@ pub async fn retain(config: &Config, trail: &config::Trail, works: &Works) -> Re
         metrics: works.metrics.clone(),
         vault: vault(trail, config.keeper(trail), works).await?,
         trail: trail.name.clone(),
+        shard: config.shard,
         source: open.id,
         bucket: real_name(trail).unwrap_or_else(|| trail.bucket.to_string()),
         prefixes: trail.prefixes(),

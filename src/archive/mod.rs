@@ -18,6 +18,7 @@ pub mod writer;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::core::shard::Shard;
 use crate::delivery::Deliveries;
 use crate::env::Env;
 use crate::error::Result;
@@ -45,6 +46,8 @@ pub struct Archive {
     pub env: Env,
     pub deliveries: Arc<Deliveries>,
     pub trails: Vec<Arc<Trail>>,
+    /// Who else may have files in the same place.
+    pub shard: Shard,
     pub ids: Ids,
     /// How long records wait for others to make a file with.
     pub flush: Duration,

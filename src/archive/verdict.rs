@@ -6,11 +6,17 @@ use arrow_array::{ArrayRef, RecordBatch, StringArray};
 use parquet::arrow::ArrowWriter;
 
 use super::{Archive, QUICK, files, schema};
+use crate::core::shard::Shard;
 use crate::error::Result;
 use crate::store::archive::{self, Integrity};
 
-/// Where the table lies.
-pub const TABLE: &str = "integrity/objects.parquet";
+/// Where the table lies; each shard but the first has one of its own beside it.
+fn table(shard: Shard) -> String {
+    if shard.is_first() {
+        return "integrity/objects.parquet".into();
+    }
+    format!("integrity/objects-{}.parquet", shard.index())
+}
 
 impl Archive {
     /// Writes the table of logs that are not verified, for readers without the ledger: `trail`, `object`, `integrity`. What is
@@ -18,7 +24,7 @@ impl Archive {
     pub async fn write_integrity(&self) -> Result<usize> {
         let doubtful = self.store.read(archive::doubtful).await?;
         let rows = doubtful.len();
-        let key = self.place.key(TABLE);
+        let key = self.place.key(&table(self.shard));
         let write = move || {
             let failed = |error| files::fault("archive:write", &error);
             let column = |of: fn(&(String, String, Integrity)) -> &str| -> ArrayRef {

@@ -21,7 +21,7 @@ pub struct Args {
     /// Days up to and with
     #[arg(long, default_value = "0s", value_name = "TIME")]
     to: String,
-    /// Only this account
+    /// Only this account [default: all, with [shard] those of the shard]
     #[arg(long, value_name = "ID")]
     account: Option<AccountId>,
     /// Only this region

@@ -14,6 +14,7 @@ use crate::cmd::{Context, Exit, Failure, Outcome, moment, whole_seconds};
 use crate::core::admit::Membership;
 use crate::core::coverage::{Hole, Hour, State, Tally};
 use crate::core::id::{AccountId, Region};
+use crate::core::shard::Shard;
 use crate::core::unit::OuPath;
 use crate::env::Env;
 use crate::error::Error;
@@ -70,6 +71,7 @@ pub async fn run(context: &Context, args: Args) -> Outcome {
         to,
         now,
         grace: SignedDuration::try_from(config.verify.grace).unwrap_or(SignedDuration::ZERO),
+        shard: config.shard,
         account: args.account,
         ou: args.ou,
         region: args.region,
@@ -169,6 +171,9 @@ struct Head {
     to: Timestamp,
     now: Timestamp,
     grace_seconds: i64,
+    /// Of which accounts; left out where one warden has them all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shard: Option<Shard>,
 }
 
 #[derive(Serialize)]
@@ -216,9 +221,10 @@ impl Sink for Document {
         let time = |second| Timestamp::from_second(second).unwrap_or_default();
         let frame = &matrix.frame;
         let (from, to) = (time(frame.from), time(frame.end()));
-        let head = Head { from, to, now: time(frame.now), grace_seconds: frame.grace };
+        let shard = Some(matrix.shard()).filter(|shard| !shard.is_whole());
+        let head = Head { from, to, now: time(frame.now), grace_seconds: frame.grace, shard };
         let head = serde_json::to_string(&head)?;
-        write!(out, "{},\n\"accounts\": [", head.trim_end_matches('}'))
+        write!(out, "{},\n\"accounts\": [", head.strip_suffix('}').unwrap_or(&head))
     }
 
     fn account(&mut self, _: &Matrix, covered: &Covered, out: &mut dyn Write) -> io::Result<()> {

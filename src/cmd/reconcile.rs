@@ -21,7 +21,7 @@ pub struct Args {
     /// Days up to and with; default: all
     #[arg(long, value_name = "TIME")]
     to: Option<String>,
-    /// Only this account
+    /// Only this account [default: all, with [shard] those of the shard]
     #[arg(long, value_name = "ID")]
     account: Option<AccountId>,
     /// Only this region

@@ -13,9 +13,10 @@ use crate::core::finding::{Kind, Severity};
 use crate::core::journal::Head;
 use crate::core::posture::Summary;
 use crate::core::printable;
+use crate::core::shard::Shard;
 use crate::env::Env;
 use crate::posture;
-use crate::store::{self, digests, findings, journal, lease, lists, outbox};
+use crate::store::{self, digests, findings, journal, lease, lists, objects, outbox};
 use crate::verify::{Place, last_rounds};
 use crate::wiring;
 
@@ -28,6 +29,8 @@ pub struct Args {
 
 #[derive(Debug, Serialize)]
 pub struct Status {
+    /// Whose accounts these are; null where one warden has them all.
+    pub shard: Option<Shard>,
     pub objects: Objects,
     pub records: i64,
     pub digests: digests::Tally,
@@ -121,7 +124,8 @@ pub async fn run(context: &Context, args: &Args) -> Outcome {
     let config = context.load_without_secrets()?;
     let now = Env::system().now();
     let grace = jiff::SignedDuration::try_from(config.verify.grace).unwrap_or(jiff::SignedDuration::ZERO);
-    let mut status = store::peek(&config.state, move |conn| look(conn, now, grace)).await?;
+    let shard = config.shard;
+    let mut status = store::peek(&config.state, move |conn| look(conn, now, grace, shard)).await?;
     if let Some(to) = &config.lease {
         status.lease = Some(leased(&config, to, status.own_epoch).await);
     }
@@ -151,16 +155,17 @@ async fn leased(config: &Config, to: &config::Lease, own_epoch: u64) -> Leased {
 }
 
 /// Everything in one consistent look.
-pub fn look(conn: &Connection, now: Timestamp, grace: jiff::SignedDuration) -> rusqlite::Result<Status> {
+pub fn look(conn: &Connection, now: Timestamp, grace: jiff::SignedDuration, shard: Shard) -> rusqlite::Result<Status> {
     let tx = conn.unchecked_transaction()?;
     let counters = lists::counters(&tx)?;
     let count = |name: &str| counters.get(name).copied().unwrap_or(0);
     let mut open: BTreeMap<String, i64> = Severity::ALL.iter().map(|severity| (severity.to_string(), 0)).collect();
     open.extend(findings::open_by_severity(&tx)?);
-    let (chains, horizon) = chains(&tx, now, grace)?;
+    let (chains, horizon) = chains(&tx, now, grace, shard)?;
     let (due, _) = outbox::backlog(&tx, now)?;
-    let pending: i64 = tx.query_row("SELECT count(*) FROM awaited WHERE told = 0", [], |row| row.get(0))?;
+    let pending = objects::awaited_count(&tx, shard)?;
     Ok(Status {
+        shard: Some(shard).filter(|shard| !shard.is_whole()),
         objects: Objects {
             seen: count("objects.seen"),
             admitted: count("objects.admitted"),
@@ -221,6 +226,7 @@ fn chains(
     conn: &Connection,
     now: Timestamp,
     grace: jiff::SignedDuration,
+    shard: Shard,
 ) -> rusqlite::Result<(Chains, Option<Timestamp>)> {
     let sources: Vec<i64> =
         conn.prepare("SELECT id FROM sources")?.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
@@ -241,7 +247,8 @@ fn chains(
     let (mut counts, mut horizon): (Chains, Option<Timestamp>) = (Chains::default(), None);
     for source in sources {
         for chain in digests::chains(conn, source)? {
-            let Some(head) = chain.head.filter(|_| !chain.chain.backfill) else { continue };
+            let ours = !chain.chain.backfill && shard.holds(chain.chain.account());
+            let Some(head) = chain.head.filter(|_| ours) else { continue };
             let place =
                 (Some(chain.chain.account()), Some(chain.chain.region.clone()), Some(chain.chain.trail.clone()));
             if !overdue_hours(head, now, grace).is_empty() {
@@ -274,6 +281,9 @@ fn draw(context: &Context, status: &Status) -> String {
     let lag = status.lag_seconds.map_or_else(String::new, |lag| format!(" ({} behind)", span(lag)));
     let mut text = String::new();
     let mut line = |name: &str, value: String| text.push_str(&format!("{name:<12}{value}\n"));
+    if let Some(shard) = status.shard {
+        line("shard", format!("{shard}: accounts that end in {}", shard.digits()));
+    }
     line("proven to", format!("{horizon}{lag}"));
     line(
         "objects",

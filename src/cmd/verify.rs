@@ -16,6 +16,7 @@ use crate::core::finding::Held;
 use crate::core::gzip::Caps;
 use crate::core::id::{AccountId, Region};
 use crate::core::printable;
+use crate::core::shard::Shard;
 use crate::env::Env;
 use crate::local::dir::Dir;
 use crate::store::{self, digests};
@@ -35,7 +36,7 @@ pub struct Args {
     /// End: digests that end up to then are expected [default: now; offline: as far as the copy reaches]
     #[arg(long, alias = "end-time", value_name = "TIME")]
     to: Option<String>,
-    /// Only this account
+    /// Only this account [default: all, with [shard] those of the shard]
     #[arg(long, alias = "account-id", value_name = "ID")]
     account: Option<AccountId>,
     /// Only this region's digests
@@ -124,6 +125,7 @@ async fn ranges(context: &Context, args: &Args, env: &Env) -> Result<Vec<Range>,
         now: whole_seconds(env.now()),
         grace: SignedDuration::from_mins(90),
         account: args.account,
+        shard: Shard::WHOLE,
         region: args.region.clone(),
         trail: trail.clone(),
         prefix: args.s3_prefix.clone(),
@@ -170,6 +172,8 @@ async fn ranges(context: &Context, args: &Args, env: &Env) -> Result<Vec<Range>,
         range.unlisted &= trail.validation == Validation::All;
         range.caps = wiring::caps(&config);
         range.object_limit = config.limits.object;
+        // Whoever names an account asks for that one, whosever it is.
+        range.shard = args.account.map_or(config.shard, |_| Shard::WHOLE);
         range.known = known_chains(&config, &trail.name).await?;
         ranges.push(range);
     }

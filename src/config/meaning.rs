@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::units::{show_duration, show_size};
 use super::{
     Channel, Config, Email, KeysFrom, MembersFrom, Place, Posture, Retention, Role, Slack, Snapshot, Syslog, Trail,
-    archive, insights, lease,
+    archive, insights, lease, shard,
 };
 use crate::core::route::Route;
 use crate::core::rule::Rules;
@@ -19,6 +19,7 @@ impl Config {
         let mut say = |name: &str, value: String| lines.push((name.to_owned(), value));
         let organization = &self.organization;
         say("warden.name", self.name.clone());
+        say("shard", shard::tell(self.shard));
         say("organization.id", or(organization.id.as_ref(), "not set"));
         say(
             "organization.members",

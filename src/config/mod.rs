@@ -14,6 +14,7 @@ mod read;
 mod retention;
 pub mod rules;
 mod secret;
+mod shard;
 mod sigma;
 mod trails;
 pub mod units;
@@ -38,12 +39,15 @@ use crate::core::policy::Principal;
 use crate::core::posture::Acceptance;
 use crate::core::route::Route;
 use crate::core::rule::Rules;
+use crate::core::shard::Shard;
 
 /// What the file means, checked: nothing in it contradicts anything else in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// The warden's name; the host's if the file gives none.
+    /// The warden's name; the host's if the file gives none, with the shard's number behind it unless it is the first.
     pub name: String,
+    /// Which accounts this warden answers for.
+    pub shard: Shard,
     pub organization: Organization,
     /// At least one; names, queues and buckets are distinct.
     pub trails: Vec<Trail>,

@@ -18,6 +18,7 @@ pub type Number = Option<At<i64>>;
 #[serde(deny_unknown_fields, default)]
 pub struct File {
     pub warden: Warden,
+    pub shard: Option<At<Shard>>,
     pub organization: Organization,
     pub trail: Vec<At<Trail>>,
     pub verify: Verify,
@@ -39,6 +40,13 @@ pub struct File {
 #[serde(deny_unknown_fields, default)]
 pub struct Warden {
     pub name: Text,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Shard {
+    pub index: Number,
+    pub count: Number,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -9,11 +9,12 @@ use super::raw::{self, At, Number, Text, Texts};
 use super::secret::Places;
 use super::{
     Config, ConfigError, FOLD, LISTEN, Limits, MembersFrom, Organization, Place, Role, STATE, Snapshot, Trail, Verify,
-    place, units,
+    place, shard, units,
 };
 use crate::core::id::{OrgId, Region};
 use crate::core::printable;
 use crate::core::route::Route;
+use crate::core::shard::Shard;
 
 pub(super) type Read<T> = Result<T, ConfigError>;
 
@@ -39,8 +40,10 @@ pub(super) fn config(text: &str, origin: &str, places: &Places) -> Read<Config> 
     let routes = reader.routes(&file.route, &channels)?;
     let heartbeat = reader.optional_duration(&file.alert.heartbeat, MINUTE, YEARS)?;
     let (detect, remarks) = reader.detect(&file.detect)?;
+    let shard = reader.shard(file.shard.as_ref())?;
     let mut config = Config {
-        name: reader.name(&file.warden)?,
+        name: reader.name(&file.warden, shard)?,
+        shard,
         organization,
         trails,
         verify: reader.verify(&file.verify)?,
@@ -71,7 +74,7 @@ pub(super) fn config(text: &str, origin: &str, places: &Places) -> Read<Config> 
 
 /// What is allowed, and probably not meant.
 fn warnings(config: &Config) -> Vec<String> {
-    let mut found = Vec::new();
+    let mut found: Vec<String> = shard::warning(config.shard).into_iter().collect();
     if config.channels.is_empty() {
         found.push("no channel is configured: findings are in the ledger only, and nobody is told".to_owned());
     }
@@ -198,12 +201,16 @@ impl Reader<'_> {
         self.places.base.join(text.get_ref())
     }
 
-    fn name(&self, warden: &raw::Warden) -> Read<String> {
+    /// Two wardens of one host would else be taken for one where copies, alerts and files of the archive bear their names.
+    fn name(&self, warden: &raw::Warden, shard: Shard) -> Read<String> {
         let named = self.optional(&warden.name, |name| match name.len() {
             1..=64 if name.chars().all(|c| !c.is_control()) => Ok(name.to_owned()),
             _ => Err("a name is 1 to 64 bytes without control characters"),
         })?;
-        Ok(named.unwrap_or_else(host_name))
+        Ok(named.unwrap_or_else(|| match shard.is_first() {
+            true => host_name(),
+            false => format!("{}-{}", host_name(), shard.index()),
+        }))
     }
 
     pub(super) fn role(&self, role: &Text, external_id: &Text) -> Read<Option<Role>> {

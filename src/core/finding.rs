@@ -228,6 +228,10 @@ kinds! {
         "deliveries that no notification announced"
         "Comparing bucket and ledger found ten or more objects that were delivered while the warden watched and never announced. They have been judged like any other; until then nobody looked at them."
         "Check the bucket's notification configuration, the rules and topics between bucket and queue, the queue's policy and retention, and whether somebody purged it."
+    ShardMismatch "shard_mismatch" Operation Medium
+        "deliveries of another shard's accounts are announced here"
+        "Ten or more objects of accounts that `[shard]` gives to other wardens were announced to this one within an hour. They have been judged and kept; but who answers for those accounts was not told of them, and finds them only by comparing."
+        "Compare `[shard]` of each warden with the rule that leads to its queue: each queue takes the last digits of its warden's index. After a change of `count`, drain the old queues first."
     RecordMalformed "record_malformed" Ingest Medium
         "records that are no CloudTrail records"
         "Elements of a log file lack an event time or are no objects. The other records of the file are kept."

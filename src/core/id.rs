@@ -29,6 +29,11 @@ impl AccountId {
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
+
+    /// 0 to 9.
+    pub fn last_digit(&self) -> u8 {
+        self.0[11] - b'0'
+    }
 }
 
 /// `o-` and 10 to 32 of `[a-z0-9]` (Organizations API reference: Organization.Id).
@@ -189,7 +194,8 @@ mod tests {
 
     #[test]
     fn accounts_keep_leading_zeros_and_refuse_the_rest() {
-        assert_eq!(AccountId::parse("012345678901").unwrap().as_str(), "012345678901");
+        let account = AccountId::parse("012345678901").unwrap();
+        assert_eq!((account.as_str(), account.last_digit()), ("012345678901", 1));
         for bad in ["", "12345678901", "1234567890123", "12345678901a", "１２３４"] {
             assert!(AccountId::parse(bad).is_err(), "{bad}");
         }

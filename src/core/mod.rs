@@ -30,6 +30,7 @@ pub mod record;
 pub mod route;
 pub mod row;
 pub mod rule;
+pub mod shard;
 pub mod sigma;
 pub mod template;
 pub mod tree;

@@ -378,6 +378,7 @@ mod tests {
     use crate::core::digest::Previous;
     use crate::core::id::Sha256;
     use crate::core::key;
+    use crate::core::shard::Shard;
     use crate::env::Env;
     use crate::store::{Store, fold};
 
@@ -435,13 +436,16 @@ mod tests {
                 let chain = digests::chain(tx, 1, &ChainId::of(&parsed))?;
                 let later = starting(tx, &chain, "2026-03-02T10:00:00Z")?;
                 settle_joint(tx, &chain, &later, "b", false)?;
-                assert!(digests::loose(tx.conn, 1, tx.now, 9)?.is_empty(), "a beginning leaves nothing to ask");
+                assert!(
+                    digests::loose(tx.conn, 1, Shard::WHOLE, tx.now, 9)?.is_empty(),
+                    "a beginning leaves nothing to ask"
+                );
                 let older = starting(tx, &chain, "2026-03-02T07:00:00Z")?;
                 settle_joint(tx, &chain, &older, "b", false)?;
                 settle_joint(tx, &chain, &later, "b", false)?;
-                assert_eq!(digests::loose(tx.conn, 1, tx.now, 9)?.len(), 1);
+                assert_eq!(digests::loose(tx.conn, 1, Shard::WHOLE, tx.now, 9)?.len(), 1);
                 settle_joint(tx, &chain, &later, "b", true)?;
-                assert!(digests::loose(tx.conn, 1, tx.now, 9)?.is_empty());
+                assert!(digests::loose(tx.conn, 1, Shard::WHOLE, tx.now, 9)?.is_empty());
                 findings::list(tx.conn, false)
             })
             .await
@@ -549,7 +553,7 @@ mod tests {
             let third = add(tx, &chain, first.end + minutes, first.end + minutes * 2, Some(&name))?;
             settle_joint(tx, &chain, &third, "b", false)?;
             assert!(findings::list(tx.conn, false)?.is_empty(), "it may be on its way");
-            assert_eq!(digests::loose(tx.conn, 1, tx.now, 9)?.len(), 1, "and is asked about");
+            assert_eq!(digests::loose(tx.conn, 1, Shard::WHOLE, tx.now, 9)?.len(), 1, "and is asked about");
             settle_joint(tx, &chain, &third, "b", true)?;
             assert_eq!(findings::list(tx.conn, false)?[0].kind, Kind::ChainBroken);
             let second = add(tx, &chain, first.end, first.end + minutes, Some(&first.key))?;

@@ -170,19 +170,30 @@ impl Deliveries {
                     Evidence::Log(key) => self.log(trail, notice, key, note).await,
                     Evidence::Digest(key) => self.digest(trail, notice, key, note).await,
                 };
-                match outcome {
+                let fate = match outcome {
                     Err(error) if error.class == Class::Permanent => {
                         self.unreadable(trail, notice, &evidence, &error).await?;
                         return Err(error);
                     }
                     other => other?,
-                }
+                };
+                self.note_stray(trail, notice, &evidence, fate);
+                fate
             }
             // The roster was asked twice; `judge` never answers this the second time.
             Verdict::Unsure(_) => Fate::Ignored,
         };
         self.metrics.notice(fate.name());
         Ok(fate)
+    }
+
+    /// What another shard's warden should have been told of is settled like any other; the sweep says that it came.
+    fn note_stray(&self, trail: &Trail, notice: &Notice, evidence: &Evidence, fate: Fate) {
+        let announced = notice.envelope != Envelope::Listing && fate == Fate::Admitted;
+        if announced && !trail.shard.holds(evidence.root().account) {
+            trail.stray(&notice.key);
+            self.metrics.strays.inc();
+        }
     }
 
     /// EventBridge does not document its encoding: what is known or there under the key as it is written is meant so. A forged

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::core::admit::Membership;
 use crate::core::finding::Kind;
 use crate::core::id::AccountId;
+use crate::core::shard::Shard;
 use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::retry::{Policy, retry};
@@ -112,12 +113,13 @@ impl Roster {
         judge(&|account| known.get(&account).map_or(Membership::Unknown, |remembered| remembered.membership))
     }
 
-    /// Active members, with when they were first seen.
-    pub fn expected(&self) -> Vec<Remembered> {
+    /// A shard's active members, with when they were first seen.
+    pub fn expected(&self, shard: Shard) -> Vec<Remembered> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         known
             .values()
             .filter(|remembered| remembered.membership == Membership::Member && remembered.member.state.is_expected())
+            .filter(|remembered| shard.holds(remembered.member.account))
             .cloned()
             .collect()
     }

@@ -16,6 +16,7 @@ use crate::core::id::AccountId;
 use crate::core::id::Sha256;
 use crate::core::key::{self, ObjectKey};
 use crate::core::notice::{Event, How};
+use crate::core::shard::Shard;
 use crate::local::spool::Spool;
 use crate::seam::{Bucket, Head, Keys, Listed, Member, Members, Metadata, Page, PublicKey};
 use crate::store::digests;
@@ -192,6 +193,7 @@ impl Ground {
         let trail = Trail {
             id,
             name: "org".into(),
+            shard: Shard::WHOLE,
             bucket: shelf.clone(),
             queue: Arc::new(Spool::open(&dir.path().join("spool"), Duration::from_secs(60), env).expect("a spool")),
             keys: keys.clone(),
@@ -203,6 +205,7 @@ impl Ground {
             bucket_name: OnceLock::new(),
             ours: RwLock::default(),
             audit: Default::default(),
+            strays: Default::default(),
         };
         let deliveries = Deliveries::new(store, Arc::default(), roster, GRACE);
         let (all_keys, all_members) = (world.keys.clone(), world.members.clone());

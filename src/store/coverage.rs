@@ -4,6 +4,7 @@ use rusqlite::{Connection, Result, params};
 
 use crate::core::coverage::{Stretch, since_most};
 use crate::core::id::AccountId;
+use crate::core::shard::Shard;
 
 /// One trail in one region: what all accounts that it delivers have a chain in.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,13 +42,13 @@ pub fn accounts(conn: &Connection) -> Result<Vec<AccountId>> {
     Ok(accounts)
 }
 
-/// Each lane, with the time from which it had a chain, for each chain, the oldest first.
-pub fn lanes(conn: &Connection) -> Result<Vec<(Lane, Vec<i64>)>> {
+/// Each lane, with the time from which it had a chain, for each chain of a shard's accounts, the oldest first.
+pub fn lanes(conn: &Connection, shard: Shard) -> Result<Vec<(Lane, Vec<i64>)>> {
     let mut query = conn.prepare_cached(
         "SELECT source, trail, home, region, first FROM chains WHERE backfill = 0 AND first IS NOT NULL
-         ORDER BY source, trail, home, region, first",
+           AND substr(account, -1) % ?1 = ?2 ORDER BY source, trail, home, region, first",
     )?;
-    let mut rows = query.query([])?;
+    let mut rows = query.query([shard.count(), shard.index()])?;
     let mut lanes: Vec<(Lane, Vec<i64>)> = Vec::new();
     while let Some(row) = rows.next()? {
         let lane = Lane { source: row.get(0)?, trail: row.get(1)?, home: row.get(2)?, region: row.get(3)? };
@@ -69,11 +70,16 @@ pub fn silent_sources(conn: &Connection) -> Result<Vec<String>> {
     .collect()
 }
 
-/// When members began and ended to be there, both in order, and when they were last asked for.
-pub fn attendance(conn: &Connection) -> Result<(Vec<i64>, Vec<i64>, Option<i64>)> {
-    let times = |sql: &str| conn.prepare_cached(sql)?.query_map([], |row| row.get(0))?.collect::<Result<Vec<i64>>>();
-    let begun = times("SELECT since FROM stays WHERE state = 'active' ORDER BY since")?;
-    let ended = times("SELECT until FROM stays WHERE state = 'active' AND until IS NOT NULL ORDER BY until")?;
+/// When a shard's members began and ended to be there, both in order, and when members were last asked for.
+pub fn attendance(conn: &Connection, shard: Shard) -> Result<(Vec<i64>, Vec<i64>, Option<i64>)> {
+    let times = |time: &str| {
+        conn.prepare_cached(&format!(
+            "SELECT {time} FROM stays WHERE state = 'active' AND {time} IS NOT NULL AND substr(account, -1) % ?1 = ?2 ORDER BY 1"
+        ))?
+        .query_map([shard.count(), shard.index()], |row| row.get(0))?
+        .collect::<Result<Vec<i64>>>()
+    };
+    let (begun, ended) = (times("since")?, times("until")?);
     Ok((begun, ended, conn.query_row("SELECT max(last_seen) FROM members", [], |row| row.get(0))?))
 }
 
@@ -89,10 +95,10 @@ pub fn chains(conn: &Connection, account: AccountId) -> Result<Vec<Chain>> {
     .collect()
 }
 
-/// The regions of a source in which most active members have a chain of one trail, with the time since when that is so.
-pub fn common(conn: &Connection, source: i64) -> Result<Vec<(Lane, i64)>> {
-    let (begun, ended, _) = attendance(conn)?;
-    let common = lanes(conn)?.into_iter().filter(|(lane, _)| lane.source == source);
+/// The regions of a source in which most active members of a shard have a chain of one trail, with the time since when that is so.
+pub fn common(conn: &Connection, source: i64, shard: Shard) -> Result<Vec<(Lane, i64)>> {
+    let (begun, ended, _) = attendance(conn, shard)?;
+    let common = lanes(conn, shard)?.into_iter().filter(|(lane, _)| lane.source == source);
     Ok(common
         .filter_map(|(lane, firsts)| Some((lane, since_most(&firsts, |at| present(&begun, &ended, at))?)))
         .collect())

@@ -9,6 +9,7 @@ use std::fmt;
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
 use crate::core::id::Sha256;
+use crate::core::shard::Shard;
 use crate::store::Tx;
 use crate::store::places::Short;
 
@@ -130,13 +131,13 @@ pub(super) fn put(tx: &Tx<'_>, place: i64, day: i64, entries: &Entries, more: Su
         .map(|_| ())
 }
 
-/// The folded day of a source after another one, by place and day.
-pub fn next(conn: &Connection, source: i64, place: i64, day: i64) -> Result<Option<(i64, i64)>> {
+/// The folded day of a shard's accounts after another one, by place and day.
+pub fn next(conn: &Connection, source: i64, shard: Shard, place: i64, day: i64) -> Result<Option<(i64, i64)>> {
     conn.prepare_cached(
         "SELECT place, day FROM days CROSS JOIN places ON places.id = place
-         WHERE source = ?1 AND (place, day) > (?2, ?3) ORDER BY place, day LIMIT 1",
+         WHERE source = ?1 AND (place, day) > (?2, ?3) AND substr(root, -2, 1) % ?4 = ?5 ORDER BY place, day LIMIT 1",
     )?
-    .query_row(params![source, place, day], |row| Ok((row.get(0)?, row.get(1)?)))
+    .query_row(params![source, place, day, shard.count(), shard.index()], |row| Ok((row.get(0)?, row.get(1)?)))
     .optional()
 }
 

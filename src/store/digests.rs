@@ -8,6 +8,7 @@ use crate::core::chain::{ChainId, Link, Named, Slot};
 use crate::core::digest::{Previous, Verdict};
 use crate::core::id::{Region, Sha256};
 use crate::core::key::{self, ObjectKey, Root};
+use crate::core::shard::Shard;
 use crate::store::{Tx, journal, proven, time};
 
 /// A chain as the ledger knows it.
@@ -329,16 +330,18 @@ pub struct Loose {
     pub chain: i64,
 }
 
-/// Those with an end up to a time, oldest first; digests that wait for their key are another list.
-pub fn loose(conn: &Connection, source: i64, until: Timestamp, limit: usize) -> Result<Vec<Loose>> {
+/// Those of a shard's accounts with an end up to a time, oldest first; digests that wait for their key are another list.
+pub fn loose(conn: &Connection, source: i64, shard: Shard, until: Timestamp, limit: usize) -> Result<Vec<Loose>> {
     conn.prepare_cached(
         "SELECT (SELECT key FROM digests WHERE chain = links.chain AND end = links.end), chain
          FROM links INDEXED BY links_loose CROSS JOIN chains ON chains.id = chain
-         WHERE source = ?1 AND end <= ?2 AND joined = 0 AND NOT (verdict = 0 AND fingerprint IS NOT NULL) ORDER BY end LIMIT ?3",
+         WHERE source = ?1 AND end <= ?2 AND joined = 0 AND NOT (verdict = 0 AND fingerprint IS NOT NULL)
+           AND substr(account, -1) % ?4 = ?5 ORDER BY end LIMIT ?3",
     )?
-    .query_map(params![source, until.as_second(), i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
-        Ok(Loose { key: row.get(0)?, chain: row.get(1)? })
-    })?
+    .query_map(
+        params![source, until.as_second(), i64::try_from(limit).unwrap_or(i64::MAX), shard.count(), shard.index()],
+        |row| Ok(Loose { key: row.get(0)?, chain: row.get(1)? }),
+    )?
     .collect()
 }
 

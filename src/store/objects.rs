@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
 use crate::core::id::Sha256;
 use crate::core::key::{self, LogKind, Root};
+use crate::core::shard::Shard;
 use crate::store::days::{self, Hash};
 use crate::store::places::{self, Short};
 use crate::store::{Tx, time};
@@ -347,17 +348,33 @@ pub fn is_unlisted(conn: &Connection, source: i64, key: &str) -> Result<bool> {
     .query_row(params![place, short.name, source, key], |row| row.get(0))
 }
 
-/// Rows after one of them, by place and day, for scrubbing.
-pub fn after(conn: &Connection, source: i64, key: &str, version: &str, limit: usize) -> Result<Vec<Known>> {
+/// Rows of a shard's accounts after one of them, by place and day, for scrubbing.
+pub fn after(
+    conn: &Connection,
+    source: i64,
+    shard: Shard,
+    key: &str,
+    version: &str,
+    limit: usize,
+) -> Result<Vec<Known>> {
     let short = Short::of(key);
     let place = if key.is_empty() { Some(0) } else { places::find(conn, source, &short)? };
     conn.prepare_cached(&format!(
         "SELECT {KEY}, {KNOWN} FROM deliveries CROSS JOIN places ON places.id = place
          WHERE source = ?1 AND (place, name, version) > (?2, ?3, ?4) AND sha IS NOT NULL AND removed IS NULL
+           AND substr(root, -2, 1) % ?6 = ?7
          ORDER BY place, name, version LIMIT ?5"
     ))?
     .query_map(
-        params![source, place.unwrap_or(0), short.name, version, i64::try_from(limit).unwrap_or(i64::MAX)],
+        params![
+            source,
+            place.unwrap_or(0),
+            short.name,
+            version,
+            i64::try_from(limit).unwrap_or(i64::MAX),
+            shard.count(),
+            shard.index()
+        ],
         known,
     )?
     .collect()
@@ -459,12 +476,31 @@ pub fn awaited(conn: &Connection, source: i64, key: &str) -> Result<Option<Await
         .optional()
 }
 
-pub fn awaited_due(conn: &Connection, source: i64, now: Timestamp, limit: usize) -> Result<Vec<Awaited>> {
-    conn.prepare_cached(
-        "SELECT key, sha, digest, told FROM awaited WHERE source = ?1 AND due <= ?2 AND told = 0 LIMIT ?3",
-    )?
-    .query_map(params![source, now.as_second(), i64::try_from(limit).unwrap_or(i64::MAX)], awaited_row)?
-    .collect()
+/// Those that somebody wants to look for, of all that should have come by now.
+pub fn awaited_due(
+    conn: &Connection,
+    source: i64,
+    now: Timestamp,
+    limit: usize,
+    wanted: impl Fn(&Awaited) -> bool,
+) -> Result<Vec<Awaited>> {
+    conn.prepare_cached("SELECT key, sha, digest, told FROM awaited WHERE source = ?1 AND due <= ?2 AND told = 0")?
+        .query_map(params![source, now.as_second()], awaited_row)?
+        .filter(|log| log.as_ref().map_or(true, &wanted))
+        .take(limit)
+        .collect()
+}
+
+/// How many logs of a shard's accounts are awaited and not told as missing.
+pub fn awaited_count(conn: &Connection, shard: Shard) -> Result<i64> {
+    let mut query = conn.prepare_cached("SELECT key FROM awaited WHERE told = 0")?;
+    let mut rows = query.query([])?;
+    let mut count = 0;
+    while let Some(row) = rows.next()? {
+        let key = key::parse(row.get_ref(0)?.as_str().unwrap_or_default());
+        count += i64::from(key.root().is_none_or(|root| shard.holds(root.account)));
+    }
+    Ok(count)
 }
 
 pub fn forget_awaited(tx: &Tx<'_>, source: i64, key: &str) -> Result<()> {

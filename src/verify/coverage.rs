@@ -17,6 +17,7 @@ use crate::core::coverage::{Frame, HOUR, Hole, Hour, State, Stretch, Tally, dema
 use crate::core::finding::Kind;
 use crate::core::id::{AccountId, Region};
 use crate::core::key::{self, ObjectKey};
+use crate::core::shard::Shard;
 use crate::core::unit::OuPath;
 use crate::store::coverage::{self, Chain, Lane};
 use crate::store::members::{self, Remembered, Stay};
@@ -33,6 +34,8 @@ pub struct Question {
     pub to: Timestamp,
     pub now: Timestamp,
     pub grace: SignedDuration,
+    /// Whose hours the ledger can tell.
+    pub shard: Shard,
     pub account: Option<AccountId>,
     /// Only while accounts lie in this unit.
     pub ou: Option<String>,
@@ -77,10 +80,10 @@ pub enum Answer {
 
 impl Matrix {
     pub fn prepare(conn: &Connection, question: Question) -> Result<Self> {
-        let (begun, ended, asked) = coverage::attendance(conn)?;
+        let (begun, ended, asked) = coverage::attendance(conn, question.shard)?;
         let there = |at| coverage::present(&begun, &ended, at);
         let wanted = |lane: &Lane| question.trail.as_ref().is_none_or(|trail| *trail == lane.trail);
-        let lanes: BTreeMap<Lane, Option<i64>> = coverage::lanes(conn)?
+        let lanes: BTreeMap<Lane, Option<i64>> = coverage::lanes(conn, question.shard)?
             .into_iter()
             .filter(|(lane, _)| wanted(lane))
             .map(|(lane, firsts)| (lane, since_most(&firsts, there)))
@@ -99,6 +102,11 @@ impl Matrix {
     fn doubts(&self, memory: Option<i64>, asked: Option<i64>, silent: Vec<String>) -> Vec<String> {
         let time = |second| Timestamp::from_second(second).unwrap_or_default();
         let mut doubts = Vec::new();
+        let shard = self.question.shard;
+        if let Some(account) = self.question.account.filter(|account| !shard.holds(*account)) {
+            doubts
+                .push(format!("{account} is of shard {}, and this is the warden of shard {shard}", shard.of(account)));
+        }
         match asked {
             None => doubts.push("the members have never been asked for: nobody can be missed".to_owned()),
             Some(asked) if asked + STALE < self.frame.end().min(self.frame.now) => {
@@ -118,8 +126,14 @@ impl Matrix {
         doubts
     }
 
+    pub fn shard(&self) -> Shard {
+        self.question.shard
+    }
+
     pub fn accounts(&self) -> impl Iterator<Item = AccountId> + '_ {
-        self.accounts.iter().copied().filter(|account| self.question.account.is_none_or(|wanted| wanted == *account))
+        let Question { shard, account: wanted, .. } = self.question;
+        let wanted = move |account: &AccountId| wanted.is_none_or(|wanted| wanted == *account);
+        self.accounts.iter().copied().filter(move |account| shard.holds(*account) && wanted(account))
     }
 
     /// `None` when there is nothing to be said of the account.

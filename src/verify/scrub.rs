@@ -112,8 +112,9 @@ impl Scrub {
     }
 
     async fn rows(&self, trail: &Trail, key: &str, version: &str, budget: u64) -> Result<(u64, Option<At>)> {
-        let (source, after, of) = (trail.id, key.to_owned(), version.to_owned());
-        let rows = self.deliveries.store.read(move |conn| objects::after(conn, source, &after, &of, BATCH)).await?;
+        let (source, shard, after, of) = (trail.id, trail.shard, key.to_owned(), version.to_owned());
+        let look = move |conn: &rusqlite::Connection| objects::after(conn, source, shard, &after, &of, BATCH);
+        let rows = self.deliveries.store.read(look).await?;
         let (mut read, mut at) = (0, At::Day { place: 0, day: 0, key: String::new() });
         for row in rows {
             read += row.size.max(1);

@@ -5,6 +5,7 @@
 
 mod attendance;
 mod late;
+mod strays;
 mod uncovered;
 mod unlisted;
 
@@ -25,7 +26,7 @@ use crate::health::Pulse;
 use crate::metrics::KindLabel;
 use crate::retry::Quiet;
 use crate::store::digests::{self, Chain, LackedKey};
-use crate::store::objects;
+use crate::store::objects::{self, Awaited};
 use crate::store::{Tx, findings};
 use crate::trail::Trail;
 
@@ -54,6 +55,8 @@ struct Memory {
     key: Option<LackedKey>,
     /// What is still to be looked for again, and since when.
     missing: Option<(Instant, Vec<String>)>,
+    /// Of other shards' accounts.
+    came: strays::Came,
 }
 
 /// A late chain for which the bucket had nothing new.
@@ -91,6 +94,7 @@ impl Sweep {
         self.uncovered_regions(trail, now).await?;
         self.departed(trail, now).await?;
         self.unlisted(trail, now).await?;
+        self.strays(trail, now).await?;
         self.deliveries.metrics.sweeps.inc();
         self.deliveries.metrics.last_sweep.set(now.as_second() as f64);
         Ok(())
@@ -138,10 +142,11 @@ impl Sweep {
         .await
     }
 
-    /// Logs that a good digest lists and that no notice announced.
+    /// Logs that a good digest lists and that no notice announced. Those of another shard's account were announced to its warden.
     async fn awaited(&self, trail: &Trail, now: Timestamp) -> Result<()> {
-        let source = trail.id;
-        let due = self.deliveries.store.read(move |conn| objects::awaited_due(conn, source, now, BATCH)).await?;
+        let (source, shard) = (trail.id, trail.shard);
+        let ours = move |log: &Awaited| key::parse(&log.key).root().is_none_or(|root| shard.holds(root.account));
+        let due = self.deliveries.store.read(move |conn| objects::awaited_due(conn, source, now, BATCH, ours)).await?;
         for log in due {
             let Some(fate) = self.repair(trail, &log.key).await? else { continue };
             if matches!(fate, Fate::Repeated | Fate::Unusable) {
@@ -212,12 +217,12 @@ impl Sweep {
         }
     }
 
-    /// Digests whose predecessor is not settled.
+    /// Digests whose predecessor is not settled. Of another shard's chain nothing more is asked for.
     async fn loose(&self, trail: &Trail, now: Timestamp) -> Result<()> {
         let chains: HashMap<i64, Chain> =
             self.chains(trail).await?.into_iter().map(|chain| (chain.id, chain)).collect();
-        let (source, until) = (trail.id, now - self.grace);
-        for loose in self.deliveries.store.read(move |conn| digests::loose(conn, source, until, BATCH)).await? {
+        let (source, shard, until) = (trail.id, trail.shard, now - self.grace);
+        for loose in self.deliveries.store.read(move |conn| digests::loose(conn, source, shard, until, BATCH)).await? {
             if let Some(chain) = chains.get(&loose.chain) {
                 self.join(trail, chain, &loose.key).await?;
             }

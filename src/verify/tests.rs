@@ -16,6 +16,7 @@ use crate::core::finding::{Held, Kind};
 use crate::core::gzip::{self, Caps};
 use crate::core::id::{AccountId, Region, Sha256};
 use crate::core::key::Root;
+use crate::core::shard::Shard;
 use crate::core::unit::OuPath;
 use crate::delivery::{Deliveries, Roster};
 use crate::env::Env;
@@ -250,6 +251,7 @@ impl Ground {
         Trail {
             id,
             name: format!("trail-{id}"),
+            shard: Shard::WHOLE,
             bucket: self.shelf.clone(),
             queue: Arc::new(Nothing),
             keys: Arc::new(Nothing),
@@ -261,6 +263,7 @@ impl Ground {
             bucket_name: OnceLock::from("b".to_owned()),
             ours: RwLock::default(),
             audit: Default::default(),
+            strays: Default::default(),
         }
     }
 

@@ -10,6 +10,7 @@ use trailwarden::core::coverage::State;
 use trailwarden::core::digest::{Previous, Verdict};
 use trailwarden::core::id::{AccountId, OrgId, Region, Sha256};
 use trailwarden::core::key::{DigestKey, LogKey, LogKind, Root};
+use trailwarden::core::shard::Shard;
 use trailwarden::delivery::Roster;
 use trailwarden::env::Env;
 use trailwarden::store::digests::{self, NewDigest};
@@ -276,7 +277,17 @@ impl Warden {
 
 fn question(now: Timestamp) -> Question {
     let grace = SignedDuration::from_secs(GRACE);
-    Question { from: Some(at(2)), to: now, now, grace, account: None, ou: None, region: None, trail: None }
+    Question {
+        shard: Shard::WHOLE,
+        from: Some(at(2)),
+        to: now,
+        now,
+        grace,
+        account: None,
+        ou: None,
+        region: None,
+        trail: None,
+    }
 }
 
 /// What the organization said at each hour: state and unit of each account.

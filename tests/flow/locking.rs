@@ -6,8 +6,9 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use trailwarden::core::finding::{Finding, Kind};
 use trailwarden::core::lock::{Action, Mode, Plan, Term};
+use trailwarden::core::shard::Shard;
 use trailwarden::env::Env;
-use trailwarden::retain::Applied;
+use trailwarden::retain::{Applied, Retain};
 use trailwarden::seam::{Locked, Vault as _};
 use trailwarden::store::findings;
 
@@ -215,4 +216,39 @@ async fn what_was_done_for_less_is_not_taken_for_more() {
         let locked = yard.vault().lock(&version.key, version.version.as_deref()).await.unwrap().unwrap();
         assert_eq!(locked.retention.unwrap().until.duration_since(locked.created).as_hours() / 24, 90);
     }
+}
+
+/// The bucket is the first warden's to compare and to change; each locks the objects of its own accounts.
+#[tokio::test]
+async fn of_several_wardens_each_locks_its_own_accounts_and_the_first_the_bucket() {
+    let yard = Yard::new(GOVERNANCE);
+    let keys = [yard.deliver(PROD, 1), yard.deliver(REST, 1)];
+    let retain = |index| {
+        let yard = &yard;
+        async move { Retain { shard: Shard::new(index, 2).unwrap(), ..yard.retain().await } }
+    };
+    let second = retain(1).await;
+    assert!(second.audit().await.unwrap().steps.is_empty());
+    assert_eq!(yard.told(&second).await, [""; 0], "the bucket has no lock, and that is the first one's to tell");
+    let first = retain(0).await;
+    let plan = first.plan().await.unwrap();
+    assert!(plan.steps.len() > 1, "{plan:?}");
+    first.apply(&plan, true).await.unwrap();
+
+    // PROD ends in 1, REST in 2: an override of the one is asked for, what came before the default of the other.
+    let locked = |key: &str| {
+        let (vault, key) = (yard.vault(), key.to_owned());
+        async move { vault.lock(&key, None).await.unwrap().unwrap().retention.is_some() }
+    };
+    assert_eq!((locked(&keys[0]).await, locked(&keys[1]).await), (false, true));
+    let plan = second.plan().await.unwrap();
+    assert!(plan.steps.iter().all(|step| step.action.is_extension()) && plan.steps.len() == 1, "{plan:?}");
+    let needs = |plan: &Plan| match &plan.steps[0].action {
+        Action::Extend { needs } => needs.iter().map(|need| need.account.to_string()).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(needs(&plan), [PROD]);
+    second.apply(&plan, true).await.unwrap();
+    assert!(locked(&keys[0]).await);
+    assert!(second.plan().await.unwrap().is_empty());
 }

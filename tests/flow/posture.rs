@@ -368,3 +368,21 @@ async fn a_bucket_on_s3_is_audited_as_a_process() {
         told["audits"][0]["weaknesses"].as_array().unwrap().iter().find(|one| one["kind"] == "delete_by_others");
     assert_eq!(statement.unwrap()["found"], PARTNER.replace(":::yard", &format!(":::{bucket}")));
 }
+
+/// What is of no account is told by one warden of several; another one looks, and ends what it told while it was alone.
+#[tokio::test]
+async fn of_several_wardens_the_first_tells_of_the_bucket() {
+    let yard = Yard::new("").await;
+    yard.vault().alter(Part::PublicAccessBlock, None).await.unwrap();
+    let told = |told: Vec<Held>| told.iter().map(|held| held.kind.name()).collect::<Vec<_>>();
+    for (shard, wanted) in [
+        ("", vec!["bucket_unprotected"]),
+        ("[shard]\nindex = 0\ncount = 2", vec!["bucket_unprotected"]),
+        ("[shard]\nindex = 1\ncount = 2", vec![]),
+    ] {
+        yard.configure(shard);
+        let posture = yard.posture().await;
+        assert_eq!(kinds(&posture.audit().await.unwrap()), ["public_access_not_blocked"], "{shard}: it looks");
+        assert_eq!(told(open(&posture.store).await), wanted, "{shard}");
+    }
+}

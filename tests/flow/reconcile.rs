@@ -24,16 +24,16 @@ use crate::directories::Ground;
 const BUDGET: u64 = 1_000_000;
 
 /// A day of a few accounts, of which some is never announced; the warden watched all the time.
-struct Day {
-    ground: Ground,
-    acts: Acts,
+pub struct Day {
+    pub ground: Ground,
+    pub acts: Acts,
     /// Keys of logs and digests that lie in the bucket.
-    keys: BTreeSet<String>,
+    pub keys: BTreeSet<String>,
 }
 
 impl Day {
     /// `announced` says of each key whether its message is sent.
-    fn of(seed: u64, announced: impl Fn(&str) -> bool) -> Self {
+    pub fn of(seed: u64, announced: impl Fn(&str) -> bool) -> Self {
         let scale = Scale { accounts: 4, regions: 3, hours: 30, logs_per_hour: (1, 2), records_per_log: (1, 2) };
         let world = world(seed, scale, &[]);
         let ground = Ground::of(&world);
@@ -55,7 +55,7 @@ impl Day {
     }
 
     /// The parts of a warden whose clock stands some hours after the day: nothing is too young to be compared.
-    async fn works(&self) -> (Works, Config) {
+    pub async fn works(&self) -> (Works, Config) {
         let config = Config::load(&self.ground.config).expect("a configuration");
         let env = Env::manual(self.acts.end + SignedDuration::from_hours(5), 7);
         let works = Works::open(&config, &env).await.expect("the works");
@@ -67,17 +67,17 @@ impl Day {
         (works, config)
     }
 
-    fn remove(&self, key: &str) {
+    pub fn remove(&self, key: &str) {
         std::fs::remove_file(self.ground.dir.path().join("bucket").join(key)).expect("it was there");
     }
 }
 
-fn name(key: &str) -> &str {
+pub fn name(key: &str) -> &str {
     key.rsplit('/').next().unwrap_or(key)
 }
 
 /// Falls the same way for the same name.
-fn dice(name: &str, sides: u32) -> bool {
+pub fn dice(name: &str, sides: u32) -> bool {
     name.bytes().fold(7_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte))) % sides == 0
 }
 
@@ -85,14 +85,14 @@ fn announced_upto(works: &Works) -> Timestamp {
     works.env.now() - SignedDuration::from_mins(15)
 }
 
-async fn complete(works: &Works, config: &Config) -> Reconcile {
+pub async fn complete(works: &Works, config: &Config) -> Reconcile {
     let mut reconcile = Reconcile::new(works.deliveries.clone(), works.trails[0].clone(), config.verify.clone());
     assert!(reconcile.slice(BUDGET, announced_upto(works)).await.expect("a slice"));
     reconcile
 }
 
 /// What the ledger holds of the bucket's evidence.
-async fn known(works: &Works) -> BTreeSet<String> {
+pub async fn known(works: &Works) -> BTreeSet<String> {
     let last = char::MAX.to_string();
     let look = move |conn: &rusqlite::Connection| {
         let mut all = BTreeSet::new();
@@ -104,7 +104,7 @@ async fn known(works: &Works) -> BTreeSet<String> {
     works.store.read(look).await.expect("keys")
 }
 
-async fn told(works: &Works) -> Vec<Held> {
+pub async fn told(works: &Works) -> Vec<Held> {
     works.store.read(|conn| findings::list(conn, true)).await.expect("findings")
 }
 
@@ -263,6 +263,7 @@ fn counting(trail: &Trail, answers: u64) -> (Arc<Trail>, Arc<AtomicU64>) {
     let trail = Trail {
         id: trail.id,
         name: trail.name.clone(),
+        shard: trail.shard,
         bucket,
         queue: trail.queue.clone(),
         keys: trail.keys.clone(),
@@ -274,6 +275,7 @@ fn counting(trail: &Trail, answers: u64) -> (Arc<Trail>, Arc<AtomicU64>) {
         bucket_name: trail.bucket_name.clone(),
         ours: RwLock::default(),
         audit: Default::default(),
+        strays: Default::default(),
     };
     (Arc::new(trail), asked)
 }

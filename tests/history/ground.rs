@@ -81,6 +81,7 @@ impl Ground {
             store: known.store.clone(),
             env: known.env.clone(),
             deliveries: known.deliveries.clone(),
+            shard: trailwarden::core::shard::Shard::WHOLE,
             trails: known.trails.clone(),
             ids: Ids::new(),
             flush: known.flush,

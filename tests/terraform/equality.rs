@@ -70,6 +70,7 @@ fn cases() -> BTreeMap<&'static str, Value> {
             "one_role_for_two",
             with(json!({ "roles": { "archive": role("111122223333", "a"), "audit": role("111122223333", "a") } })),
         ),
+        ("shard", with(json!({ "organization_id": "o-a1b2c3d4e5", "shard": { "index": 1, "count": 2 } }))),
         ("layout", with(json!({ "layout": ["b/AWSLogs/{account}/", "a/AWSLogs/{account}/", "a/AWSLogs/{account}/"] }))),
         (
             "china",

@@ -44,11 +44,12 @@ pub fn tempting(org: &str) -> Vec<(String, &'static str)> {
         (log("000000000004", "CloudTrail-Digest", "08"), "4"),
         (log("111122223339", "CloudTrail-Insight", "07"), "4"),
         (log("111122223332", "CloudTrail-NetworkActivity", "11"), "2"),
+        // An account is of its shard in whoever's folder it lies: so the program has it.
+        ("AWSLogs/111122223333/CloudTrail/eu-west-1/2026/03/01/x.json.gz".into(), "3"),
+        ("AWSLogs/o-another000/111122223333/CloudTrail/x".into(), "3"),
         // What is of no account, or of no trail, is the first one's.
         (format!("AWSLogs/{org}/somebody/CloudTrail/x"), "0"),
-        ("AWSLogs/111122223333/CloudTrail/eu-west-1/2026/03/01/x.json.gz".into(), "0"),
         (format!("AWSLogs/{org}/111122223333/Config/x"), "0"),
-        ("AWSLogs/o-another000/111122223333/CloudTrail/x".into(), "0"),
         ("elsewhere".into(), "0"),
         (String::new(), "0"),
     ]

@@ -13,6 +13,7 @@ use crate::core::admit::Membership;
 use crate::core::coverage::{Frame, HOUR, Hole, State, Tally};
 use crate::core::id::Region;
 use crate::core::printable;
+use crate::core::shard::Shard;
 use crate::verify::coverage::{Answer, Covered, Matrix};
 
 /// More accounts than this are drawn unit by unit.
@@ -251,11 +252,12 @@ impl Sink for Calendar {
         let time = |second| Timestamp::from_second(second).unwrap_or_default().strftime("%Y-%m-%dT%H:%MZ").to_string();
         writeln!(
             out,
-            "{} to {}: {} in {}, a sign for {}\n",
+            "{} to {}: {} in {}{}, a sign for {}\n",
             time(frame.from),
             time(frame.end()),
             plural(self.accounts as u64, "account"),
             plural(self.regions.len() as u64, "region"),
+            of_shard(matrix.shard()),
             self.step.name()
         )?;
         if !self.lines.is_empty() {
@@ -318,6 +320,11 @@ impl Calendar {
         }
         Ok(())
     }
+}
+
+/// Nothing, where one warden has all accounts.
+fn of_shard(shard: Shard) -> String {
+    if shard.is_whole() { String::new() } else { format!(" of shard {shard} (they end in {})", shard.digits()) }
 }
 
 /// The end of a path says more than its beginning.

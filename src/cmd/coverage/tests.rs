@@ -62,6 +62,7 @@ async fn told(
         to: now(),
         now: now(),
         grace: SignedDuration::from_mins(90),
+        shard: Shard::WHOLE,
         account: None,
         ou: None,
         region: None,

@@ -14,6 +14,7 @@ use crate::cmd::coverage::{self, Brief};
 use crate::cmd::{Failure, status};
 use crate::config::{Config, Format};
 use crate::core::finding::{Held, Kind};
+use crate::core::shard::Shard;
 use crate::env::Env;
 use crate::ingest::Ingest;
 use crate::local::stdout::Stdout;
@@ -96,9 +97,18 @@ pub async fn day(seed: u64, keep: Option<&Path>, show: bool, color: bool) -> Res
     }
     bar.finish_and_clear();
     let now = world.end();
-    let status = warden.works.store.read(move |conn| status::look(conn, now, GRACE)).await?;
-    let question =
-        Question { from: Some(start), to: now, now, grace: GRACE, account: None, ou: None, region: None, trail: None };
+    let status = warden.works.store.read(move |conn| status::look(conn, now, GRACE, Shard::WHOLE)).await?;
+    let question = Question {
+        shard: Shard::WHOLE,
+        from: Some(start),
+        to: now,
+        now,
+        grace: GRACE,
+        account: None,
+        ou: None,
+        region: None,
+        trail: None,
+    };
     let covered = warden.works.store.read(move |conn| coverage::brief(conn, question, color)).await??;
     let promise = guard.keep().await?;
     let found = warden.works.store.read(|conn| findings::list(conn, false)).await?;

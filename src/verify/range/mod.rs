@@ -20,6 +20,7 @@ use crate::core::digest::VerifyingKey;
 use crate::core::gzip::Caps;
 use crate::core::id::{AccountId, Region};
 use crate::core::key::{self, ObjectKey, Root};
+use crate::core::shard::Shard;
 use crate::delivery::Memory;
 use crate::env::Env;
 use crate::error::{Error, Result};
@@ -46,6 +47,8 @@ pub struct Range {
     pub now: Timestamp,
     pub grace: SignedDuration,
     pub account: Option<AccountId>,
+    /// Only its accounts.
+    pub shard: Shard,
     pub region: Option<Region>,
     /// Only this trail's chains are reported; others still count as coverage.
     pub trail: Option<(String, Region)>,
@@ -137,6 +140,7 @@ pub async fn verify(range: Range, progress: Arc<Progress>) -> Result<Report> {
 
 fn wanted(range: &Range, root: &Root, region: &Region) -> bool {
     range.account.is_none_or(|account| account == root.account)
+        && range.shard.holds(root.account)
         && range.region.as_ref().is_none_or(|wanted| wanted == region)
         && range.prefix.as_ref().is_none_or(|prefix| prefix.trim_matches('/') == root.prefix)
 }

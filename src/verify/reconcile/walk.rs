@@ -37,7 +37,7 @@ const PLACES: usize = 100;
 /// A delivery further ahead of the clock than this is not waited for: its key lies.
 const AHEAD: SignedDuration = SignedDuration::from_hours(1);
 
-/// What a walk covers: days from and before, of one account or region or of all.
+/// What a walk covers: days from and before, of one account or region, or of all accounts of the shard.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Span {
     pub from: Option<Date>,
@@ -237,8 +237,9 @@ impl Walk {
             retry(&self.deliveries.env, Policy::STEP, || listing::roots(bucket, &self.trail.rules.layout)).await?;
         roots.extend(listed.iter().map(|root| root.path()));
         let wanted = |root: &String| {
-            *root >= self.place.root
-                && self.place.span.account.is_none_or(|account| listing::name(root) == account.as_str())
+            let account = AccountId::parse(listing::name(root)).ok();
+            let ours = || account.is_none_or(|account| self.trail.shard.holds(account));
+            *root >= self.place.root && self.place.span.account.map_or_else(ours, |wanted| account == Some(wanted))
         };
         Ok(Ahead { roots: roots.into_iter().filter(wanted).collect(), folders: VecDeque::new(), known })
     }

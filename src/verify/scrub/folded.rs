@@ -23,9 +23,9 @@ use crate::trail::Trail;
 impl Scrub {
     /// Reads on in a folded day, or begins the next one. Answers the bytes read and where to go on.
     pub(super) async fn day(&self, trail: &Trail, at: (i64, i64), key: &str, budget: u64) -> Result<(u64, Option<At>)> {
-        let (source, begun) = (trail.id, !key.is_empty());
+        let (source, shard, begun) = (trail.id, trail.shard, !key.is_empty());
         let look = move |conn: &rusqlite::Connection| {
-            let at = if begun { Some(at) } else { days::next(conn, source, at.0, at.1)? };
+            let at = if begun { Some(at) } else { days::next(conn, source, shard, at.0, at.1)? };
             let Some((place, day)) = at else { return Ok(None) };
             let entries = days::entries(conn, place, day)?;
             Ok(places::get(conn, place)?.zip(date(day)).map(|(place, date)| (place, day, date, entries)))

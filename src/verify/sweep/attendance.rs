@@ -87,9 +87,10 @@ impl Sweep {
     /// Members with the regions that they lack.
     async fn lacking(&self, trail: &Trail, now: Timestamp) -> Result<Vec<(Remembered, String)>> {
         let (source, due) = (trail.id, (now - HOUR - self.grace).as_second());
-        let expected = self.deliveries.roster.expected();
+        let shard = trail.shard;
+        let expected = self.deliveries.roster.expected(shard);
         let look = move |conn: &Connection| {
-            let mut common = coverage::common(conn, source)?;
+            let mut common = coverage::common(conn, source, shard)?;
             common.retain(|(_, since)| *since <= due);
             let mut lacking = Vec::new();
             for remembered in expected.into_iter().filter(|remembered| remembered.first_seen.as_second() <= due) {

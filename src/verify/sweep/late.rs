@@ -29,10 +29,11 @@ const DAY: SignedDuration = SignedDuration::from_hours(24);
 impl Sweep {
     /// Chains whose next digest is late. Answers the accounts that are known to deliver.
     pub(super) async fn overdue(&self, trail: &Trail, now: Timestamp) -> Result<HashSet<AccountId>> {
+        let holds = |chain: &Chain| trail.shard.holds(chain.chain.account());
         let behind = |chain: &Chain| chain.head.is_some_and(|head| now.duration_since(head) >= HOUR + self.grace);
         let mut lying = HashMap::new();
         let mut all = self.chains(trail).await?;
-        all.retain(|chain| !chain.chain.backfill && behind(chain));
+        all.retain(|chain| !chain.chain.backfill && behind(chain) && holds(chain));
         let ask = |chain: Chain| async move { (chain.id, self.ask(trail, &chain, now).await) };
         let mut asked = futures_util::stream::iter(all).map(ask).buffer_unordered(ABREAST);
         while let Some((id, answer)) = asked.next().await {
@@ -42,7 +43,8 @@ impl Sweep {
         }
         drop(asked);
         let mut chains = self.chains(trail).await?;
-        chains.retain(|chain| !chain.chain.backfill && chain.head.is_some());
+        self.leave(chains.iter().filter(|chain| !holds(chain))).await?;
+        chains.retain(|chain| !chain.chain.backfill && chain.head.is_some() && holds(chain));
         // Of a late chain that was not asked about, or came up only now, nothing can be said.
         let unsure = |chain: &Chain| behind(chain) && !lying.contains_key(&chain.id);
         let excused = self.deliveries.store.read(members::excused).await?;
@@ -75,6 +77,16 @@ impl Sweep {
         }
         self.end_silence(trail, &silence, chains.iter().filter(|chain| unsure(chain))).await?;
         Ok(chains.iter().filter(|chain| !late(chain) && !unsure(chain)).map(|chain| chain.chain.account()).collect())
+    }
+
+    /// Chains of other shards' accounts are awaited by other wardens: what was said of them when they were this one's is over.
+    async fn leave<'c>(&self, chains: impl Iterator<Item = &'c Chain>) -> Result<()> {
+        let others: HashSet<String> = chains.map(Chain::subject).collect();
+        if others.is_empty() {
+            return Ok(());
+        }
+        let told = self.deliveries.store.read(|conn| findings::open_of(conn, Kind::DigestOverdue)).await?;
+        self.resolve(told.into_iter().filter(|(_, subject)| others.contains(subject)).map(|(id, _)| id).collect()).await
     }
 
     /// Hours of which no digest is there, not even one that proves nothing or, of `lying`, cannot be read: both are told on
@@ -261,7 +273,9 @@ impl Silence {
             told.push(Finding::new(Kind::AccountSilent, subject(trail, account), detail).account(*account));
         }
         for region in &self.regions {
-            let detail = format!("no account's chain delivers; {}", since(&|chain| chain.chain.region == *region));
+            let whose = if trail.shard.is_whole() { String::new() } else { format!(" of shard {}", trail.shard) };
+            let detail =
+                format!("no account's chain{whose} delivers; {}", since(&|chain| chain.chain.region == *region));
             told.push(Finding::new(Kind::RegionSilent, subject(trail, region), detail).region(region));
         }
         for finding in &mut told {

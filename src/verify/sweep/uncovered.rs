@@ -32,7 +32,7 @@ impl Sweep {
         let open = self.deliveries.store.read(|conn| findings::open_of(conn, Kind::AccountUncovered)).await?;
         let told: HashSet<String> = open.into_iter().map(|(_, subject)| subject).collect();
         let seen: HashSet<String> = self.deliveries.store.read(objects::accounts_seen).await?.into_iter().collect();
-        let mut unseen = self.deliveries.roster.expected();
+        let mut unseen = self.deliveries.roster.expected(trail.shard);
         let expected: HashSet<String> = unseen.iter().map(|member| member.member.account.to_string()).collect();
         unseen.retain(|member| {
             let account = member.member.account.to_string();

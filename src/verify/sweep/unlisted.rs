@@ -56,12 +56,22 @@ impl Sweep {
             let page = Arc::new(self.deliveries.store.read(look).await?);
             let Some(end) = page.last() else { return Ok(()) };
             last = Some(end.clone());
+            let page = self.ours(trail, page);
             let standings = self.standings(source, &page, now).await?;
             if standings.contains(&Standing::Unlisted) {
                 self.tell_unlisted(trail, &page, &standings, &mut asked, now).await?;
             }
             self.tell_unproven(trail, &page, &standings).await?;
         }
+    }
+
+    /// Digests of other shards' accounts come to other wardens.
+    fn ours(&self, trail: &Trail, page: Arc<Vec<Unlisted>>) -> Arc<Vec<Unlisted>> {
+        if trail.shard.is_whole() {
+            return page;
+        }
+        let holds = |log: &&Unlisted| AccountId::parse(&log.account).is_ok_and(|account| trail.shard.holds(account));
+        Arc::new(page.iter().filter(holds).cloned().collect())
     }
 
     async fn standings(&self, source: i64, page: &Arc<Vec<Unlisted>>, now: Timestamp) -> Result<Vec<Standing>> {

@@ -72,6 +72,7 @@ module "settings" {
 
   bucket             = { name = var.bucket_name, region = var.region, owner = var.log_archive_account_id }
   organization_id    = var.organization_id
+  shard              = var.shard_count == 1 ? null : { index = tonumber(each.key), count = var.shard_count }
   queue_url          = module.notify.queues[each.key].url
   dead_letters       = [module.notify.queues[each.key].dead_letters]
   topics             = module.notify.topics

@@ -2,8 +2,9 @@
 
 locals {
   logs = "${var.prefix == "" ? "" : "${var.prefix}/"}AWSLogs/"
-  # The account's last digit stands before the one place where a key says /CloudTrail (docs/terraform.md).
-  of_digit = { for digit in range(10) : digit => { wildcard = "${local.logs}${var.organization_id == null ? "" : "${var.organization_id}/"}*${digit}/CloudTrail*" } }
+  # The account's last digit stands before the one place where a key says /CloudTrail, in the organization's folder or not: so the
+  # warden's own [shard] has it (docs/terraform.md).
+  of_digit = { for digit in range(10) : digit => { wildcard = "${local.logs}*${digit}/CloudTrail*" } }
   # The first shard also takes what is of no account: a warden that never hears of strangers cannot tell of them.
   rest = { anything-but = { wildcard = [for digit in range(10) : local.of_digit[digit].wildcard] } }
   keys = { for shard in local.shards : shard => concat(

@@ -41,7 +41,7 @@ variable "shard_count" {
 }
 
 variable "organization_id" {
-  description = "The organization, in whose folder accounts are told apart; null if the trail is of a single account."
+  description = "The organization whose trail is announced; null if the trail is of a single account, which cannot be divided."
   type        = string
   default     = null
 

@@ -7,6 +7,8 @@ locals {
   ) }
   trail_audit = [for line in local.role.trails : "audit_${line}"]
 
+  shard = var.shard == null ? [] : ["[shard]", "index = ${var.shard.index}", "count = ${var.shard.count}"]
+
   organization = concat(
     ["[organization]"],
     var.organization_id == null ? [] : ["id = ${jsonencode(var.organization_id)}"],
@@ -75,7 +77,7 @@ locals {
 
   tables = concat(
     local.warden,
-    [local.organization, local.trail, local.retention, local.posture],
+    [local.shard, local.organization, local.trail, local.retention, local.posture],
     local.channels,
     local.heartbeat_route,
     [compact([trimspace(var.more_configuration)])],

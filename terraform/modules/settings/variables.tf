@@ -48,6 +48,20 @@ variable "organization_id" {
   }
 }
 
+variable "shard" {
+  description = "Which of several wardens this is: its `index` from 0 on, and their `count`, as `shard_count` of module `notify`. Null: it has all accounts."
+  type = object({
+    index = number
+    count = number
+  })
+  default = null
+
+  validation {
+    condition     = var.shard == null ? true : contains([1, 2, 5, 10], var.shard.count) && var.shard.index >= 0 && var.shard.index < var.shard.count && floor(var.shard.index) == var.shard.index
+    error_message = "The shard's count must be 1, 2, 5 or 10, and its index a whole number from 0 up to one less."
+  }
+}
+
 variable "members" {
   description = "\"organizations\" asks AWS Organizations who is a member; or the path of a list on the warden's host. A single account needs a list."
   type        = string

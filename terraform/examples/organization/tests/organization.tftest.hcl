@@ -156,6 +156,10 @@ run "five_shards_each_have_a_warden" {
     error_message = "A shard uses another shard's roles."
   }
   assert {
+    condition     = alltrue([for shard, text in output.configurations : startswith(text, "[shard]\nindex = ${shard}\ncount = 5\n")])
+    error_message = "A warden does not know which shard it is."
+  }
+  assert {
     condition     = !strcontains(output.configurations["0"], "access_logging_off")
     error_message = "Access is logged, and yet its absence is accepted."
   }

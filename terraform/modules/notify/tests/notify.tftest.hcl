@@ -93,11 +93,11 @@ run "five_shards_divide_the_digits" {
     error_message = "There are not five queues."
   }
   assert {
-    condition     = jsondecode(output.patterns["3"]).detail.object.key == [{ wildcard = "trails/AWSLogs/o-a1b2c3d4e5/*3/CloudTrail*" }, { wildcard = "trails/AWSLogs/o-a1b2c3d4e5/*8/CloudTrail*" }]
+    condition     = jsondecode(output.patterns["3"]).detail.object.key == [{ wildcard = "trails/AWSLogs/*3/CloudTrail*" }, { wildcard = "trails/AWSLogs/*8/CloudTrail*" }]
     error_message = "The fourth shard has other digits than 3 and 8."
   }
   assert {
-    condition     = join(" ", sort(flatten([for pattern in output.patterns : [for one in jsondecode(pattern).detail.object.key : one.wildcard if can(one.wildcard)]]))) == join(" ", [for digit in range(10) : "trails/AWSLogs/o-a1b2c3d4e5/*${digit}/CloudTrail*"])
+    condition     = join(" ", sort(flatten([for pattern in output.patterns : [for one in jsondecode(pattern).detail.object.key : one.wildcard if can(one.wildcard)]]))) == join(" ", [for digit in range(10) : "trails/AWSLogs/*${digit}/CloudTrail*"])
     error_message = "A digit is in no shard, or in two."
   }
   assert {

@@ -121,6 +121,18 @@ run "another_partition_and_an_odd_layout" {
   }
 }
 
+run "one_of_several_wardens_knows_its_number" {
+  command = plan
+  variables {
+    shard = { index = 3, count = 5 }
+  }
+
+  assert {
+    condition     = startswith(output.configuration, "[shard]\nindex = 3\ncount = 5\n\n[organization]")
+    error_message = "The warden does not know which shard it is."
+  }
+}
+
 run "what_makes_no_sense_is_refused" {
   command = plan
   variables {
@@ -129,6 +141,7 @@ run "what_makes_no_sense_is_refused" {
     organization_id = "acme"
     queue_url       = "trail"
     layout          = ["{account}/AWSLogs/"]
+    shard           = { index = 3, count = 3 }
     keys            = ["alias/mine"]
     roles           = { archive = "role" }
     retention       = { keep_days = 10, mode = "forever", noncurrent_days = 9 }
@@ -136,7 +149,7 @@ run "what_makes_no_sense_is_refused" {
   }
 
   expect_failures = [
-    var.name, var.bucket, var.organization_id, var.queue_url, var.layout, var.keys, var.roles, var.retention, var.alert_topics,
+    var.name, var.bucket, var.organization_id, var.queue_url, var.shard, var.layout, var.keys, var.roles, var.retention, var.alert_topics,
   ]
 }
 
