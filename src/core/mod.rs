@@ -19,6 +19,7 @@ pub mod id;
 pub mod journal;
 pub mod key;
 pub mod lock;
+pub mod lookup;
 pub mod needs;
 pub mod notice;
 pub mod pattern;
