@@ -99,7 +99,7 @@ impl Opened {
         };
         let (Ok(offset), Ok(length)) = (u64::try_from(offset), u64::try_from(length)) else { return Ok(true) };
         let mut pieces = self.footer.clone();
-        self.more(place, &mut pieces, vec![offset..offset + length]).await?;
+        self.more(place, &mut pieces, std::iter::once(offset..offset + length).collect()).await?;
         let filter = Sbbf::read_from_column_chunk(column, &pieces).map_err(|error| unreadable(&self.name, &error))?;
         Ok(filter.is_none_or(|filter| filter.check(wanted)))
     }
@@ -173,7 +173,9 @@ fn needed(
 ) -> Vec<Range<u64>> {
     let (start, length) = column.byte_range();
     let pages = metadata.offset_index().and_then(|index| index.get(group)?.get(at));
-    let (Some(selection), Some(pages)) = (selection, pages) else { return vec![start..start + length] };
+    let (Some(selection), Some(pages)) = (selection, pages) else {
+        return std::iter::once(start..start + length).collect();
+    };
     let mut ranges = selection.scan_ranges(pages.page_locations());
     let first = pages.page_locations().first().and_then(|page| u64::try_from(page.offset).ok());
     // the dictionary lies before the first page
