@@ -78,6 +78,8 @@ pub enum Verb {
     Reconcile(cmd::reconcile::Args),
     /// The records of all logs in Parquet: check, compact, import, expire, tables for other engines
     Archive(cmd::archive::Args),
+    /// Who did what, when: look records up in the archive, of any age, or in raw logs
+    Lookup(cmd::lookup::Args),
     /// The archive's retention: plan, apply, legal holds
     Retention(cmd::retention::Args),
     /// What protects the archive: every weakness, its risk and the correction to paste
@@ -136,6 +138,7 @@ pub async fn run(cli: Cli) -> u8 {
         Verb::Backfill(args) => cmd::backfill::run(&context, args).await,
         Verb::Reconcile(args) => cmd::reconcile::run(&context, args).await,
         Verb::Archive(args) => cmd::archive::run(&context, args).await,
+        Verb::Lookup(args) => cmd::lookup::run(&context, args).await,
         Verb::Retention(args) => cmd::retention::run(&context, args).await,
         Verb::Posture(args) => cmd::posture::run(&context, args).await,
         Verb::Findings(args) => cmd::findings::run(&context, args).await,

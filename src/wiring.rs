@@ -196,16 +196,8 @@ async fn archive(
             Arc::new(aws.own_bucket(name.clone(), None, wanted.kms_key.clone()))
         }
     };
-    let place = archive::Place {
-        bucket,
-        prefix: wanted.prefix.clone(),
-        label: snapshot::label(&config.name),
-        state: config.state.clone(),
-        env: deliveries.env.clone(),
-        fence: deliveries.store.fence().clone(),
-    };
     Ok(Archive {
-        place,
+        place: archive_place(config, wanted, bucket, (&deliveries.env, deliveries.store.fence())),
         address: wanted.address(),
         store: deliveries.store.clone(),
         env: deliveries.env.clone(),
@@ -217,6 +209,31 @@ async fn archive(
         buffer: usize::try_from(wanted.buffer).unwrap_or(usize::MAX),
         target: wanted.target,
     })
+}
+
+fn archive_place(
+    config: &Config,
+    wanted: &config::Archive,
+    bucket: DynBucket,
+    (env, fence): (&Env, &Fence),
+) -> archive::Place {
+    archive::Place {
+        bucket,
+        prefix: wanted.prefix.clone(),
+        label: snapshot::label(&config.name),
+        state: config.state.clone(),
+        env: env.clone(),
+        fence: fence.clone(),
+    }
+}
+
+/// The archive for whoever only reads it.
+pub async fn archive_reader(config: &Config, wanted: &config::Archive, env: &Env) -> Result<archive::Place> {
+    let bucket: DynBucket = match &wanted.location {
+        Place::Dir(path) => Arc::new(Dir::open(path)?),
+        Place::Aws(name) => Arc::new(connect(wanted.region.as_ref(), None).await.bucket(name.clone(), None)),
+    };
+    Ok(archive_place(config, wanted, bucket, (env, &Fence::none())))
 }
 
 async fn members(config: &Config) -> DynMembers {

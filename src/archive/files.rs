@@ -226,6 +226,12 @@ impl Place {
         Ok(())
     }
 
+    /// The end of a file from a place on.
+    pub async fn tail(&self, name: &str, pieces: &mut Pieces, range: Range<u64>) -> Result<Bytes> {
+        self.more(name, pieces, std::iter::once(range.clone())).await?;
+        pieces.slice(range.start, range.end - range.start).ok_or_else(|| missing(name))
+    }
+
     /// A whole file: in memory if it is small, else in a file that is gone when nobody reads it any more.
     pub async fn fetch(&self, name: &str, bytes: u64) -> Result<Body> {
         if bytes <= SMALL {
@@ -277,6 +283,11 @@ impl Pieces {
             let end = at.checked_add(usize::try_from(length).ok()?)?;
             (end <= bytes.len()).then(|| bytes.slice(at..end))
         })
+    }
+
+    /// Bytes that are in memory.
+    pub fn held(&self) -> u64 {
+        self.pieces.iter().map(|(_, bytes)| bytes.len() as u64).sum()
     }
 
     /// The end of the file, which is what the footer is read from: alone, so that one longer than it says so.

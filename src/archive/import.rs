@@ -180,7 +180,7 @@ impl Worker {
         let cut = move || {
             let before = rows.len();
             rows.begin(origin(name, today));
-            let read = read(&bytes, |text| rows.push(text));
+            let read = read_any(&bytes, |text| rows.push(text));
             let records = (rows.len() - before) as u64;
             (rows, records, read)
         };
@@ -208,13 +208,14 @@ fn origin(object: String, today: jiff::civil::Date) -> Origin {
     }
 }
 
-struct Read {
-    rejected: u64,
-    mended: bool,
+/// What stood beside the records of a file.
+pub(super) struct Read {
+    pub rejected: u64,
+    pub mended: bool,
 }
 
 /// Hands over each record of a file of any of the known forms, as its text.
-fn read(bytes: &[u8], mut each: impl FnMut(&str)) -> Result<Read, String> {
+pub(super) fn read_any(bytes: &[u8], mut each: impl FnMut(&str)) -> Result<Read, String> {
     let text = String::from_utf8_lossy(bytes);
     let mut read = Read { rejected: 0, mended: matches!(text, Cow::Owned(_)) };
     let mut elements = Vec::new();
@@ -293,7 +294,7 @@ mod tests {
 
     fn texts(bytes: &[u8]) -> Result<Vec<String>, String> {
         let mut texts = Vec::new();
-        read(bytes, |text| texts.push(text.to_owned())).map(|_| texts)
+        read_any(bytes, |text| texts.push(text.to_owned())).map(|_| texts)
     }
 
     #[test]
@@ -333,7 +334,8 @@ mod tests {
     #[test]
     fn what_is_broken_is_said_and_the_rest_kept() {
         assert!(texts(b"no json").is_err() && texts(b"{\"a\":").is_err());
-        let read = read(b"[5, {\"eventID\":\"a\xffb\"}]", |text| assert!(text.contains('\u{fffd}'))).map_err(|_| ());
+        let read =
+            read_any(b"[5, {\"eventID\":\"a\xffb\"}]", |text| assert!(text.contains('\u{fffd}'))).map_err(|_| ());
         assert!(matches!(read, Ok(Read { rejected: 1, mended: true })));
     }
 }

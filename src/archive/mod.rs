@@ -1,7 +1,8 @@
 //! History: the records of all logs in files of columns (Parquet), each record once, for SQL of any engine.
 //!
 //! [`schema`] is what readers may rely on. Logs wait in the ledger's list of the unarchived; [`writer`] cuts their records up,
-//! leaves out what the archive holds already, and makes small files; [`compact`] makes large ones of them.
+//! leaves out what the archive holds already, and makes small files; [`compact`] makes large ones of them. [`lookup`] asks them,
+//! and [`raw`] the logs themselves.
 
 pub mod check;
 pub mod compact;
@@ -9,6 +10,9 @@ pub mod ddl;
 pub mod files;
 pub mod ids;
 pub mod import;
+pub mod lookup;
+pub mod raw;
+pub mod read;
 mod recover;
 pub mod rows;
 pub mod schema;

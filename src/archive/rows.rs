@@ -16,7 +16,7 @@ use jiff::civil::Date;
 
 use super::schema;
 use crate::core::record::seconds;
-use crate::core::row::{self, EVENT_ID, EVENT_TIME, GROUPS, Holds, LEAVES, RECIPIENT, RESOURCE, Row, shred};
+use crate::core::row::{self, EVENT_ID, EVENT_TIME, GROUPS, Holds, LEAVES, RECIPIENT, RESOURCE, Row};
 
 const DAY: i64 = 86_400;
 
@@ -131,13 +131,7 @@ impl Rows {
     /// A record of the origin begun last: a JSON object's text.
     pub fn push(&mut self, text: &str) {
         let Some(origin) = self.origins.last() else { return };
-        let mut row = shred(text);
-        let aggregated = aggregated(&row);
-        for (leaf, value) in [EVENT_TIME, EVENT_ID, RECIPIENT].into_iter().zip(aggregated) {
-            if let Some(slot) = row.leaves.get_mut(leaf).filter(|slot| slot.is_none()) {
-                *slot = value.map(Into::into);
-            }
-        }
+        let row = row::columns(text);
         let id = row.leaf(EVENT_ID);
         let account = row.leaf(RECIPIENT);
         let time = row.leaf(EVENT_TIME).and_then(seconds);
@@ -221,18 +215,6 @@ impl Rows {
             origins: self.origins,
         })
     }
-}
-
-/// What stands for time, id and account of an aggregated event; nothing of any other.
-fn aggregated(row: &Row<'_>) -> [Option<String>; 3] {
-    let Some(rest) = row.rest.as_deref().filter(|rest| row.leaf(EVENT_TIME).is_none() && rest.contains("timeWindow"))
-    else {
-        return [None, None, None];
-    };
-    let rest: serde_json::Value = serde_json::from_str(rest).unwrap_or_default();
-    let text = |value: Option<&serde_json::Value>| value?.as_str().map(str::to_owned);
-    let window = rest.get("timeWindow").and_then(|window| window.get("windowStart"));
-    [text(window), text(rest.get("eventId")), text(rest.get("accountId"))]
 }
 
 /// The day that a record belongs to: of its own time if that is to be believed, else of the key.

@@ -1,7 +1,7 @@
 //! `archive`: the records of all logs in Parquet. Is it whole, make large files of small ones, bring records from elsewhere,
 //! let old ones go, and what to tell other engines of it.
 
-mod import;
+pub mod import;
 
 use std::time::Duration;
 
@@ -85,7 +85,7 @@ pub async fn run(context: &Context, args: Args) -> Outcome {
     }
 }
 
-fn nowhere() -> Failure {
+pub fn nowhere() -> Failure {
     Failure::Usage("there is no archive: the configuration has no [archive] with a `location`".into())
 }
 

@@ -11,6 +11,7 @@ pub mod findings;
 pub mod insights;
 pub mod keys;
 pub mod ledger;
+pub mod lookup;
 pub mod posture;
 pub mod quarantine;
 pub mod reconcile;

@@ -20,6 +20,7 @@ pub mod journal;
 pub mod key;
 pub mod lease;
 pub mod lock;
+pub mod lookup;
 pub mod needs;
 pub mod notice;
 pub mod pattern;

@@ -46,10 +46,28 @@ const fn group(json: &'static str, number: usize, fields: &'static [Field]) -> F
 pub const LEAVES: usize = 64;
 pub const GROUPS: usize = 10;
 
-/// The leaves that more than their column depends on.
+/// The leaves that more than their column depends on, and those that people ask for.
 pub const EVENT_TIME: usize = 1;
+pub const EVENT_SOURCE: usize = 2;
+pub const EVENT_NAME: usize = 3;
+pub const REGION: usize = 4;
+pub const SOURCE_ADDRESS: usize = 5;
+pub const ERROR_CODE: usize = 7;
+pub const REQUEST: usize = 9;
+pub const RESPONSE: usize = 10;
 pub const EVENT_ID: usize = 13;
+pub const READ_ONLY: usize = 14;
 pub const RECIPIENT: usize = 18;
+pub const IDENTITY_TYPE: usize = 28;
+pub const PRINCIPAL_ID: usize = 29;
+pub const PRINCIPAL_ARN: usize = 30;
+pub const ACCESS_KEY: usize = 32;
+pub const USER_NAME: usize = 33;
+pub const INVOKED_BY: usize = 34;
+pub const ISSUER_ID: usize = 42;
+pub const ISSUER_ARN: usize = 43;
+pub const ISSUER_NAME: usize = 45;
+pub const SOURCE_IDENTITY: usize = 48;
 
 /// Top-level members as in the table that AWS documents for Athena (Athena User Guide: CloudTrail logs), and those that are
 /// newer (CloudTrail User Guide: record contents).
@@ -126,8 +144,10 @@ const ADDENDUM: &[Field] =
 const TLS_DETAILS: &[Field] =
     &[leaf("tlsVersion", 60), leaf("cipherSuite", 61), leaf("clientProvidedHostHeader", 62), leaf("keyExchange", 63)];
 
-/// The parts of a resource that have columns.
+/// The parts of a resource that have columns; ARN and type by their numbers.
 pub const RESOURCE: [&str; 4] = ["ARN", "accountId", "type", "ARNPrefix"];
+pub const RESOURCE_ARN: usize = 0;
+pub const RESOURCE_TYPE: usize = 2;
 
 pub type Resource<'a> = [Option<Cow<'a, str>>; RESOURCE.len()];
 
@@ -148,6 +168,29 @@ impl Row<'_> {
     pub fn leaf(&self, number: usize) -> Option<&str> {
         self.leaves.get(number)?.as_deref()
     }
+
+    /// What stands for time, id and account of an aggregated event, which has none of those members; nothing of any other.
+    fn stand_in(&mut self) {
+        let rest = self.rest.as_deref().filter(|rest| rest.contains("timeWindow"));
+        let Some(rest) = rest.filter(|_| self.leaf(EVENT_TIME).is_none()) else { return };
+        let rest: serde_json::Value = serde_json::from_str(rest).unwrap_or_default();
+        let text = |value: Option<&serde_json::Value>| value?.as_str().map(str::to_owned);
+        let start = rest.get("timeWindow").and_then(|window| window.get("windowStart"));
+        let values = [text(start), text(rest.get("eventId")), text(rest.get("accountId"))];
+        for (leaf, value) in [EVENT_TIME, EVENT_ID, RECIPIENT].into_iter().zip(values) {
+            if let Some(slot) = self.leaves.get_mut(leaf).filter(|slot| slot.is_none()) {
+                *slot = value.map(Into::into);
+            }
+        }
+    }
+}
+
+/// What the columns hold of a record: it is cut up, and what an aggregated event says instead of time, id and account stands
+/// in their place.
+pub fn columns(text: &str) -> Row<'_> {
+    let mut row = shred(text);
+    row.stand_in();
+    row
 }
 
 /// The record of a shape and its columns: `leaf` by number, `resource` by number and part. `None` when they do not belong

@@ -20,7 +20,7 @@ use jiff::Timestamp;
 
 pub use digest::{Joined, missing, settle_joint};
 pub use handoff::Handoff;
-pub use memory::{Memory, Room};
+pub use memory::{INLINE, Memory, Room};
 pub use pace::Pace;
 pub use roster::Roster;
 

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
 use crate::core::id::Sha256;
 use crate::store::places::{self, Short};
-use crate::store::{Tx, lists, time};
+use crate::store::{Tx, days, lists, time};
 
 /// Whether logs are noted for the archive, so that a later start knows which ones were not.
 const NOTED: &str = "archive/noted";
@@ -323,18 +323,18 @@ pub fn listed(tx: &Tx<'_>, date: &str, named: &[String]) -> Result<()> {
 }
 
 /// What the digests say of a log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Integrity {
     /// A digest lists it as it is.
     Verified,
     /// Its digest has not come yet.
     Pending,
-    /// A digest lists another content under its key.
-    Modified,
-    /// Digests of its hour came, and none lists it.
-    Unlisted,
     /// No digest came that could have listed it, or none ever lists its kind.
     Unproven,
+    /// Digests of its hour came, and none lists it.
+    Unlisted,
+    /// A digest lists another content under its key.
+    Modified,
 }
 
 impl Integrity {
@@ -358,6 +358,64 @@ impl Integrity {
             _ => Self::Unproven,
         }
     }
+}
+
+/// What the digests say of logs, each given by trail and key; `None` where the ledger does not know it. Of several versions
+/// under a key the worst counts. A key whose day was folded has no row: nothing contradicted it.
+pub fn integrity(conn: &Connection, logs: &[(String, String)]) -> Result<Vec<Option<Integrity>>> {
+    let mut listed =
+        conn.prepare_cached("SELECT listed FROM deliveries WHERE place = ?1 AND name = ?2 AND state = 0")?;
+    let of = |(trail, key): &(String, String)| {
+        let mut source = conn.prepare_cached("SELECT id FROM sources WHERE name = ?1")?;
+        let Some(source) = source.query_row([trail], |row| row.get(0)).optional()? else { return Ok(None) };
+        let short = Short::of(key);
+        let Some(place) = places::find(conn, source, &short)? else { return Ok(None) };
+        let rows: Vec<i64> = listed.query_map(params![place, short.name], |row| row.get(0))?.collect::<Result<_>>()?;
+        match rows.into_iter().map(Integrity::of).max() {
+            None => Ok(days::find(conn, place, &short, key)?.map(|_| Integrity::Verified)),
+            worst => Ok(worst),
+        }
+    };
+    logs.iter().map(of).collect()
+}
+
+/// Up to where the archive reaches, as the ledger knew it at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Horizon {
+    /// When the warden wrote the ledger last: of what was announced later it knows nothing.
+    pub known: Option<Timestamp>,
+    /// Logs whose records are not in the archive yet, and when the first of them was delivered.
+    pub waiting: u64,
+    pub waiting_since: Option<Timestamp>,
+    /// The logs that came before there was an archive are on the list, or in it.
+    pub is_noted: bool,
+    /// Days of which the archive has files, in order.
+    pub days: Vec<String>,
+}
+
+/// What a reader goes by, as of one moment.
+#[derive(Debug, Clone, Default)]
+pub struct View {
+    pub horizon: Horizon,
+    pub files: Vec<ArchiveFile>,
+    /// The files that records were gathered in, whether others have replaced them or not: each record that became known is in
+    /// one of them.
+    pub gathered: Vec<ArchiveFile>,
+}
+
+pub fn view(conn: &Connection) -> Result<View> {
+    let moment = conn.unchecked_transaction()?;
+    let (waiting, waiting_since) = backlog(&moment)?;
+    let known = moment
+        .query_row("SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'last_commit'", [], |row| row.get(0))
+        .optional()?;
+    let days = dates(&moment)?.into_iter().map(|(date, ..)| date).collect();
+    let horizon = Horizon { known: known.map(time), waiting, waiting_since, is_noted: is_noted(&moment)?, days };
+    let gathered = moment
+        .prepare_cached(&format!("SELECT {FILE} FROM files WHERE level = 0 ORDER BY id"))?
+        .query_map([], file)?
+        .collect::<Result<_>>()?;
+    Ok(View { horizon, files: files(&moment, None)?, gathered })
 }
 
 /// Archived logs that are not verified: trail, key, and what they are. Folded days have none: what was contradicted is not

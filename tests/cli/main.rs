@@ -8,4 +8,5 @@ mod coverage;
 mod demo;
 mod doctor;
 mod ledger;
+mod lookup;
 mod verbs;

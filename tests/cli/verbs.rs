@@ -13,7 +13,7 @@ use trailwarden::world::{Scale, World};
 use crate::common::stub::{Answer, Stub};
 use crate::common::warden::{command, json as read_json, run, stderr, stdout, verb};
 
-const VERBS: [&str; 16] = [
+const VERBS: [&str; 17] = [
     "run",
     "demo",
     "check-config",
@@ -28,6 +28,7 @@ const VERBS: [&str; 16] = [
     "channel",
     "keys",
     "ledger",
+    "lookup",
     "man",
     "completions",
 ];

@@ -6,4 +6,5 @@ mod common;
 mod exactly;
 mod ground;
 mod hostile;
+mod lookup;
 mod readers;

@@ -32,7 +32,7 @@ pub async fn run(context: &Context, args: Args) -> Outcome {
     if config.archive.is_none() {
         return Err(nowhere());
     }
-    let (bucket, prefix) = source(&config, &args).await?;
+    let (bucket, prefix) = raw_logs(&args.place, args.region.as_ref(), Some(&config)).await?;
     let works = Works::open(&config, &Env::system()).await?;
     let archive = works.archive.ok_or_else(nowhere)?;
     archive.begin().await?;
@@ -90,16 +90,23 @@ fn tell(imported: &Imported) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn source(config: &Config, args: &Args) -> Result<(DynBucket, String), Failure> {
-    if args.place.starts_with("s3://") {
-        let (place, prefix) = Place::prefixed(&args.place, "logs").map_err(Failure::Usage)?;
-        let region = args.region.clone().or_else(|| config.trails.iter().find_map(|trail| trail.region.clone()));
+/// What holds raw logs, and the prefix under which they lie: a file, a directory, or `s3://bucket/prefix`. A bucket is opened as
+/// the configuration says of the trail whose bucket it is, if there is one.
+pub async fn raw_logs(
+    place: &str,
+    region: Option<&Region>,
+    config: Option<&Config>,
+) -> Result<(DynBucket, String), Failure> {
+    if place.starts_with("s3://") {
+        let (place, prefix) = Place::prefixed(place, "logs").map_err(Failure::Usage)?;
+        let trails = || config.into_iter().flat_map(|config| &config.trails);
+        let region = region.cloned().or_else(|| trails().find_map(|trail| trail.region.clone()));
         let Place::Aws(name) = place else { return Err(Failure::Usage("no bucket".into())) };
-        let trail = config.trails.iter().find(|trail| trail.bucket == Place::Aws(name.clone()));
+        let trail = trails().find(|trail| trail.bucket == Place::Aws(name.clone()));
         let aws = wiring::connect(region.as_ref(), trail.and_then(|trail| trail.role.as_ref())).await;
         return Ok((Arc::new(aws.bucket(name, trail.and_then(|trail| trail.owner))), prefix));
     }
-    let path = absolute(args.place.strip_prefix("file://").unwrap_or(&args.place))?;
+    let path = absolute(place.strip_prefix("file://").unwrap_or(place))?;
     if path.is_dir() {
         return Ok((Arc::new(Dir::open(&path)?), String::new()));
     }
