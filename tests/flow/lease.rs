@@ -156,6 +156,8 @@ impl Truth {
     fn play(&mut self, count: usize) {
         for happening in self.rest.by_ref().take(count) {
             match &happening.step {
+                // What is not CloudTrail's is left alone.
+                Step::Put { key, .. } if !key.contains("/CloudTrail") => {}
                 Step::Put { key, .. } => _ = self.put.insert(key.clone()),
                 Step::Message { body } => {
                     self.said += 1;
@@ -259,7 +261,7 @@ fn finish(root: &Path, mut hosts: [Host; 2], working: usize, truth: &Truth) {
     let last = &hosts[working];
     let lacks = truth.put.difference(&last.keys()).count();
     let output = verb(&last.config, &["reconcile"]);
-    assert!(output.status.code().is_some_and(|code| code < 3), "{}", stderr(&output));
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{}", stderr(&output));
     let missing: Vec<&String> = truth.put.iter().filter(|key| !last.keys().contains(*key)).collect();
     assert!(missing.is_empty(), "in the bucket, and not in the ledger: {missing:#?}");
     println!(
