@@ -62,9 +62,10 @@ impl Register for S3Register {
 /// 412 PreconditionFailed: something else is there. 409 ConditionalRequestConflict: another write was under way. 404: what was
 /// to be written over is gone.
 fn is_lost<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
-    match (code_of(error), status_of(error)) {
-        (Some("PreconditionFailed" | "ConditionalRequestConflict" | "NoSuchKey"), _) => true,
-        (None, Some(404 | 409)) | (_, Some(412)) => true,
-        _ => false,
-    }
+    matches!(
+        (code_of(error), status_of(error)),
+        (Some("PreconditionFailed" | "ConditionalRequestConflict" | "NoSuchKey"), _)
+            | (None, Some(404 | 409))
+            | (_, Some(412))
+    )
 }
