@@ -52,6 +52,8 @@ const FULL_HOUSE: Duration = Duration::from_secs(10);
 const ANNOUNCED: SignedDuration = SignedDuration::from_mins(15);
 /// How often systemd is told how it is, at least.
 const STATUS: Duration = Duration::from_secs(20);
+/// Under this name it is reported whether the ledger can be written.
+const LEDGER: &str = "ledger";
 /// How long a stop waits for messages in flight; well inside systemd's TimeoutStopSec.
 const STOP: Duration = Duration::from_secs(25);
 
@@ -84,6 +86,7 @@ pub async fn run(mut config: Config, path: &Path, env: &Env) -> Result<()> {
     let _lock = Store::lock(&config.state)?;
     let (mut told, mut loops, front) = (signals()?, JoinSet::new(), Front::default());
     front.metrics.start_time.set(env.now().as_second() as f64);
+    front.metrics.shard(config.shard);
     front.serve(&config, &mut loops).await?;
     let Some(held) = standby::wait(&mut config, path, env, &front, &mut told).await? else { return Ok(()) };
     let outcome = match open(&config, env, &held, &front, &mut told).await {
@@ -104,6 +107,10 @@ async fn open(
     told: &mut mpsc::Receiver<Told>,
 ) -> Result<Option<Works>> {
     let fence = held.fence();
+    front.metrics.lease_held.set(1);
+    // Until its loops have begun there is nobody else who would say that it is not ready.
+    front.health.expect(LEDGER, PATIENCE);
+    front.health.failed(LEDGER, "opening the ledger");
     let opening = async {
         let works = Works::open_behind(config, env, fence.clone(), front.metrics.clone()).await?;
         held.begin(config, &works.store).await?;
@@ -122,7 +129,10 @@ async fn open(
             error = fence.lost() => return Err(error),
             works = &mut opening => return works.map(Some),
             // A warden that has waited is ready already, and bringing an old ledger to the newest form takes its time.
-            _ = tick.tick() => drop(sd_notify::notify(&[NotifyState::Status("opening the ledger"), NotifyState::Watchdog])),
+            _ = tick.tick() => {
+                front.health.failed(LEDGER, "opening the ledger");
+                let _ = sd_notify::notify(&[NotifyState::Status("opening the ledger"), NotifyState::Watchdog]);
+            }
         }
     }
 }
@@ -236,7 +246,7 @@ impl Daemon {
         loops.spawn(async move { this.watch_rates().await });
         let this = self.clone();
         let ages = self.works.trails.iter().map(|trail| format!("queue age {}", trail.name));
-        for name in ages.chain(["health".to_owned(), "ledger".to_owned()]) {
+        for name in ages.chain(["health".to_owned(), LEDGER.to_owned()]) {
             // What is not known to be wrong is well.
             self.health.expect(&name, PATIENCE);
             self.health.worked(&name);

@@ -4,10 +4,11 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 
 use crate::core::journal::Head;
 use crate::core::lease::{Document, LARGEST, Next, Seen, Standing, Tenure, Waiter, looking, renewing};
+use crate::core::printable;
 use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::fence::Fence;
@@ -38,6 +39,8 @@ pub struct Lease {
     /// What it said when it was taken, if it was anybody's before.
     pub before: Option<Document>,
     ledger: OnceLock<Store>,
+    /// Rings when there is a ledger to be told of.
+    news: Notify,
 }
 
 impl Bid {
@@ -45,6 +48,13 @@ impl Bid {
     pub async fn read(&self) -> Result<Option<Seen>> {
         let found = self.bounded("lease:read", self.register.read(LARGEST)).await?;
         let read = |(bytes, tag): (Vec<u8>, String)| match Document::read(&bytes) {
+            Ok(document) if document.warden != self.warden => {
+                let whose = printable(&document.warden, 100);
+                Err(Error::permanent(
+                    "lease:read",
+                    format!("it is the lease of warden {whose}: each needs a name of its own"),
+                ))
+            }
             Ok(document) => Ok(Seen { document, tag }),
             Err(error) => Err(Error::permanent("lease:read", error)),
         };
@@ -120,7 +130,15 @@ impl Bid {
     fn taken(self, Attempt { tenure, before, .. }: Attempt) -> Lease {
         let epoch = tenure.document().epoch;
         let fence = Fence::new(&self.env, epoch, tenure.until().unwrap_or_default());
-        Lease { bid: self, fence, epoch, tenure: Mutex::new(tenure), before, ledger: OnceLock::new() }
+        Lease {
+            bid: self,
+            fence,
+            epoch,
+            tenure: Mutex::new(tenure),
+            before,
+            ledger: OnceLock::new(),
+            news: Notify::new(),
+        }
     }
 }
 
@@ -152,16 +170,21 @@ impl Lease {
         &self.bid.holder
     }
 
-    /// From now on the lease says where this ledger stands.
+    /// From now on the lease says where this ledger stands, beginning at once: a holder that lives for less than a renewal has
+    /// written something, too.
     pub fn follow(&self, ledger: &Store) {
         let _ = self.ledger.set(ledger.clone());
+        self.news.notify_one();
     }
 
     /// Renews the lease until it is lost.
     pub async fn keep(self: Arc<Self>, pulse: Pulse) {
         let mut pause = renewing(self.bid.ttl);
         loop {
-            pulse.rest(pause).await;
+            tokio::select! {
+                () = pulse.rest(pause) => {}
+                () = self.news.notified() => {}
+            }
             if self.fence.check().is_err() {
                 return;
             }
@@ -210,7 +233,9 @@ impl Lease {
     }
 
     async fn head(&self) -> Option<Head> {
-        self.ledger.get()?.read(journal::head).await.ok()
+        // a ledger with much to do must not cost the lease
+        let head = self.ledger.get()?.read(journal::head);
+        tokio::time::timeout(LEAST, head).await.ok()?.ok()
     }
 
     /// Gives the lease back, so that nobody has to wait for it to run out. Nothing may be done under it any more. No renewal

@@ -9,6 +9,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::core::shard::Shard;
+
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct Outcome {
     pub outcome: &'static str,
@@ -60,6 +62,12 @@ pub struct Metrics {
 }
 
 impl Metrics {
+    /// Says which accounts are this warden's.
+    pub fn shard(&self, shard: Shard) {
+        self.shard_index.set(shard.index().into());
+        self.shards.set(shard.count().into());
+    }
+
     /// The registry that `/metrics` prints and docs/metrics.md lists.
     pub fn registry(&self) -> Registry {
         let mut registry = Registry::with_prefix("trailwarden");

@@ -100,8 +100,7 @@ impl Works {
     async fn measured(config: &Config, store: Store, seams: Seams, metrics: Arc<Metrics>) -> Result<Self> {
         let env = store.env().clone();
         store.set_routes(config.routes.clone());
-        metrics.shard_index.set(config.shard.index().into());
-        metrics.shards.set(config.shard.count().into());
+        metrics.shard(config.shard);
         let roster = Roster::new(seams.members, store.clone());
         roster.recall().await?;
         let grace = signed(config.verify.grace);
@@ -179,7 +178,11 @@ pub async fn bid(config: &Config, to: &config::Lease, env: &Env) -> Result<Bid> 
         }
     };
     let holder = format!("{}{}", env.token(), env.token());
-    let (warden, host) = (config.name.clone(), env.host());
+    let warden = match config.shard.is_first() {
+        true => config.name.clone(),
+        false => format!("{} (shard {})", config.name, config.shard.index()),
+    };
+    let host = env.host();
     Ok(Bid { register, env: env.clone(), warden, host, holder, ttl: to.ttl })
 }
 

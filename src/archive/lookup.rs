@@ -218,8 +218,9 @@ impl Search {
     pub async fn run(&self, files: Vec<ArchiveFile>, mut taker: Taker<'_>, effort: &mut Effort) -> Result<()> {
         effort.files += files.len();
         effort.bytes += files.iter().map(|file| file.bytes).sum::<u64>();
+        let all = files.len();
         let mut files: Vec<ArchiveFile> = files.into_iter().filter(|file| overlaps(&self.question, file)).collect();
-        effort.files_out = effort.files - files.len();
+        effort.files_out += all - files.len();
         files.sort_by_key(|file| std::cmp::Reverse((span(file).1, file.id)));
         let mut left = files.len();
         // of texts nothing is known before the record is there
@@ -231,10 +232,11 @@ impl Search {
             .map(|file| {
                 let search = self.clone();
                 async move {
-                    let latest = span(&file).1;
-                    let looked =
-                        tokio::spawn(async move { search.look(&file, room).await.map_err(|error| (file, error)) });
-                    (latest, looked.await)
+                    let (latest, name) = (span(&file).1, file.name.clone());
+                    let looked = tokio::spawn(async move { search.look(&file, room).await });
+                    // what a reader of columns does not bear is a damaged file like any other
+                    let looked = looked.await.unwrap_or_else(|error| Err(Error::permanent("archive:read", error)));
+                    (latest, looked.map_err(|error| (name, error)))
                 }
             })
             .buffered(AT_ONCE);
@@ -243,7 +245,7 @@ impl Search {
                 break;
             }
             left -= 1;
-            match looked.map_err(|error| Error::transient("archive:read", error))? {
+            match looked {
                 Ok(looked) => {
                     effort.groups += looked.opened.groups();
                     effort.groups_out += looked.groups_out;
@@ -255,10 +257,10 @@ impl Search {
                         Err(error) => effort.unread(&name, error)?,
                     }
                 }
-                Err((file, error)) => effort.unread(&file.name, error)?,
+                Err((name, error)) => effort.unread(&name, error)?,
             }
         }
-        effort.files_spared = left;
+        effort.files_spared += left;
         Ok(())
     }
 
@@ -402,14 +404,15 @@ fn hits(question: &Question, batch: &RecordBatch, whens: &[Option<i64>], from: u
     let [ids, accounts] = [EVENT_ID, RECIPIENT].map(|leaf| schema::path(leaf).and_then(|path| columns.text(path)));
     let (objects, trails) = (columns.text(schema::OBJECT), columns.text(schema::TRAIL));
     let (mut hits, mut bytes, mut next) = (Vec::new(), 0, batch.num_rows());
-    for (row, record) in columns.records().enumerate().skip(from) {
+    for (row, record) in (from..).zip(columns.records(from)) {
         // columns and shape always fit in files of ours
         if let Some(record) = record.filter(|record| question.says(record)) {
             let rank = Rank::new(whens.get(row).copied().flatten(), text(ids, row), text(accounts, row));
             let object = text(objects, row).unwrap_or_default().to_owned();
-            hits.push(Hit { rank, record, object, trail: text(trails, row).map(str::to_owned) });
+            let hit = Hit { rank, record, object, trail: text(trails, row).map(str::to_owned) };
+            bytes += hit.bytes();
+            hits.push(hit);
         }
-        bytes += hits.last().map_or(0, Hit::bytes);
         if bytes >= CHUNK {
             next = row + 1;
             break;

@@ -171,10 +171,14 @@ fn needed(
     column: &ColumnChunkMetaData,
     selection: Option<&RowSelection>,
 ) -> Vec<Range<u64>> {
-    let (start, length) = column.byte_range();
+    // the library's own sum of these panics for a damaged footer
+    let first = column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset());
+    let (Ok(start), Ok(length)) = (u64::try_from(first), u64::try_from(column.compressed_size())) else {
+        return Vec::new();
+    };
     let pages = metadata.offset_index().and_then(|index| index.get(group)?.get(at));
     let (Some(selection), Some(pages)) = (selection, pages) else {
-        return std::iter::once(start..start + length).collect();
+        return std::iter::once(start..start.saturating_add(length)).collect();
     };
     let mut ranges = selection.scan_ranges(pages.page_locations());
     let first = pages.page_locations().first().and_then(|page| u64::try_from(page.offset).ok());
@@ -293,10 +297,10 @@ impl<'b> Batch<'b> {
     }
 
     /// The records of a batch that has all columns, as they were written.
-    pub fn records(&self) -> impl Iterator<Item = Option<String>> + use<'b> {
+    pub fn records(&self, from: usize) -> impl Iterator<Item = Option<String>> + use<'b> {
         let leaves: Vec<Option<&StringViewArray>> = (0..LEAVES).map(|leaf| self.text(schema::path(leaf)?)).collect();
         let (shapes, resources) = (self.text(schema::SHAPE), self.resources());
-        (0..self.batch.num_rows()).map(move |row| {
+        (from..self.batch.num_rows()).map(move |row| {
             let part = |resource: usize, part: usize| {
                 let (lists, parts) = resources.as_ref()?;
                 text(parts.get(part).copied().flatten(), span(lists, row).nth(resource)?)

@@ -63,11 +63,17 @@ impl Archive {
         if lying.unknown.is_empty() {
             return Ok(());
         }
-        let named = self.named().await?;
+        let mut named = self.named().await?;
         if !named.iter().any(|(name, _)| lying.unknown.contains_key(name)) {
             return Ok(());
         }
-        let known = self.store.read(|conn| archive::files(conn, None)).await?;
+        let (known, unlisted) =
+            self.store.read(|conn| Ok((archive::files(conn, None)?, archive::relist(conn, usize::MAX)?))).await?;
+        // files of this ledger that it did not come to list before another warden did
+        let listed: BTreeSet<String> = named.iter().map(|(name, _)| name.clone()).collect();
+        let own = known.iter().filter(|file| unlisted.contains(&file.date) && !lying.missing.contains(&file.name));
+        named
+            .extend(own.filter(|file| !listed.contains(&file.name)).map(|file| (file.name.clone(), file.date.clone())));
         let sizes: BTreeMap<String, u64> =
             known.into_iter().map(|file| (file.name, file.bytes)).chain(lying.unknown).collect();
         let files: Vec<NewFile> = futures_util::stream::iter(named)

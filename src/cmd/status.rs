@@ -125,6 +125,17 @@ pub async fn run(context: &Context, args: &Args) -> Outcome {
     let now = Env::system().now();
     let grace = jiff::SignedDuration::try_from(config.verify.grace).unwrap_or(jiff::SignedDuration::ZERO);
     let shard = config.shard;
+    if let Some(to) = config.lease.as_ref().filter(|_| !config.state.exists()) {
+        let lease = leased(&config, to, 0).await;
+        match args.json {
+            true => print_json(&serde_json::json!({ "lease": lease }))?,
+            false => print(&format!(
+                "this host has not worked yet: there is no ledger\nlease  {}\n",
+                draw_lease(context, &lease)
+            ))?,
+        }
+        return Ok(Exit::Done);
+    }
     let mut status = store::peek(&config.state, move |conn| look(conn, now, grace, shard)).await?;
     if let Some(to) = &config.lease {
         status.lease = Some(leased(&config, to, status.own_epoch).await);

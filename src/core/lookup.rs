@@ -69,7 +69,11 @@ impl Test {
                 .is_some_and(|before| before.starts_with("arn:") && before.ends_with(['/', ':'])),
             Self::Holds(wanted) => {
                 (value.contains(wanted.as_str()) || value.contains('\\'))
-                    && serde_json::from_str(value).map_or(value == wanted, |json| holds(&json, wanted))
+                    && match serde_json::from_str(value) {
+                        Ok(json) => value == wanted || holds(&json, wanted),
+                        // what the parser refuses (half a surrogate, a number without end) is no way to hide
+                        Err(_) => value == wanted || value.starts_with(['{', '[']),
+                    }
             }
         }
     }

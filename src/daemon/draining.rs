@@ -34,9 +34,12 @@ pub async fn drain(config: Config, path: &Path, env: &Env) -> Result<Drained> {
     let Some(held) = standby::wait(&mut config, path, env, &front, &mut told).await? else {
         return Ok(Drained::default());
     };
-    let works = Works::open_behind(&config, env, held.fence(), front.metrics).await?;
-    held.begin(&config, &works.store).await?;
-    let drained = work_off(&Daemon::new(config, path, works, front.health)).await;
+    let drained = async {
+        let works = Works::open_behind(&config, env, held.fence(), front.metrics).await?;
+        held.begin(&config, &works.store).await?;
+        work_off(&Daemon::new(config, path, works, front.health)).await
+    };
+    let drained = drained.await;
     held.release().await;
     drained
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Daemon;
+use super::{Daemon, LEDGER};
 use crate::core::finding::{Finding, Kind};
 use crate::error::Result;
 use crate::store::findings;
@@ -24,8 +24,8 @@ impl Daemon {
         loop {
             pulse.rest(TICK).await;
             match self.works.store.trouble() {
-                Some(trouble) => self.health.failed("ledger", trouble),
-                None => self.health.worked("ledger"),
+                Some(trouble) => self.health.failed(LEDGER, trouble),
+                None => self.health.worked(LEDGER),
             }
             let mut red = self.backlogged(&mut over);
             red.extend(self.stuck());
@@ -80,7 +80,7 @@ impl Daemon {
 
     /// Loops that hang, or do nothing of what they are for; trouble with queues and channels has its own kinds.
     fn stuck(&self) -> Red {
-        let own = |name: &str| ["queue ", "alerts", "ledger"].iter().any(|prefix| name.starts_with(prefix));
+        let own = |name: &str| ["queue ", "alerts", LEDGER].iter().any(|prefix| name.starts_with(prefix));
         let idle = self.health.stuck().into_iter().filter(|(name, _)| !own(name));
         let all = idle.chain(self.health.hung());
         all.map(|(name, why)| ((Kind::LoopStuck, name.clone()), format!("{name}: {why}"))).collect()

@@ -16,7 +16,8 @@ use crate::local::register::FileRegister;
 use crate::seam::{DynRegister, Written};
 
 /// A register of the doctor's own, which it leaves there: it may delete nothing.
-const OWN: &str = "doctor.lease";
+/// No warden's lease begins with a dot.
+const OWN: &str = ".doctor.lease";
 
 impl Doctor<'_> {
     pub(super) async fn lease(&self) -> Vec<Line> {

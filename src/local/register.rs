@@ -14,6 +14,9 @@ use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::seam::{Register, Written};
 
+/// How often a value is looked for that is replaced each time.
+const TURNS: usize = 10;
+
 /// A directory, and the front of the names in it. It is never made here: where a share is not mounted there is no folder of
 /// it, and one that is made in its stead is another register.
 pub struct FileRegister {
@@ -76,7 +79,11 @@ impl Place {
         let mut numbers = Vec::new();
         for entry in std::fs::read_dir(&self.dir)? {
             let name = entry?.file_name();
-            numbers.extend(name.to_str().and_then(|name| name.strip_prefix(&self.front)?.parse::<u64>().ok()));
+            let number = |name: &str| {
+                let number = name.strip_prefix(&self.front)?;
+                number.parse::<u64>().ok().filter(|read| read.to_string() == number)
+            };
+            numbers.extend(name.to_str().and_then(number));
         }
         Ok(numbers)
     }
@@ -87,7 +94,8 @@ impl Place {
 
     /// One byte more than asked for of a value that is longer.
     fn read(&self, max_bytes: usize) -> io::Result<Option<(Vec<u8>, u64)>> {
-        while let Some(number) = self.highest()? {
+        for _ in 0..TURNS {
+            let Some(number) = self.highest()? else { return Ok(None) };
             let file = match File::open(self.path(number)) {
                 // a later one has replaced it
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -97,7 +105,7 @@ impl Place {
             file.take(max_bytes as u64 + 1).read_to_end(&mut value)?;
             return Ok(Some((value, number)));
         }
-        Ok(None)
+        Err(io::Error::other("what was there is gone each time that it is opened"))
     }
 
     fn write(&self, value: &[u8], over: u64) -> io::Result<Written> {
@@ -107,7 +115,7 @@ impl Place {
         let mut file = File::create_new(&self.scratch)?;
         file.write_all(value)?;
         file.sync_all()?;
-        let number = over + 1;
+        let Some(number) = over.checked_add(1) else { return Ok(Written::Lost) };
         match std::fs::hard_link(&self.scratch, self.path(number)) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(Written::Lost),
             linked => linked?,

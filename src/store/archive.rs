@@ -158,11 +158,14 @@ pub fn pending(conn: &Connection, after: i64, limit: usize) -> Result<Vec<Pendin
     .collect()
 }
 
-/// How many logs wait, and when the first of them was delivered.
+/// How many logs wait, and when the earliest of them was delivered.
 pub fn backlog(conn: &Connection) -> Result<(u64, Option<Timestamp>)> {
-    let count: i64 = conn.query_row("SELECT count(*) FROM unarchived", [], |row| row.get(0))?;
-    let first = pending(conn, 0, 1)?.into_iter().next().and_then(|pending| pending.log);
-    Ok((count.unsigned_abs(), first.map(|log| log.delivered)))
+    conn.prepare_cached(
+        "SELECT count(*), min(delivered) FROM unarchived
+         LEFT JOIN objects ON objects.place = unarchived.place AND objects.name = unarchived.name
+           AND objects.version = unarchived.version AND objects.state = 0",
+    )?
+    .query_row([], |row| Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get::<_, Option<i64>>(1)?.map(time))))
 }
 
 /// Says which files are about to be put in their place.
@@ -327,6 +330,8 @@ pub fn listed(tx: &Tx<'_>, date: &str, named: &[String]) -> Result<()> {
 pub enum Integrity {
     /// A digest lists it as it is.
     Verified,
+    /// Its day was folded: nothing contradicted it, and whether a digest lists it is not known any more.
+    Folded,
     /// Its digest has not come yet.
     Pending,
     /// No digest came that could have listed it, or none ever lists its kind.
@@ -341,6 +346,7 @@ impl Integrity {
     pub fn name(self) -> &'static str {
         match self {
             Self::Verified => "verified",
+            Self::Folded => "folded",
             Self::Pending => "pending",
             Self::Modified => "modified",
             Self::Unlisted => "unlisted",
@@ -361,7 +367,7 @@ impl Integrity {
 }
 
 /// What the digests say of logs, each given by trail and key; `None` where the ledger does not know it. Of several versions
-/// under a key the worst counts. A key whose day was folded has no row: nothing contradicted it.
+/// under a key the worst counts. A key whose day was folded has no row.
 pub fn integrity(conn: &Connection, logs: &[(String, String)]) -> Result<Vec<Option<Integrity>>> {
     let mut listed =
         conn.prepare_cached("SELECT listed FROM deliveries WHERE place = ?1 AND name = ?2 AND state = 0")?;
@@ -372,7 +378,7 @@ pub fn integrity(conn: &Connection, logs: &[(String, String)]) -> Result<Vec<Opt
         let Some(place) = places::find(conn, source, &short)? else { return Ok(None) };
         let rows: Vec<i64> = listed.query_map(params![place, short.name], |row| row.get(0))?.collect::<Result<_>>()?;
         match rows.into_iter().map(Integrity::of).max() {
-            None => Ok(days::find(conn, place, &short, key)?.map(|_| Integrity::Verified)),
+            None => Ok(days::find(conn, place, &short, key)?.map(|_| Integrity::Folded)),
             worst => Ok(worst),
         }
     };
@@ -384,7 +390,7 @@ pub fn integrity(conn: &Connection, logs: &[(String, String)]) -> Result<Vec<Opt
 pub struct Horizon {
     /// When the warden wrote the ledger last: of what was announced later it knows nothing.
     pub known: Option<Timestamp>,
-    /// Logs whose records are not in the archive yet, and when the first of them was delivered.
+    /// Logs whose records are not in the archive yet, and when the earliest of them was delivered.
     pub waiting: u64,
     pub waiting_since: Option<Timestamp>,
     /// The logs that came before there was an archive are on the list, or in it.

@@ -270,6 +270,8 @@ fn finish(root: &Path, mut hosts: [Host; 2], working: usize, truth: &Truth) {
         truth.put.len(),
         truth.announced.len()
     );
+    let behind = json(&last.config, &["findings"]).to_string();
+    assert!(behind.contains("ledger_behind"), "the other ledger knew more: {behind}");
     for host in &hosts {
         assert_eq!(verb(&host.config, &["ledger", "check"]).status.code(), Some(0));
     }

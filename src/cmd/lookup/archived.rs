@@ -29,6 +29,8 @@ struct Answer<'c> {
     search: Search,
     printer: Printer<'c>,
     told: Told,
+    /// Notes that hold however long it is followed.
+    lasting: Vec<String>,
     effort: Effort,
 }
 
@@ -42,8 +44,17 @@ pub async fn run(context: &Context, args: &Args, question: Question, env: &Env) 
         search: Search { place, question: question.into() },
         config,
         printer: Printer::new(context, args.format),
+        lasting: Vec::new(),
         effort: Effort::default(),
     };
+    let shard = answer.config.shard;
+    if !shard.is_whole() {
+        answer.lasting(|told| {
+            told.note(format!(
+                "this is shard {shard}: records of the others' accounts are found by asking their wardens"
+            ));
+        });
+    }
     if args.all {
         answer.all(view.files).await?;
     } else {
@@ -61,13 +72,19 @@ pub async fn run(context: &Context, args: &Args, question: Question, env: &Env) 
 }
 
 impl Answer<'_> {
+    fn lasting(&mut self, tell: impl FnOnce(&mut Told)) {
+        let before = self.told.notes.len();
+        tell(&mut self.told);
+        self.lasting.extend(self.told.notes.iter().skip(before).cloned());
+    }
+
     async fn newest(&mut self, files: Vec<ArchiveFile>, limit: usize, last_first: bool) -> Result<(), Failure> {
         let mut newest = Newest::new(limit, MOST);
         tokio::select! {
             searched = self.search.run(files, Taker::Newest(&mut newest), &mut self.effort) => searched?,
             _ = tokio::signal::ctrl_c() => self.told.interrupted(),
         }
-        self.told.cut(&newest);
+        self.lasting(|told| told.cut(&newest));
         let mut hits = newest.into_hits();
         if last_first {
             hits.reverse();
@@ -105,6 +122,7 @@ impl Answer<'_> {
             let View { horizon, gathered, .. } = store::peek(&self.config.state, archive::view).await?;
             let before = std::mem::take(&mut self.told);
             self.told = Told { integrity: before.integrity, ..Told::of(&horizon, &self.search.question) };
+            self.told.notes.extend(self.lasting.iter().cloned());
             let names = gathered.iter().map(|file| file.name.clone()).collect();
             let new: Vec<ArchiveFile> = gathered.into_iter().filter(|file| !known.contains(&file.name)).collect();
             known = names;
@@ -121,7 +139,7 @@ impl Answer<'_> {
 
     async fn print(&mut self, files: Vec<ArchiveFile>, last_first: bool) -> Result<(), Failure> {
         let (send, mut receive) = mpsc::channel::<Vec<Hit>>(AHEAD);
-        let Self { config, search, printer, told, effort } = self;
+        let Self { config, search, printer, told, effort, .. } = self;
         let printing = async {
             while let Some(mut hits) = receive.recv().await {
                 hits.sort();

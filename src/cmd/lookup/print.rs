@@ -1,6 +1,6 @@
 //! Records as people and programs want them: a table, the records themselves, CSV, LookupEvents' answer.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -24,12 +24,14 @@ const LONG_CELL: usize = 2_000;
 pub struct Printer<'c> {
     context: &'c Context,
     format: Format,
+    /// By a terminal.
+    is_watched: bool,
     printed: u64,
 }
 
 impl<'c> Printer<'c> {
     pub fn new(context: &'c Context, format: Format) -> Self {
-        Self { context, format, printed: 0 }
+        Self { context, format, is_watched: io::stdout().is_terminal(), printed: 0 }
     }
 
     pub fn print(&mut self, hits: &[Hit], integrity: &[&'static str]) -> io::Result<()> {
@@ -40,6 +42,7 @@ impl<'c> Printer<'c> {
             }
             match self.format {
                 Format::Table => self.line(&mut out, hit, integrity)?,
+                Format::Json if self.is_watched => json(&mut out, &tame(&hit.record))?,
                 Format::Json => json(&mut out, &hit.record)?,
                 Format::Csv => csv(&mut out, &cells(hit, integrity))?,
                 Format::Aws => {
@@ -47,7 +50,8 @@ impl<'c> Printer<'c> {
                         out.write_all(b",")?;
                     }
                     out.write_all(b"\n")?;
-                    serde_json::to_writer(&mut out, &Event::of(&row::columns(&hit.record), hit, integrity))?;
+                    let event = serde_json::to_string(&Event::of(&row::columns(&hit.record), hit, integrity))?;
+                    out.write_all(if self.is_watched { tame(&event) } else { event }.as_bytes())?;
                 }
             }
             self.printed += 1;
@@ -116,6 +120,20 @@ fn time(hit: &Hit, none: &str) -> String {
 }
 
 /// A line ends where the record does: line breaks between its members become blanks.
+/// The same JSON without what a terminal would take for orders; within strings alone do such characters stand.
+fn tame(record: &str) -> String {
+    let mut tame = String::with_capacity(record.len());
+    for c in record.chars() {
+        match c {
+            '\u{7f}'..='\u{9f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                tame.push_str(&format!("\\u{:04x}", u32::from(c)));
+            }
+            c => tame.push(c),
+        }
+    }
+    tame
+}
+
 fn json(out: &mut impl Write, record: &str) -> io::Result<()> {
     if record.contains(['\n', '\r']) {
         return writeln!(out, "{}", record.replace(['\n', '\r'], " "));
@@ -246,6 +264,15 @@ mod tests {
         let mut out = Vec::new();
         csv(&mut out, &cells.iter().map(|cell| (*cell).to_owned()).collect::<Vec<_>>()).unwrap();
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn what_a_terminal_obeys_is_spelled_out_and_says_the_same() {
+        let record = "{\"userAgent\":\"\u{9b}31m\u{7f} \u{202e}x\u{2066} \u{e9}\"}";
+        let tame = tame(record);
+        assert_eq!(tame, "{\"userAgent\":\"\\u009b31m\\u007f \\u202ex\\u2066 \u{e9}\"}");
+        let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert_eq!(read(&tame), read(record));
     }
 
     #[test]

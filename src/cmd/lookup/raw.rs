@@ -104,7 +104,7 @@ fn tell(effort: &Effort, told: &mut Told) {
     left_out(
         effort.out_of_time,
         "log",
-        "left out: delivered before --from, or more than 45 days after --to. A record with a false time may lie in them",
+        "left out: delivered more than two days before --from, or more than 45 days after --to. A record with a false time may lie in them",
     );
     left_out(effort.repeats, "record", "left out: the same event was found before");
     left_out(effort.rejected, "element", "left out: no objects");

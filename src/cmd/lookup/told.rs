@@ -43,15 +43,18 @@ impl Told {
             waiting_since: horizon.waiting_since,
             ..Self::default()
         };
-        let known = horizon.known.map_or("it began".to_owned(), |known| known.to_string());
-        told.note(match (horizon.waiting, horizon.waiting_since) {
-            (0, _) => format!("the archive has every log that the warden knew of at {known}; not what came later"),
+        let known = horizon.known.map_or("never".to_owned(), |known| known.to_string());
+        let waiting = match (horizon.waiting, horizon.waiting_since) {
+            (0, _) => "no log that the warden knows of waits for the archive".to_owned(),
             (waiting, since) => format!(
-                "the warden knew of all that was announced until {known}; {} not in the archive yet, delivered since {}",
+                "{} not in the archive yet, delivered since {}",
                 if waiting == 1 { "1 log is".to_owned() } else { format!("{} logs are", grouped(waiting)) },
                 since.map_or("an unknown time".to_owned(), |since| since.to_string()),
             ),
-        });
+        };
+        told.note(format!(
+            "{waiting}; the ledger was last written at {known}: what a queue still held then is not known"
+        ));
         if !horizon.is_noted {
             told.note("logs that came before there was an archive are not all on its list yet".into());
         }
@@ -186,8 +189,8 @@ mod tests {
         assert_eq!(
             told.notes,
             [
-                "the warden knew of all that was announced until 2026-03-20T00:00:00Z; 3 logs are not in the archive yet, \
-                 delivered since 2026-03-19T23:50:00Z",
+                "3 logs are not in the archive yet, delivered since 2026-03-19T23:50:00Z; \
+                 the ledger was last written at 2026-03-20T00:00:00Z: what a queue still held then is not known",
                 "logs that came before there was an archive are not all on its list yet"
             ]
         );

@@ -69,7 +69,9 @@ locals {
     ["[state]", "snapshot.to = ${jsonencode("s3://${var.ledger_copies.bucket}${local.copies == "" ? "" : "/${local.copies}"}")}"],
     var.ledger_copies.region == null ? [] : ["snapshot.region = ${jsonencode(var.ledger_copies.region)}"],
   )]
-  warden = var.lease == null ? [] : [["[warden]", "name = ${jsonencode(var.lease.name)}"]]
+  # Each shard is a warden of its own.
+  own_name = var.lease == null ? "" : try(var.shard.index, 0) == 0 ? var.lease.name : "${var.lease.name}-${var.shard.index}"
+  warden   = var.lease == null ? [] : [["[warden]", "name = ${jsonencode(local.own_name)}"]]
   lease_table = var.lease == null ? [] : [concat(
     ["[lease]", "location = ${jsonencode("s3://${var.lease.bucket}${local.lease == "" ? "" : "/${local.lease}"}")}", "ttl = ${jsonencode(var.lease.ttl)}"],
     var.lease.region == null ? [] : ["region = ${jsonencode(var.lease.region)}"],
