@@ -12,7 +12,7 @@ use serde::de::{Deserializer, Error as _, IgnoredAny, Visitor};
 use serde_json::value::RawValue;
 
 use self::fit::Fit;
-pub use self::part::Parts;
+pub use self::part::{Member, Parts};
 pub use self::time::seconds;
 use crate::core::key::{LogKey, LogKind};
 use crate::core::{depth, printable};

@@ -159,30 +159,29 @@ impl<'a> Walk<'a> {
 
     /// Goes past a value; what it says need not be known.
     fn skip(&mut self) -> Option<()> {
-        let mut open = 0_usize;
-        loop {
-            match self.peek()? {
-                b'"' => drop(self.quoted()?),
-                b'{' | b'[' => {
-                    open += 1;
-                    self.word(1)?;
-                    continue;
-                }
-                b'}' | b']' => {
-                    open = open.checked_sub(1)?;
-                    self.word(1)?;
-                }
-                b',' | b':' if open > 0 => {
-                    self.word(1)?;
-                    continue;
-                }
-                _ => {
-                    let length = self.rest.bytes().take_while(|byte| !b",:]} \t\n\r".contains(byte)).count();
-                    self.word(length).filter(|word| !word.is_empty())?;
-                }
+        match self.peek()? {
+            b'"' => self.quoted().map(drop),
+            b'{' | b'[' => self.nested(),
+            _ => {
+                let length = self.rest.bytes().take_while(|byte| !b",:]} \t\n\r".contains(byte)).count();
+                self.word(length).filter(|word| !word.is_empty()).map(drop)
             }
+        }
+    }
+
+    fn nested(&mut self) -> Option<()> {
+        let bytes = self.rest.as_bytes();
+        let (mut at, mut open) = (0, 0_usize);
+        loop {
+            match bytes.get(at)? {
+                b'"' => at += end_of_string(bytes.get(at..)?)?.0,
+                b'{' | b'[' => open += 1,
+                b'}' | b']' => open = open.checked_sub(1)?,
+                _ => {}
+            }
+            at += 1;
             if open == 0 {
-                return Some(());
+                return self.word(at).map(drop);
             }
         }
     }
@@ -220,16 +219,21 @@ impl<'a> Walk<'a> {
 
     /// A text as written, and whether anything in it is escaped.
     fn quoted(&mut self) -> Option<(&'a str, bool)> {
-        let (mut end, mut escaped) = (1, false);
-        loop {
-            let rest = self.rest.as_bytes().get(end..)?;
-            end += memchr::memchr2(b'"', b'\\', rest)?;
-            if self.rest.as_bytes().get(end) == Some(&b'"') {
-                return Some((self.word(end + 1)?, escaped));
-            }
-            escaped = true;
-            end += 2;
+        let (end, escaped) = end_of_string(self.rest.as_bytes())?;
+        Some((self.word(end + 1)?, escaped))
+    }
+}
+
+/// Where the string ends that begins here, and whether anything in it is escaped.
+fn end_of_string(bytes: &[u8]) -> Option<(usize, bool)> {
+    let (mut end, mut escaped) = (1, false);
+    loop {
+        end += memchr::memchr2(b'"', b'\\', bytes.get(end..)?)?;
+        if bytes.get(end) == Some(&b'"') {
+            return Some((end, escaped));
         }
+        escaped = true;
+        end += 2;
     }
 }
 

@@ -42,9 +42,9 @@ impl Literal {
         }
     }
 
-    /// What stands in every text or number that fits, where more than one does.
+    /// What stands in every text or number that fits, if [`Self::only_text`] is none.
     pub(super) fn part(&self) -> Option<&str> {
-        (self.open != (false, false) && !self.numeric && !self.text.is_empty()).then_some(&self.text)
+        (!self.numeric && !self.text.is_empty()).then_some(&self.text)
     }
 
     /// The one text that fits, if no number does.

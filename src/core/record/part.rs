@@ -43,6 +43,16 @@ const OF_IDENTITY: [&str; 8] =
 /// Where the identity's members begin.
 const FIRST_OF_IDENTITY: usize = TEXTS.len() + RAWS.len();
 
+/// A member that a [`Record`] has as it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Member(u8);
+
+impl Member {
+    pub fn named(name: &str) -> Option<Self> {
+        (0..).zip(RAWS).find(|(_, own)| *own == name).map(|(at, _)| Self(at))
+    }
+}
+
 impl Parts {
     pub const WHOLE: Self = Self(u32::MAX);
     /// Names of the record with dots in them count as ways into the members that are asked for.
@@ -155,18 +165,24 @@ impl Record<'_> {
     }
 
     fn raws(&self) -> [Option<&RawValue>; RAWS.len()] {
-        [
-            self.error_code,
-            self.error_message,
-            self.read_only,
-            self.user_agent,
-            self.source_address,
-            self.request_parameters,
-            self.response_elements,
-            self.additional_event_data,
-            self.resources,
-            self.user_identity,
-        ]
+        let mut at = 0..;
+        RAWS.map(|_| self.written(Member(at.next()?)))
+    }
+
+    /// A member as it is written, `null` included.
+    pub fn written(&self, member: Member) -> Option<&RawValue> {
+        match member.0 {
+            0 => self.error_code,
+            1 => self.error_message,
+            2 => self.read_only,
+            3 => self.user_agent,
+            4 => self.source_address,
+            5 => self.request_parameters,
+            6 => self.response_elements,
+            7 => self.additional_event_data,
+            8 => self.resources,
+            _ => self.user_identity,
+        }
     }
 }
 

@@ -79,11 +79,18 @@ pub struct Hits {
     text: String,
 }
 
-/// A group, and for each of its values the places of the first and the last hit with it, where values are counted.
+/// A group, and its values, where values are counted.
 #[derive(Debug)]
 struct Held {
     group: Group,
-    values: HashMap<u64, (usize, usize)>,
+    values: HashMap<Box<str>, Valued>,
+}
+
+/// A value's number, and the places of the first and the last hit with it.
+#[derive(Debug)]
+struct Valued {
+    number: u64,
+    places: Option<(usize, usize)>,
 }
 
 /// A record that some rule matched.
@@ -146,13 +153,12 @@ impl Hits {
         };
         held.group.account = held.group.account.filter(|known| Some(*known) == account);
         held.group.region.take_if(|known| Some(known.as_str()) != region);
-        let value = match &rule.distinct {
-            Some(Field::Which) => number_of(&rule.matcher.which(seen.tree).to_string()),
-            Some(field) => number_of(&field.of(counted).unwrap_or_default()),
-            None => 0,
-        };
+        let value = rule.distinct.as_ref().map(|field| match field {
+            Field::Which => rule.matcher.which(seen.tree).to_string().into(),
+            field => field.of(counted).unwrap_or_default(),
+        });
+        let Some((place, value)) = held.place(rule, at, value.as_deref()) else { return };
         let moment = Moment { at, step, value };
-        let Some(place) = held.place(rule, &moment) else { return };
         self.text.clear();
         identify(&mut self.text, rule, step, seen);
         let event = first_bytes(&self.text);
@@ -167,33 +173,38 @@ impl Hits {
 }
 
 impl Held {
-    /// Where a hit is kept; `None` if it changes nothing. Of hits with one value, no further apart than the window is wide, the
-    /// first and the last say when the value was seen.
-    fn place(&mut self, rule: &Rule, moment: &Moment) -> Option<usize> {
+    /// Where a hit is kept, and the number of its value; `None` if it changes nothing. Of hits with one value, no further apart
+    /// than the window is wide, the first and the last say when the value was seen.
+    fn place(&mut self, rule: &Rule, moment: i64, value: Option<&str>) -> Option<(usize, u64)> {
         let next = self.group.hits.len();
-        if rule.distinct.is_none() || !rule.then.is_empty() {
-            return Some(next);
+        let Some(value) = value else { return Some((next, 0)) };
+        if !self.values.contains_key(value) {
+            self.values.insert(value.into(), Valued { number: number_of(value), places: None });
         }
-        let known = self.values.get(&moment.value).copied();
+        let known = self.values.get_mut(value)?;
+        if !rule.then.is_empty() {
+            return Some((next, known.number));
+        }
         let at = |place: usize| self.group.hits.get(place).map(|hit| hit.moment.at);
-        let Some((first, last)) = known.and_then(|(first, last)| Some((at(first)?, at(last)?))) else {
-            self.values.insert(moment.value, (next, next));
-            return Some(next);
+        let kept = known.places.and_then(|places| Some((places, at(places.0)?, at(places.1)?)));
+        let (places, place) = match kept {
+            Some((_, first, last)) if (first..=last).contains(&moment) => return None,
+            Some(((first_place, last_place), first, last))
+                if last.max(moment) - first.min(moment) <= rule.window.within =>
+            {
+                let is_alone = first == last;
+                if moment > last {
+                    let place = if is_alone { next } else { last_place };
+                    ((first_place, place), place)
+                } else {
+                    let place = if is_alone { next } else { first_place };
+                    ((place, last_place), place)
+                }
+            }
+            _ => ((next, next), next),
         };
-        if (first..=last).contains(&moment.at) {
-            return None;
-        }
-        let places = self.values.get_mut(&moment.value)?;
-        let is_near = last.max(moment.at) - first.min(moment.at) <= rule.window.within;
-        let end = if moment.at > last { &mut places.1 } else { &mut places.0 };
-        if !is_near {
-            *places = (next, next);
-            return Some(next);
-        }
-        if first == last {
-            *end = next;
-        }
-        Some(*end)
+        known.places = Some(places);
+        Some((place, known.number))
     }
 }
 

@@ -4,11 +4,11 @@
 //! cost two looks into a table; only what may be about one is read as a tree.
 
 use std::cell::LazyCell;
-use std::sync::LazyLock;
 
 use aho_corasick::packed::Searcher;
 use memchr::memmem::Finder;
 
+use super::clue::{Clue, ESCAPE, Written, is_plain};
 use super::hits::Seen;
 use super::table::Table;
 use super::{Field, Hits, Rule, Scene};
@@ -17,9 +17,6 @@ use crate::core::record::{Parts, Record};
 
 /// Different texts that an identity is searched for.
 const IDENTITIES: usize = 16;
-
-/// As characters are written that need not be: those that rules are searched by are all of ASCII.
-static ESCAPE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\\u00"));
 
 /// Rules, compiled.
 #[derive(Debug, Default)]
@@ -56,7 +53,7 @@ struct Entry {
     /// The number of the service that the record must be of; none is 0.
     source: u32,
     /// What the record's text must have besides.
-    text: Option<Box<Finder<'static>>>,
+    clues: Box<[Clue]>,
 }
 
 /// What an alternative of a matcher's needs is filed under.
@@ -117,8 +114,7 @@ impl Rules {
     fn file(&mut self, step: u32, needs: &[Need]) {
         let key = key(needs);
         let source = equal(needs, &["eventSource"]).map_or(0, |name| self.service(name));
-        let text = needs.iter().find_map(telling).filter(|_| !matches!(key, Key::Identity(_)));
-        let entry = Entry { step, source, text };
+        let entry = Entry { step, source, clues: Clue::of(needs) };
         let place = match key {
             Key::Name(name) => self.by_name.entry(name),
             Key::Source(source) => &mut self.by_source.entry(source).1,
@@ -164,18 +160,11 @@ impl Rules {
     fn candidates(&self, record: &Record<'_>, raw: &str, wanted: &mut Vec<u32>) {
         let of_source = record.event_source.as_deref().and_then(|name| self.by_source.get(name));
         let source = of_source.map_or(0, |(number, _)| *number);
-        let mut escaped = None;
+        let written = Written::new(record, raw);
         let mut take = |entries: &[Entry]| {
-            for entry in entries.iter().filter(|entry| entry.source == 0 || entry.source == source) {
-                let has = |text: &Finder<'_>| {
-                    let mut has_escapes = || *escaped.get_or_insert_with(|| ESCAPE.find(raw.as_bytes()).is_some());
-                    // escaped, a text may stand there in other letters
-                    text.find(raw.as_bytes()).is_some() || has_escapes()
-                };
-                if entry.text.as_deref().is_none_or(has) {
-                    wanted.push(entry.step);
-                }
-            }
+            let of_source = entries.iter().filter(|entry| entry.source == 0 || entry.source == source);
+            let about = of_source.filter(|entry| entry.clues.iter().all(|clue| clue.is_in(&written)));
+            wanted.extend(about.map(|entry| entry.step));
         };
         if let Some(entries) = record.event_name.as_deref().and_then(|name| self.by_name.get(name)) {
             take(entries);
@@ -266,26 +255,5 @@ fn key(needs: &[Need]) -> Key<'_> {
         Key::Source(source)
     } else {
         Key::All
-    }
-}
-
-/// A text that no writer of JSON need write otherwise, except in `\u`.
-fn is_plain(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\' | b'/'))
-}
-
-/// What the text of a record must hold for a need that its frame does not tell.
-fn telling(need: &Need) -> Option<Box<Finder<'static>>> {
-    const TOLD: &[&[&str]] = &[&["eventName"], &["eventSource"], &["errorCode"], &["eventType"], &["eventTime"]];
-    let told = |path: &[String]| TOLD.iter().any(|names| is_at(path, names));
-    match need {
-        Need::Equal(path, value) | Need::Part(path, value) if !told(path) && value.len() > 3 && is_plain(value) => {
-            Some(Box::new(Finder::new(value).into_owned()))
-        }
-        Need::Present(path) if !told(path) => {
-            let name = path.last().filter(|name| is_plain(name))?;
-            Some(Box::new(Finder::new(&format!("\"{name}\"")).into_owned()))
-        }
-        _ => None,
     }
 }
