@@ -4,8 +4,16 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use tracing::Metadata;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::{EnvFilter, FilterExt as _, filter_fn};
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{fmt, registry};
 
 use crate::cmd::{self, Context, Exit};
+use crate::env::Env;
+use crate::otlp::{self, Outlet};
 
 /// Watches over an organization's CloudTrail archive: judges every delivery, proves every digest chain, tells what is wrong.
 #[derive(Debug, Parser)]
@@ -126,9 +134,11 @@ pub async fn run(cli: Cli) -> u8 {
         color: cli.global.color.decide(std::io::stdout().is_terminal()),
         progress: std::io::stderr().is_terminal() && !cli.global.quiet,
     };
-    start_log(&cli);
+    if !matches!(cli.verb, Verb::Run(_)) {
+        start_log(&cli.global, false, None);
+    }
     let outcome = match cli.verb {
-        Verb::Run(args) => cmd::run::run(&context, args).await,
+        Verb::Run(args) => run_daemon(&cli.global, &context, args).await,
         Verb::Demo(args) => cmd::demo::run(&context, args).await,
         Verb::CheckConfig(args) => cmd::check_config::run(&context, &args),
         Verb::Doctor(args) => cmd::doctor::run(&context, args).await,
@@ -162,6 +172,20 @@ pub async fn run(cli: Cli) -> u8 {
     }
 }
 
+/// Where the daemon's log goes, too, its configuration says.
+async fn run_daemon(global: &Global, context: &Context, args: cmd::run::Args) -> cmd::Outcome {
+    let config = context.load()?;
+    let env = Env::system();
+    let told = config.otlp.as_ref().map(|to| otlp::open(to, &config.name, &env)).transpose()?;
+    let (outlet, sending) = told.unzip();
+    start_log(global, true, outlet);
+    let outcome = cmd::run::run(context, config, &env, args).await;
+    if let Some(sending) = sending {
+        sending.stop().await;
+    }
+    outcome
+}
+
 fn man() -> cmd::Outcome {
     let mut page = Vec::new();
     clap_mangen::Man::new(Cli::command()).render(&mut page)?;
@@ -176,10 +200,10 @@ fn completions(shell: clap_complete::Shell) -> cmd::Outcome {
     Ok(Exit::Done)
 }
 
-/// The daemon logs JSON for the journal; every other verb logs for a person, and only what went wrong.
-fn start_log(cli: &Cli) {
-    let daemon = matches!(cli.verb, Verb::Run(_));
-    let level = match (cli.global.quiet, cli.global.verbose_log, daemon) {
+/// The daemon logs JSON for the journal, and to a collector if it has one; every other verb logs for a person, and only what went
+/// wrong.
+fn start_log(global: &Global, daemon: bool, outlet: Option<Outlet>) {
+    let level = match (global.quiet, global.verbose_log, daemon) {
         (true, _, _) => "warn",
         (_, 0, true) => "info",
         (_, 0, false) => "error",
@@ -188,17 +212,18 @@ fn start_log(cli: &Cli) {
     };
     // The SDK's own chatter is only of use to whoever asked for everything.
     let sdk = if level == "trace" { "debug" } else { "warn" };
-    let filter = format!("{sdk},trailwarden={level}");
+    let filter = EnvFilter::new(format!("{sdk},trailwarden={level}"));
+    let least: LevelFilter = level.parse().unwrap_or(LevelFilter::INFO);
     // A log that nobody takes must not end the program: telling of it on stderr would.
-    let subscriber =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
-    if daemon {
-        subscriber.json().flatten_event(true).with_target(false).init();
+    let lines = fmt::layer().with_writer(std::io::stderr).log_internal_errors(false).with_target(false);
+    let lines = if daemon {
+        lines.json().flatten_event(true).boxed()
     } else {
-        subscriber
-            .with_ansi(cli.global.color.decide(std::io::stderr().is_terminal()))
-            .without_time()
-            .with_target(false)
-            .init();
-    }
+        lines.with_ansi(global.color.decide(std::io::stderr().is_terminal())).without_time().boxed()
+    };
+    let said = filter_fn(|about| about.is_event()).with_max_level_hint(LevelFilter::TRACE);
+    let lines = lines.with_filter(filter.and(said));
+    let heard = move |about: &Metadata<'_>| Outlet::hears(about) && (about.is_span() || *about.level() <= least);
+    let heard = filter_fn(heard).with_max_level_hint(least.max(LevelFilter::INFO));
+    registry().with(lines).with(outlet.map(|outlet| outlet.with_filter(heard))).init();
 }

@@ -11,6 +11,8 @@ use jiff::SignedDuration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
+use tracing::field::{Empty, display};
+use tracing::{Instrument, Span, info_span};
 
 use self::backlog::Backlog;
 use crate::core::finding::{Finding, Kind};
@@ -134,29 +136,33 @@ impl Ingest {
         permits: Vec<OwnedSemaphorePermit>,
         wait: Duration,
     ) -> Result<(usize, SignedDuration)> {
-        let receiving = self.trail.queue.receive(permits.len(), wait);
+        let span = info_span!("receive", trail = self.trail.name, messages = Empty);
+        let receiving = self.trail.queue.receive(permits.len(), wait).instrument(span.clone());
         let messages = self.deliveries.store.fence().guard(receiving).await?;
+        span.record("messages", messages.len());
         let now = self.deliveries.env.now();
         self.deliveries.metrics.last_receive.set(now.as_second() as f64);
         let oldest = self.backlog().received(&messages, now);
-        Ok((self.take(messages, permits), oldest))
+        Ok((self.take(messages, permits, &span), oldest))
     }
 
     /// Every message is held, and its visibility extended, from here on: also those that still wait for a thread.
-    fn take(self: &Arc<Self>, messages: Vec<Message>, permits: Vec<OwnedSemaphorePermit>) -> usize {
-        let (received, since) = (messages.len(), Instant::now());
+    fn take(self: &Arc<Self>, messages: Vec<Message>, permits: Vec<OwnedSemaphorePermit>, received: &Span) -> usize {
+        let (count, since) = (messages.len(), Instant::now());
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         for (message, permit) in messages.into_iter().zip(permits) {
             let (this, receipt) = (self.clone(), message.receipt.clone());
-            let work = tokio::spawn(async move {
+            let span = info_span!(parent: received, "message", trail = self.trail.name, message.id = %printable(&message.id, 200), message.deliveries, error = Empty);
+            let work = async move {
                 let room = this.deliveries.memory.body(message.body.len()).await;
                 this.finish(message).await;
                 drop((room, permit));
-            });
+            };
+            let work = tokio::spawn(work.instrument(span));
             held.insert(receipt, Held { since, work: work.abort_handle() });
         }
         self.deliveries.metrics.held_messages.set(held.len() as i64);
-        received
+        count
     }
 
     /// How long the oldest message has waited that is known to wait; `None` before the queue has answered.
@@ -196,6 +202,7 @@ impl Ingest {
                 return;
             }
             Err(error) => {
+                Span::current().record("error", display(&error));
                 let delay = match error.class {
                     Class::Permanent => PERMANENT_DELAY,
                     _ => crate::retry::delay_after(&self.deliveries.env, message.deliveries.saturating_sub(1), &error),

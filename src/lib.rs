@@ -27,7 +27,8 @@
 //!  7  ingest · verify · alert · retain · posture · backfill · backtest · snapshot · doctor · archive · lease · world
 //!                                                     the flows, and the made-up organization they are tried on
 //!  6  delivery                                        the one step that every flow settles a notice with
-//!  5  trail · channel                                 one configured trail: its seams, rules and limits; a channel, opened
+//!  5  trail · channel · otlp                          one configured trail: its seams, rules and limits; a channel, opened; the
+//!                                                     log and the traces of messages, sent to a collector
 //!  4  store · aws · local · notify                    the ledger, and the implementations of the seams
 //!  3  retry · listing · fence
 //!  2  env · seam · config · metrics · health
@@ -84,6 +85,7 @@ pub mod listing;
 pub mod local;
 pub mod metrics;
 pub mod notify;
+pub mod otlp;
 pub mod posture;
 pub mod retain;
 pub mod retry;

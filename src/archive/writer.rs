@@ -15,11 +15,12 @@ use super::files::Written;
 use super::ids::Candidate;
 use super::rows::{Origin, Rows, Table, date_of};
 use super::{Archive, files};
-use crate::core::gzip::Inflated;
+use crate::core::gzip::{Caps, Inflated};
 use crate::core::id::Sha256;
 use crate::core::key::{self, LogKey, ObjectKey};
 use crate::core::printable;
 use crate::core::record;
+use crate::delivery::Room;
 use crate::error::{Error, Result};
 use crate::seam::Got;
 use crate::store::archive::{self, Log, NewFile, Pending};
@@ -29,6 +30,8 @@ const BATCH: usize = 8_192;
 /// Logs that are looked up in the ledger together, and that are fetched at once.
 const PAGE: usize = 256;
 const FETCHES: usize = 16;
+/// Stored bytes of logs that are fetched while others are cut up.
+const AHEAD: u64 = 16 << 20;
 /// Inflated bytes that are cut up together.
 const CUT: usize = 8 << 20;
 /// How often somebody looks whether another process is done.
@@ -78,11 +81,30 @@ impl Gathered {
     }
 }
 
-/// A log's inside, or why there is none.
-enum Inside {
-    Records(LogKey, Inflated),
-    /// It is not there any more, or is another one.
-    Gone(&'static str),
+/// A log, or why there is none.
+enum Found {
+    Stored(Stored),
+    /// It is not there any more, or is another one; without a reason its row is gone.
+    Gone(Option<(Log, &'static str)>),
+}
+
+/// A log as it lies in the bucket.
+struct Stored {
+    log: Log,
+    key: LogKey,
+    caps: Caps,
+    body: Vec<u8>,
+    /// It comes from where it was admitted a moment ago.
+    is_kept: bool,
+}
+
+/// A log's records with the room that they take up, or the log that has none, and why.
+type Opened = std::result::Result<(Log, LogKey, Inflated, Room), Option<(Log, &'static str)>>;
+
+/// How many logs are fetched while others are cut up: few where they are large.
+fn ahead(page: &[Pending]) -> usize {
+    let largest = page.iter().filter_map(|pending| pending.log.as_ref()).map(|log| log.size).max().unwrap_or(0);
+    usize::try_from(AHEAD / largest.max(1)).unwrap_or(FETCHES).clamp(1, FETCHES)
 }
 
 impl Archive {
@@ -102,49 +124,57 @@ impl Archive {
         Ok(total)
     }
 
-    /// Reads the next logs of the list; false when there are none.
+    /// Reads the next logs of the list, until a buffer is full; false when there are none.
     pub async fn take(&self, gathered: &mut Gathered) -> Result<bool> {
         let after = gathered.after;
         let page = self.store.read(move |conn| archive::pending(conn, after, PAGE)).await?;
         let Some(last) = page.last().map(|pending| pending.id) else { return Ok(false) };
         gathered.since.get_or_insert_with(Instant::now);
-        let mut bodies = futures_util::stream::iter(page).map(|pending| self.read(pending)).buffered(FETCHES);
+        let at_once = ahead(&page);
+        let mut found = futures_util::stream::iter(page)
+            .map(|pending| async move { (pending.id, self.read(pending).await) })
+            .buffered(at_once);
         let (mut cut, mut bytes) = (Vec::new(), 0);
-        let mut failed = None;
-        while let Some(read) = bodies.next().await {
-            match read {
-                Ok((id, None)) => gathered.done.push((id, None)),
-                Ok((id, Some((log, Inside::Gone(why))))) => {
-                    tracing::warn!(object.key = %printable(&log.key, 200), why, "a log is not archived");
-                    gathered.done.push((id, None));
-                }
-                Ok((id, Some((log, Inside::Records(key, inflated))))) => {
+        let mut ended = Ok(last);
+        while let Some((id, found)) = found.next().await {
+            match self.open(found).await {
+                Ok(Ok((log, key, inflated, room))) => {
                     bytes += inflated.bytes.len();
                     cut.push((id, log, key, inflated));
+                    if bytes >= CUT {
+                        self.cut(gathered, std::mem::take(&mut cut)).await?;
+                        bytes = 0;
+                    }
+                    drop(room);
+                    if gathered.bytes() + bytes >= self.buffer {
+                        ended = Ok(id);
+                        break;
+                    }
+                }
+                Ok(Err(why)) => {
+                    if let Some((log, why)) = why {
+                        tracing::warn!(object.key = %printable(&log.key, 200), why, "a log is not archived");
+                    }
+                    gathered.done.push((id, None));
                 }
                 // it stays on the list, and is looked at again when the list begins anew
                 Err(error) if !error.is_transient() && !error.is_fatal() => {
                     tracing::warn!(error = %error, "a log cannot be read for the archive");
                 }
                 Err(error) => {
-                    failed = Some(error);
+                    ended = Err(error);
                     break;
                 }
             }
-            if bytes >= CUT {
-                self.cut(gathered, std::mem::take(&mut cut)).await?;
-                bytes = 0;
-            }
         }
-        drop(bodies);
+        drop(found);
         self.cut(gathered, cut).await?;
-        if let Some(error) = failed {
-            // what was read before it is kept
-            gathered.after = gathered.done.iter().map(|(id, _)| *id).max().unwrap_or(after).max(after);
-            return Err(error);
-        }
-        gathered.after = last;
-        Ok(true)
+        // what was read before an error is kept
+        gathered.after = match &ended {
+            Ok(id) => *id,
+            Err(_) => gathered.done.iter().map(|(id, _)| *id).max().unwrap_or(after).max(after),
+        };
+        ended.map(|_| true)
     }
 
     async fn cut(&self, gathered: &mut Gathered, logs: Vec<(i64, Log, LogKey, Inflated)>) -> Result<()> {
@@ -174,29 +204,39 @@ impl Archive {
         Ok(())
     }
 
-    async fn read(&self, pending: Pending) -> Result<(i64, Option<(Log, Inside)>)> {
-        let Some(log) = pending.log else { return Ok((pending.id, None)) };
-        let gone = |why| Ok((pending.id, Some((log.clone(), Inside::Gone(why)))));
+    async fn read(&self, pending: Pending) -> Result<Found> {
+        let Some(log) = pending.log else { return Ok(Found::Gone(None)) };
         let Some(trail) = self.trails.iter().find(|trail| trail.name == log.trail) else {
             return Err(Error::permanent("archive:read", format!("no trail `{}` is configured any more", log.trail)));
         };
-        let ObjectKey::Log(key) = key::parse(&log.key) else { return gone("no key of a log") };
+        let ObjectKey::Log(key) = key::parse(&log.key) else {
+            return Ok(Found::Gone(Some((log, "no key of a log"))));
+        };
         let kept = self.deliveries.handoff.take(trail.id, &log.key, log.version.as_deref());
         let is_kept = kept.is_some();
         let body = match kept {
             Some(body) => body,
             None => match self.deliveries.get(trail, &log.key, log.version.as_deref(), Some(log.size)).await?.0 {
                 Got::Found(object) => object.body,
-                Got::Absent => return gone("it is not there any more"),
-                Got::TooLarge(_) => return gone("it is larger than the limit"),
+                Got::Absent => return Ok(Found::Gone(Some((log, "it is not there any more")))),
+                Got::TooLarge(_) => return Ok(Found::Gone(Some((log, "it is larger than the limit")))),
             },
         };
-        let (inflated, _room) = self.deliveries.memory.inflate(body, trail.caps).await?;
-        let Ok(inflated) = inflated else { return gone("it cannot be inflated") };
+        Ok(Found::Stored(Stored { log, key, caps: trail.caps, body, is_kept }))
+    }
+
+    /// Inflates a log, once there is room for it. Nobody who waits for room in here has any.
+    async fn open(&self, found: Result<Found>) -> Result<Opened> {
+        let Stored { log, key, caps, body, is_kept } = match found? {
+            Found::Stored(stored) => stored,
+            Found::Gone(why) => return Ok(Err(why)),
+        };
+        let (inflated, room) = self.deliveries.memory.inflate(body, caps).await?;
+        let Ok(inflated) = inflated else { return Ok(Err(Some((log, "it cannot be inflated")))) };
         if !is_kept && log.sha.is_some_and(|sha| Sha256::of(&inflated.bytes) != sha) {
-            return gone("it is not what was admitted");
+            return Ok(Err(Some((log, "it is not what was admitted"))));
         }
-        Ok((pending.id, Some((log, Inside::Records(key, inflated)))))
+        Ok(Ok((log, key, inflated, room)))
     }
 
     /// Writes what was gathered: durable files first, then the one transaction that makes them part of the archive.

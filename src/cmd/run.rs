@@ -1,6 +1,7 @@
 //! `run`: the daemon.
 
 use crate::cmd::{Context, Exit, Outcome, complain};
+use crate::config::Config;
 use crate::daemon;
 use crate::env::Env;
 
@@ -11,14 +12,12 @@ pub struct Args {
     drain: bool,
 }
 
-pub async fn run(context: &Context, args: Args) -> Outcome {
-    let config = context.load()?;
-    let env = Env::system();
+pub async fn run(context: &Context, config: Config, env: &Env, args: Args) -> Outcome {
     if !args.drain {
-        daemon::run(config, &context.config, &env).await?;
+        daemon::run(config, &context.config, env).await?;
         return Ok(Exit::Done);
     }
-    let drained = daemon::drain(config, &context.config, &env).await?;
+    let drained = daemon::drain(config, &context.config, env).await?;
     if drained.deferred > 0 {
         complain(&format!("{} messages stay in the queue: their objects could not be read", drained.deferred));
     }

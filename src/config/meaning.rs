@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::units::{show_duration, show_size};
 use super::{
     Channel, Config, Email, KeysFrom, MembersFrom, Place, Posture, Retention, Role, Slack, Snapshot, Syslog, Trail,
-    archive, insights, lease, shard,
+    archive, insights, lease, otlp, shard,
 };
 use crate::core::route::Route;
 use crate::core::rule::Rules;
@@ -66,6 +66,7 @@ impl Config {
         say("state.fold", self.fold.map_or_else(|| "never".to_owned(), show_duration));
         say("state.snapshot", self.snapshot.as_ref().map_or_else(|| "never".into(), tell_snapshot));
         lease::say(self.lease.as_ref(), &mut lines);
+        otlp::say(self.otlp.as_ref(), &mut lines);
         let mut say = |name: &str, value: String| lines.push((name.to_owned(), value));
         say("alert.runbook", or(self.runbook.as_ref(), "the installed documentation"));
         say("http.listen", or(self.listen, "off"));

@@ -7,6 +7,7 @@ mod fault;
 mod insights;
 mod lease;
 mod meaning;
+mod otlp;
 mod place;
 mod posture;
 mod raw;
@@ -29,6 +30,7 @@ pub use archive::Archive;
 pub use channel::{Channel, Email, Encryption, Format, Slack, Syslog};
 pub use fault::{ConfigError, Spot, line_of};
 pub use lease::Lease;
+pub use otlp::Otlp;
 pub use place::Place;
 pub use secret::Secret;
 
@@ -77,6 +79,8 @@ pub struct Config {
     pub snapshot: Option<Snapshot>,
     /// How several wardens agree on the one that works, if there are several.
     pub lease: Option<Lease>,
+    /// A collector of logs and traces, if there is one.
+    pub otlp: Option<Otlp>,
     /// Where metrics, health and the console are served, if at all.
     pub listen: Option<SocketAddr>,
     pub limits: Limits,

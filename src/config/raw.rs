@@ -32,6 +32,7 @@ pub struct File {
     pub alert: Alert,
     pub state: State,
     pub lease: Lease,
+    pub otlp: Otlp,
     pub http: Http,
     pub limits: Limits,
 }
@@ -293,6 +294,15 @@ pub struct Lease {
     pub location: Text,
     pub region: Text,
     pub ttl: Text,
+}
+
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Otlp {
+    pub endpoint: Text,
+    pub headers: BTreeMap<String, At<Secret>>,
+    pub service: Text,
+    pub sample: Option<At<f64>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -60,6 +60,7 @@ pub(super) fn config(text: &str, origin: &str, places: &Places) -> Read<Config> 
         fold: reader.fold(&file.state)?,
         snapshot: None,
         lease: None,
+        otlp: reader.otlp(&file.otlp)?,
         listen: reader.listen(&file.http)?,
         limits: reader.limits(&file.limits)?,
         warnings: Vec::new(),

@@ -40,7 +40,7 @@ fn uncommented() -> (String, tempfile::TempDir) {
     });
     let credentials = tempfile::tempdir().unwrap();
     std::fs::write(credentials.path().join("hook-url"), "https://hooks.example/t0ken\n").unwrap();
-    for name in ["hook-secret", "hook-token", "pagerduty-key", "slack-token", "smtp-password"] {
+    for name in ["hook-secret", "hook-token", "pagerduty-key", "slack-token", "smtp-password", "collector-token"] {
         std::fs::write(credentials.path().join(name), "hunter2\n").unwrap();
     }
     std::fs::write(credentials.path().join("hook.json"), "{\"text\": \"{{title}}\"}").unwrap();

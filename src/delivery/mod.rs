@@ -17,6 +17,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use jiff::Timestamp;
+use tracing::field::{Empty, display};
+use tracing::{Instrument, info_span};
 
 pub use digest::{Joined, missing, settle_joint};
 pub use handoff::Handoff;
@@ -155,9 +157,19 @@ impl Deliveries {
     /// Settles one notice. `Ok` means that its fate is committed; an error means that nothing was learned, except that a
     /// permanent one (access denied, an archived object) has been told as a finding.
     pub async fn settle(&self, trail: &Trail, notice: &Notice) -> Result<Fate> {
+        let span = info_span!("notice", object.key = %printable(&notice.key, 1024), fate = Empty, error = Empty);
+        let outcome = self.settle_once(trail, notice).instrument(span.clone()).await;
+        match &outcome {
+            Ok(fate) => span.record("fate", fate.name()),
+            Err(error) => span.record("error", display(error)),
+        };
+        outcome
+    }
+
+    async fn settle_once(&self, trail: &Trail, notice: &Notice) -> Result<Fate> {
         let meant = self.meant(trail, notice).await?;
         let notice = meant.as_ref();
-        let fate = match self.judge(trail, notice).await? {
+        let fate = match self.judge(trail, notice).instrument(info_span!("judge")).await? {
             Verdict::Ignore(why) => {
                 tracing::debug!(trail = trail.name, why, object.key = %printable(&notice.key, 200), "notice ignored");
                 Fate::Ignored
@@ -353,8 +365,8 @@ impl Deliveries {
     /// Reads an object once there is room for it; `size` is what somebody said of it.
     pub async fn get(&self, trail: &Trail, key: &str, version: Option<&str>, size: Option<u64>) -> Result<(Got, Room)> {
         let (bucket, most) = (trail.bucket.as_ref(), trail.object_limit);
-        let got =
-            retry(&self.env, Policy::STEP, || self.pace.run(self.memory.get(bucket, key, version, size, most))).await?;
+        let got = retry(&self.env, Policy::STEP, || self.pace.run(self.memory.get(bucket, key, version, size, most)));
+        let got = got.instrument(info_span!("fetch")).await?;
         if let Got::Found(object) = &got.0 {
             self.check_lock(trail, key, &object.head).await?;
         }
@@ -472,6 +484,7 @@ impl Deliveries {
             let step = step.clone();
             self.store.write(move |tx| step(tx))
         })
+        .instrument(info_span!("commit"))
         .await?;
         for kind in news {
             self.metrics.findings.get_or_create(&KindLabel { kind: kind.name() }).inc();

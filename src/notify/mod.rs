@@ -4,7 +4,7 @@ pub mod alertmanager;
 pub mod email;
 pub mod opsgenie;
 pub mod pagerduty;
-mod post;
+pub mod post;
 pub mod slack;
 pub mod syslog;
 pub mod teams;

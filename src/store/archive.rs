@@ -192,6 +192,15 @@ pub fn adopt(tx: &Tx<'_>, files: &[NewFile]) -> Result<()> {
     lists::set_progress(tx, ADOPTED, &files.len().to_string())
 }
 
+/// A file that another ledger knew: its rows are all in files of this one, and it is removed like any that was replaced.
+pub fn taken_in(tx: &Tx<'_>, file: &NewFile) -> Result<()> {
+    insert(tx, file)?;
+    tx.conn
+        .prepare_cached("UPDATE files SET replaced = ?2 WHERE name = ?1")?
+        .execute(params![file.name, tx.seconds()])?;
+    lists::set_progress(tx, ADOPTED, &file.name)
+}
+
 /// Adds files and takes logs off the list, each with how many rows the archive has of it: one effect, one transaction.
 pub fn add(tx: &Tx<'_>, files: &[NewFile], done: &[(i64, u64)]) -> Result<()> {
     for file in files {

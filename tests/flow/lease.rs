@@ -1,11 +1,16 @@
 //! Two wardens on two ledgers that want one lease, as processes: killed, stopped and let go on, told to stop, cut off from it.
+//! The lease is a file, or an object of the emulator's S3 with its conditional writes.
 //!
-//! `cargo test --release --test flow lease -- --ignored --nocapture` plays twenty rounds and more.
+//! `cargo test --release --test flow lease -- --ignored --nocapture` plays twenty rounds and more of each.
 
 use std::collections::BTreeSet;
+use std::io::copy;
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use aws_sdk_s3::types::CreateBucketConfiguration;
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags};
 use trailwarden::env::Env;
@@ -14,6 +19,7 @@ use trailwarden::world::stage::Stage;
 use trailwarden::world::{Happening, Scale, Step, World};
 
 use crate::common::acts::{Acts, contains};
+use crate::common::emulator::{Emulator, REGION, env_of};
 use crate::common::warden::{Warden, get, json, stderr, verb};
 
 const TTL: Duration = Duration::from_secs(10);
@@ -32,7 +38,68 @@ const FATES: [Fate; 4] = [Fate::Paused, Fate::Killed, Fate::CutOff, Fate::Stoppe
 struct Host {
     dir: PathBuf,
     config: PathBuf,
+    link: Link,
     warden: Option<Warden>,
+}
+
+/// The way to the lease's place.
+enum Link {
+    /// A symbolic link to the directory.
+    Directory,
+    /// What stands between this host and S3.
+    Relay(Relay),
+}
+
+impl Link {
+    fn to(emulator: Option<&Emulator>) -> Self {
+        emulator.map_or(Self::Directory, |emulator| Self::Relay(Relay::start(&emulator.endpoint)))
+    }
+}
+
+/// Passes connections on while it is open. The listener's thread ends with the process.
+struct Relay {
+    address: String,
+    open: Arc<Mutex<Passing>>,
+}
+
+#[derive(Default)]
+struct Passing {
+    cut: bool,
+    streams: Vec<TcpStream>,
+}
+
+impl Relay {
+    #[expect(clippy::disallowed_methods, reason = "it lives beside processes, without a runtime")]
+    fn start(endpoint: &str) -> Self {
+        let upstream = endpoint.strip_prefix("http://").expect("the emulator speaks HTTP").to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address").to_string();
+        let open = Arc::<Mutex<Passing>>::default();
+        let passing = open.clone();
+        std::thread::spawn(move || {
+            for near in listener.incoming().flatten() {
+                let mut passing = passing.lock().expect("nobody panics with it");
+                let Some(far) = (!passing.cut).then(|| TcpStream::connect(&upstream).ok()).flatten() else { continue };
+                for (from, to) in [(&near, &far), (&far, &near)] {
+                    let (mut from, mut to) = (from.try_clone().expect("a socket"), to.try_clone().expect("a socket"));
+                    std::thread::spawn(move || {
+                        let _ = copy(&mut from, &mut to);
+                        let _ = to.shutdown(Shutdown::Both);
+                    });
+                }
+                passing.streams.extend([near, far]);
+            }
+        });
+        Self { address, open }
+    }
+
+    fn reach(&self, can: bool) {
+        let mut passing = self.open.lock().expect("nobody panics with it");
+        passing.cut = !can;
+        for stream in passing.streams.drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
 }
 
 /// An epoch as a ledger tells of it.
@@ -44,11 +111,15 @@ struct Epoch {
 }
 
 impl Host {
-    fn ready(root: &Path, name: &str, world: &World) -> Self {
+    fn ready(root: &Path, name: &str, world: &World, link: Link) -> Self {
         let dir = root.join(name);
         std::fs::create_dir_all(&dir).unwrap();
         let config = dir.join("trailwarden.toml");
         let (root, ttl) = (root.display(), TTL.as_secs());
+        let location = match &link {
+            Link::Directory => format!("file://{root}/{name}/lease"),
+            Link::Relay(_) => "s3://wardens/lease".to_owned(),
+        };
         let text = format!(
             r#"
 [warden]
@@ -74,7 +145,8 @@ sweep = "1s"
 path = "state.db"
 
 [lease]
-location = "file://{root}/{name}/lease"
+location = "{location}"
+region = "{REGION}"
 ttl = "{ttl}s"
 
 [http]
@@ -84,13 +156,17 @@ listen = "127.0.0.1:0"
             bucket = world.bucket,
         );
         std::fs::write(&config, text).unwrap();
-        let host = Self { warden: None, dir, config };
+        let host = Self { warden: None, dir, config, link };
         host.reach(true);
         host
     }
 
     fn start(&mut self) {
-        self.warden = Some(Warden::start(&self.config, &[]));
+        let env = match &self.link {
+            Link::Directory => Vec::new(),
+            Link::Relay(relay) => env_of(&format!("http://{}", relay.address)),
+        };
+        self.warden = Some(Warden::start(&self.config, &env));
     }
 
     fn warden(&mut self) -> &mut Warden {
@@ -100,9 +176,10 @@ listen = "127.0.0.1:0"
     /// Whether the lease's place can be reached from here.
     fn reach(&self, can: bool) {
         let link = self.dir.join("lease");
-        match can {
-            true => std::os::unix::fs::symlink("../lease", link).unwrap(),
-            false => std::fs::remove_file(link).unwrap(),
+        match (&self.link, can) {
+            (Link::Directory, true) => std::os::unix::fs::symlink("../lease", link).unwrap(),
+            (Link::Directory, false) => std::fs::remove_file(link).unwrap(),
+            (Link::Relay(relay), can) => relay.reach(can),
         }
     }
 
@@ -215,7 +292,7 @@ fn round(fate: Fate, hosts: &mut [Host; 2], working: usize, truth: &mut Truth, s
     took
 }
 
-fn contest(rounds: usize) {
+fn contest(rounds: usize, emulator: Option<&Emulator>) {
     let root = tempfile::tempdir().unwrap();
     let scale = Scale { accounts: 6, regions: 3, hours: 6, logs_per_hour: (0, 2), records_per_log: (1, 3) };
     // Old enough that the comparison of bucket and ledger does not leave it to its notification.
@@ -223,7 +300,7 @@ fn contest(rounds: usize) {
     let world = World::with_trouble(5, scale, start, &[]).unwrap();
     let stage = Stage::set(root.path(), &world, &Env::system()).unwrap();
     std::fs::create_dir(root.path().join("lease")).unwrap();
-    let mut hosts = ["a", "b"].map(|name| Host::ready(root.path(), name, &world));
+    let mut hosts = ["a", "b"].map(|name| Host::ready(root.path(), name, &world, Link::to(emulator)));
     let acts = Acts::of(world);
     let share = acts.first.len() / (rounds + 1);
     let mut truth =
@@ -279,13 +356,37 @@ fn finish(root: &Path, mut hosts: [Host; 2], working: usize, truth: &Truth) {
 
 #[test]
 fn one_warden_works_whatever_becomes_of_it() {
-    contest(3);
+    contest(3, None);
 }
 
 #[test]
 #[ignore = "minutes: twenty rounds and more"]
 fn one_warden_works_round_after_round() {
-    contest(24);
+    contest(24, None);
+}
+
+/// The emulator's S3 with a bucket for leases.
+fn s3() -> Option<Emulator> {
+    let emulator = Emulator::start()?;
+    let made = async {
+        let place = CreateBucketConfiguration::builder().location_constraint(REGION.into()).build();
+        emulator.s3().await.create_bucket().bucket("wardens").create_bucket_configuration(place).send().await
+    };
+    tokio::runtime::Runtime::new().unwrap().block_on(made).expect("a bucket");
+    Some(emulator)
+}
+
+#[test]
+fn one_warden_works_with_a_lease_on_s3() {
+    let Some(emulator) = s3() else { return };
+    contest(FATES.len(), Some(&emulator));
+}
+
+#[test]
+#[ignore = "minutes: twenty rounds and more"]
+fn one_warden_works_round_after_round_with_a_lease_on_s3() {
+    let Some(emulator) = s3() else { return };
+    contest(24, Some(&emulator));
 }
 
 #[test]
@@ -295,7 +396,7 @@ fn a_warden_that_waits_is_alive_not_ready_and_says_for_whom() {
     let world = crate::common::acts::world(3, scale, &[]);
     Stage::set(root.path(), &world, &Env::system()).unwrap();
     std::fs::create_dir(root.path().join("lease")).unwrap();
-    let mut hosts = ["a", "b"].map(|name| Host::ready(root.path(), name, &world));
+    let mut hosts = ["a", "b"].map(|name| Host::ready(root.path(), name, &world, Link::Directory));
     hosts[0].start();
     hosts[0].warden().until("it works", |warden| warden.own_log().contains("\"started\""));
     hosts[1].start();

@@ -16,6 +16,7 @@ mod insights;
 mod keeping;
 mod lease;
 mod locking;
+mod otlp;
 mod posture;
 mod reconcile;
 mod retention;

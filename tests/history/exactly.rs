@@ -197,3 +197,29 @@ async fn every_record_is_there_once_whatever_happens() {
 async fn two_million_records_are_there_once_whatever_happens() {
     live(&Size { accounts: 20, days: 10, logs: 100, records: 100 }, 7, 150).await;
 }
+
+#[tokio::test]
+async fn no_more_is_gathered_than_a_buffer_and_a_log() {
+    const LOG: usize = 400 << 10;
+    let account = "111122220000".to_owned();
+    let ground = Ground::new(std::slice::from_ref(&account)).await;
+    let archive = ground.start().await;
+    let mut expected = Contents::new();
+    for number in 0..12 {
+        let record = |half: usize| {
+            let (id, text) = (format!("{number}-{half}"), "x".repeat(LOG / 2));
+            json!({ "eventID": id, "eventTime": "2026-03-01T10:00:00Z", "recipientAccountId": account, "text": text })
+        };
+        let records = [0, 1].map(|half| record(half).to_string());
+        ground.deliver(0, &key(&account, 1, number), &records).await;
+        expected.entry(("2026-03-01".to_owned(), account.clone())).or_default().extend(records);
+    }
+    let (mut gathered, mut flushes) = (archive.gather(), 0);
+    while archive.take(&mut gathered).await.expect("logs are read") {
+        assert!((archive.buffer..archive.buffer + LOG + 1_000).contains(&gathered.bytes()), "{}", gathered.bytes());
+        archive.flush(&mut gathered).await.expect("written");
+        flushes += 1;
+    }
+    assert_eq!(flushes, 12 / archive.buffer.div_ceil(LOG));
+    assert!(ground.contents().await == expected, "something is missing");
+}

@@ -22,7 +22,7 @@ use trailwarden::store::archive::{self, ArchiveFile};
 use trailwarden::wiring::Works;
 
 pub struct Ground {
-    pub dir: tempfile::TempDir,
+    pub dir: Arc<tempfile::TempDir>,
     pub env: Env,
     pub works: Works,
     /// Storage operations until one of them fails; never below zero.
@@ -56,8 +56,20 @@ impl Ground {
         );
         std::fs::write(dir.path().join("trailwarden.toml"), text).expect("a configuration");
         let env = Env::manual("2026-03-20T00:00:00Z".parse().expect("a time"), 1);
-        let works = open(dir.path(), &env).await;
-        Self { dir, env, works, fuse: Arc::new(AtomicI64::new(i64::MAX)) }
+        let works = open(&dir.path().join("trailwarden.toml"), &env).await;
+        Self { dir: Arc::new(dir), env, works, fuse: Arc::new(AtomicI64::new(i64::MAX)) }
+    }
+
+    /// A second warden of the same name over the same buckets and the same archive, whose ledger is a copy of this one's as it
+    /// is now.
+    pub async fn beside(&self) -> Self {
+        let (other, config) = (self.dir.path().join("other.db"), self.dir.path().join("other.toml"));
+        let ledger = rusqlite::Connection::open(self.dir.path().join("state.db")).expect("a ledger");
+        ledger.execute("VACUUM INTO ?1", [other.display().to_string()]).expect("a copy");
+        let text = std::fs::read_to_string(self.dir.path().join("trailwarden.toml")).expect("a configuration");
+        std::fs::write(&config, text.replace("state.db", "other.db")).expect("a configuration");
+        let works = open(&config, &self.env).await;
+        Self { dir: self.dir.clone(), env: self.env.clone(), works, fuse: Arc::new(AtomicI64::new(i64::MAX)) }
     }
 
     pub fn place(&self) -> PathBuf {
@@ -125,8 +137,8 @@ impl Ground {
     }
 }
 
-pub async fn open(dir: &Path, env: &Env) -> Works {
-    let config = Config::load(&dir.join("trailwarden.toml")).expect("a configuration");
+pub async fn open(config: &Path, env: &Env) -> Works {
+    let config = Config::load(config).expect("a configuration");
     let works = Works::open(&config, env).await.expect("the works");
     works.deliveries.roster.refresh().await.expect("members");
     works

@@ -8,3 +8,4 @@ mod ground;
 mod hostile;
 mod lookup;
 mod readers;
+mod takeover;

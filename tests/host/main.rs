@@ -10,6 +10,7 @@ mod debian;
 mod machine;
 mod observed;
 mod service;
+mod shipped;
 mod sizes;
 mod units;
 

@@ -29,7 +29,7 @@ const SCRUB_LIMIT: f64 = 20.0 * 1024.0 * 1024.0;
 /// Default of `verify.reconcile_requests`.
 const REQUESTS_A_DAY: f64 = 3_600.0 * 24.0;
 
-// List prices of us-east-1, US dollars, the middle of 2026: the pricing pages of EC2, EBS, SQS, S3 and KMS.
+// List prices of us-east-1, US dollars, the middle of 2026; who says so of each: docs/operating.md, Prices.
 const SMALL_HOUR: f64 = 0.0208;
 const LARGE_HOUR: f64 = 0.0816;
 const GP3_MONTH: f64 = 0.08;

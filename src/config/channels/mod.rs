@@ -87,7 +87,7 @@ impl Reader<'_> {
     }
 
     /// A secret in a file of its own.
-    fn secret(&self, at: &At<raw::Secret>) -> Read<Secret> {
+    pub(in crate::config) fn secret(&self, at: &At<raw::Secret>) -> Read<Secret> {
         self.places.read(at.get_ref()).map_err(|why| self.at(at, why))
     }
 

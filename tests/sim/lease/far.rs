@@ -60,6 +60,10 @@ impl Far {
         self.state().began.last().map(|began| began.host.clone())
     }
 
+    pub fn epoch(&self) -> Option<u64> {
+        self.state().began.last().map(|began| began.epoch)
+    }
+
     /// Somebody is cut off, stopped, or told to stop until then.
     pub fn disturb(&self, long: Duration) {
         let now = self.now();

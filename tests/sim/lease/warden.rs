@@ -41,7 +41,6 @@ impl Fate {
 /// A commit or an effect, at the true instant.
 #[derive(Debug, Clone)]
 pub struct Done {
-    pub host: String,
     pub holder: String,
     pub epoch: u64,
     pub at: Timestamp,
@@ -163,7 +162,7 @@ impl Host {
             };
             store.write(step).await?;
             let effect = async {
-                let done = Done { host: self.name.clone(), holder: holder.clone(), epoch, at: self.far.now() };
+                let done = Done { holder: holder.clone(), epoch, at: self.far.now() };
                 self.effects.lock().unwrap().push(done);
                 Ok(())
             };
@@ -180,7 +179,7 @@ impl Host {
             let row = row.expect("a row");
             let [holder, epoch, at] = row.split(' ').collect::<Vec<_>>().try_into().expect("three words");
             let at = Timestamp::from_microsecond(at.parse().expect("a number")).expect("a time of ours");
-            Done { host: self.name.clone(), holder: holder.to_owned(), epoch: epoch.parse().expect("a number"), at }
+            Done { holder: holder.to_owned(), epoch: epoch.parse().expect("a number"), at }
         }));
         all
     }
