@@ -7,4 +7,6 @@ mod exactly;
 mod ground;
 mod hostile;
 mod lookup;
+#[cfg(feature = "sql")]
+mod query;
 mod readers;
