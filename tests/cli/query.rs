@@ -55,7 +55,15 @@ mod asked {
         let ground = three();
         let output = query(&ground, &[WHO]);
         assert_eq!((output.status.code(), stderr(&output)), (Some(0), String::new()));
-        insta::assert_snapshot!(steady(&stdout(&output)), @"");
+        insta::assert_snapshot!(steady(&stdout(&output)), @r#"
+        eventid  integrity  who                 errorcode  number
+        id-1     pending    alice               -          -1.5
+        id-2     pending    =cmd|' /C calc'!A0  @x         -1.5
+        id-3     imported   -                   -          -1.5
+        3 rows
+        no log that the warden knows of waits for the archive; the ledger was last written at TIME: what a queue still held then is not known
+        it begins with 2026-03-01: nothing of the days before was archived, or it has expired
+        "#);
         let cut = query(&ground, &[WHO, "--limit", "2", "--explain"]);
         assert!(stdout(&cut).contains("2 rows\n") && stdout(&cut).contains("there may be more rows: --limit"));
         assert!(stderr(&cut).contains("files: 2; left out by date 0"), "{}", stderr(&cut));
@@ -73,7 +81,12 @@ mod asked {
         assert_eq!((&found[0]["integrity"], &found[2]["integrity"]), (&"pending".into(), &"imported".into()));
         assert_eq!((&found[2]["who"], &found[2]["number"]), (&Value::Null, &(-1.5).into()));
         let csv = query(&ground, &[WHO, "--format", "csv"]);
-        insta::assert_snapshot!(stdout(&csv).replace('\r', ""), @"");
+        insta::assert_snapshot!(stdout(&csv).replace('\r', ""), @r#"
+        eventid,integrity,who,errorcode,number
+        id-1,pending,alice,,-1.5
+        id-2,pending,"'=cmd|' /C calc'!A0","'@x",-1.5
+        id-3,imported,,,-1.5
+        "#);
         assert!(stderr(&csv).starts_with("3 rows\nno log that the warden knows of waits"), "{}", stderr(&csv));
     }
 
