@@ -88,6 +88,8 @@ pub enum Verb {
     Archive(cmd::archive::Args),
     /// Who did what, when: look records up in the archive, of any age, or in raw logs
     Lookup(cmd::lookup::Args),
+    /// SQL over the archive, or over raw logs
+    Query(cmd::query::Args),
     /// The archive's retention: plan, apply, legal holds
     Retention(cmd::retention::Args),
     /// What protects the archive: every weakness, its risk and the correction to paste
@@ -149,6 +151,7 @@ pub async fn run(cli: Cli) -> u8 {
         Verb::Reconcile(args) => cmd::reconcile::run(&context, args).await,
         Verb::Archive(args) => cmd::archive::run(&context, args).await,
         Verb::Lookup(args) => cmd::lookup::run(&context, args).await,
+        Verb::Query(args) => cmd::query::run(&context, args).await,
         Verb::Retention(args) => cmd::retention::run(&context, args).await,
         Verb::Posture(args) => cmd::posture::run(&context, args).await,
         Verb::Findings(args) => cmd::findings::run(&context, args).await,

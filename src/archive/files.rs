@@ -181,7 +181,8 @@ impl Place {
         retry(&self.env, Policy::STEP, || self.fence.guard(self.bucket.remove(&key))).await
     }
 
-    async fn range(&self, name: &str, range: Range<u64>) -> Result<Bytes> {
+    /// Bytes of a file; fewer than that are an error.
+    pub async fn range(&self, name: &str, range: Range<u64>) -> Result<Bytes> {
         let (key, length) = (self.key(name), range.end - range.start);
         let found = retry(&self.env, Policy::STEP, || self.bucket.range(&key, range.start, length)).await?;
         let found = found.ok_or_else(|| missing(name))?;

@@ -207,7 +207,7 @@ pub fn span(file: &ArchiveFile) -> (i64, i64) {
 }
 
 /// Whether a file may hold anything of the time that is asked for.
-fn overlaps(question: &Question, file: &ArchiveFile) -> bool {
+pub fn overlaps(question: &Question, file: &ArchiveFile) -> bool {
     let (oldest, newest) = span(file);
     question.from.is_none_or(|from| newest >= from) && question.to.is_none_or(|to| oldest < to)
 }

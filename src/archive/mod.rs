@@ -16,6 +16,8 @@ pub mod read;
 mod recover;
 pub mod rows;
 pub mod schema;
+#[cfg(feature = "sql")]
+pub mod sql;
 pub mod verdict;
 pub mod writer;
 

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 use tokio::sync::mpsc;
 
 use super::import::read_any;
@@ -71,76 +71,96 @@ pub struct Effort {
 }
 
 /// A file to be read.
-struct Wanted {
+pub(super) struct Wanted {
     key: String,
     size: u64,
     log: Option<LogKey>,
 }
 
+/// What was made of a log's records, how many there are, how many elements are none, and whether bytes had to be mended; or why
+/// it cannot be read.
+pub(super) struct Seen<T> {
+    pub what: T,
+    pub records: u64,
+    pub read: std::result::Result<(u64, bool), String>,
+}
+
 /// What was found in one.
-struct Found {
-    hits: Vec<(u128, Hit)>,
+pub(super) struct Found<T> {
+    pub what: T,
     records: u64,
     rejected: u64,
     mended: bool,
     stored: u64,
     fault: Option<String>,
-    /// The hits take no more than the log did.
+    /// What was found takes no more than the log did.
     _room: Option<Room>,
 }
 
-impl Found {
+impl<T: Default> Found<T> {
     fn fault(why: String) -> Self {
-        let none = Self { hits: vec![], records: 0, rejected: 0, mended: false, stored: 0, fault: None, _room: None };
-        Self { fault: Some(why), ..none }
+        let what = T::default();
+        Self { what, records: 0, rejected: 0, mended: false, stored: 0, fault: Some(why), _room: None }
     }
 }
+
+/// What is to be made of a log.
+pub(super) type Look<T> = dyn Fn(&[u8], &str, Option<&LogKey>) -> Seen<T> + Send + Sync;
 
 impl Raw {
     /// Looks at all logs; `effort` and the taker are right at every moment.
     pub async fn run(self: &Arc<Self>, mut taker: Taker<'_>, effort: &mut Effort) -> Result<()> {
-        let (send, mut receive) = mpsc::channel(AHEAD);
-        let raw = self.clone();
-        let listing = tokio::spawn(async move { raw.list(&send).await });
         let (identity, floor) = (Identity::default(), Arc::new(AtomicI64::new(i64::MIN)));
-        let mut seen = HashSet::new();
-        let wanted = futures_util::stream::poll_fn(|context| receive.poll_recv(context));
-        let mut reading = wanted
-            .map(|listed| {
-                let (raw, identity, floor) = (self.clone(), identity.clone(), floor.clone());
-                async move {
-                    let wanted = match listed {
-                        Listed::Log(wanted) => wanted,
-                        left_out => return Ok((left_out, None)),
-                    };
-                    let read = tokio::spawn(async move {
-                        let found = raw.read(&wanted, &identity, &floor).await;
-                        (Listed::Log(wanted), found)
-                    });
-                    let (listed, found) = read.await.map_err(|error| Error::transient("lookup:raw", error))?;
-                    found.map(|found| (listed, Some(found)))
-                }
-            })
-            .buffer_unordered(AT_ONCE);
+        let (raw, least) = (self.clone(), floor.clone());
+        let look = move |bytes: &[u8], key: &str, log: Option<&LogKey>| {
+            raw.look(bytes, key, log, &identity, least.load(Ordering::Relaxed))
+        };
+        let mut seen = Distinct::default();
+        let mut reading = std::pin::pin!(self.logs(Arc::new(look)));
         while let Some(read) = reading.next().await {
             let (listed, found) = read?;
             effort.count(&listed, found.as_ref());
-            let mut hits = Vec::new();
-            for (identity, hit) in found.into_iter().flat_map(|found| found.hits) {
-                let is_new = if seen.len() < REMEMBERED { seen.insert(identity) } else { !seen.contains(&identity) };
-                effort.may_repeat |= seen.len() >= REMEMBERED;
-                effort.repeats += u64::from(!is_new);
-                hits.extend(is_new.then_some(hit));
-            }
-            if !taker.give(hits).await {
+            let mut hits: Vec<(u128, Hit)> = found.map(|found| found.what).unwrap_or_default();
+            hits.retain(|(identity, _)| seen.is_new(*identity, effort));
+            if !taker.give(hits.into_iter().map(|(_, hit)| hit).collect()).await {
                 return Ok(());
             }
             if let Some(last) = taker.last() {
                 floor.store(last, Ordering::Relaxed);
             }
         }
-        drop(reading);
-        listing.await.map_err(|error| Error::transient("lookup:raw", error))?
+        Ok(())
+    }
+
+    /// What is made of each log as it was read, and what else is listed.
+    pub(super) fn logs<T: Default + Send + 'static>(
+        self: &Arc<Self>,
+        look: Arc<Look<T>>,
+    ) -> impl Stream<Item = Result<(Listed, Option<Found<T>>)>> + use<T> {
+        let (send, mut receive) = mpsc::channel(AHEAD);
+        let (lister, raw) = (self.clone(), self.clone());
+        let listing = tokio::spawn(async move { lister.list(&send).await });
+        let wanted = futures_util::stream::poll_fn(move |context| receive.poll_recv(context));
+        let reading = wanted.map(move |listed| {
+            let (raw, look) = (raw.clone(), look.clone());
+            async move {
+                let wanted = match listed {
+                    Listed::Log(wanted) => wanted,
+                    left_out => return Ok((left_out, None)),
+                };
+                let read = tokio::spawn(async move {
+                    let found = raw.read(&wanted, &look).await;
+                    (Listed::Log(wanted), found)
+                });
+                let (listed, found) = read.await.map_err(|error| Error::transient("lookup:raw", error))?;
+                found.map(|found| (listed, Some(found)))
+            }
+        });
+        let listed = futures_util::stream::once(async move {
+            listing.await.map_err(|error| Error::transient("lookup:raw", error)).and_then(|listed| listed)
+        });
+        let failed = listed.filter_map(|listed| async move { listed.err().map(Err) });
+        reading.buffer_unordered(AT_ONCE).chain(failed)
     }
 
     async fn list(&self, send: &mpsc::Sender<Listed>) -> Result<()> {
@@ -179,7 +199,7 @@ impl Raw {
         if is_early || is_late { Listed::OutOfTime } else { Listed::Log(Wanted { key, size, log }) }
     }
 
-    async fn read(self: &Arc<Self>, wanted: &Wanted, identity: &Identity, floor: &Arc<AtomicI64>) -> Result<Found> {
+    async fn read<T: Default + Send + 'static>(&self, wanted: &Wanted, look: &Arc<Look<T>>) -> Result<Found<T>> {
         let (limit, bucket) = (self.object_limit, self.bucket.as_ref());
         let got =
             retry(&self.env, Policy::STEP, || self.memory.get(bucket, &wanted.key, None, Some(wanted.size), limit));
@@ -199,20 +219,32 @@ impl Raw {
         } else {
             (body, stored_room)
         };
-        let (raw, identity, floor) = (self.clone(), identity.clone(), floor.clone());
-        let (key, log) = (wanted.key.clone(), wanted.log.clone());
+        let (look, key, log) = (look.clone(), wanted.key.clone(), wanted.log.clone());
         let is_small = bytes.len() <= INLINE;
-        let look = move || raw.look(&bytes, &key, log.as_ref(), &identity, floor.load(Ordering::Relaxed));
-        let found = if is_small { look() } else { self.env.blocking(look).await? };
-        Ok(Found { stored, _room: Some(room), ..found })
+        let look = move || look(&bytes, &key, log.as_ref());
+        let seen = if is_small { look() } else { self.env.blocking(look).await? };
+        Ok(match seen.read {
+            Ok((rejected, mended)) => {
+                let Seen { what, records, .. } = seen;
+                Found { what, records, rejected, mended, stored, fault: None, _room: Some(room) }
+            }
+            // as the archive does: of a broken log nothing is believed
+            Err(why) => Found { stored, ..Found::fault(why) },
+        })
     }
 
     /// The records of a log that match.
-    fn look(&self, bytes: &[u8], key: &str, log: Option<&LogKey>, identity: &Identity, floor: i64) -> Found {
+    fn look(
+        &self,
+        bytes: &[u8],
+        key: &str,
+        log: Option<&LogKey>,
+        identity: &Identity,
+        floor: i64,
+    ) -> Seen<Vec<(u128, Hit)>> {
         let delivered = log.map(|log| log.delivered.as_second());
-        let (mut hits, mut records) = (Vec::new(), 0);
-        let mut each = |text: &str| {
-            records += 1;
+        let mut hits = Vec::new();
+        let each = |text: &str| {
             if !self.question.may_match(text) {
                 return;
             }
@@ -226,15 +258,40 @@ impl Raw {
                 hits.push((same, Hit { rank, record: text.to_owned(), object: key.to_owned(), trail: None }));
             }
         };
-        let read = match log {
-            Some(log) => read_log(bytes, log, &mut each),
-            None => read_any(bytes, &mut each).map(|read| (read.rejected, read.mended)),
-        };
-        match read {
-            Ok((rejected, mended)) => Found { hits, records, rejected, mended, stored: 0, fault: None, _room: None },
-            // as the archive does: of a broken log nothing is believed
-            Err(why) => Found::fault(why),
-        }
+        let (records, read) = records(bytes, log, each);
+        Seen { what: hits, records, read }
+    }
+}
+
+/// Hands over each record of a log, or of a file of any known form; says how many there were.
+pub(super) fn records(
+    bytes: &[u8],
+    log: Option<&LogKey>,
+    mut each: impl FnMut(&str),
+) -> (u64, std::result::Result<(u64, bool), String>) {
+    let mut records = 0;
+    let mut counted = |text: &str| {
+        records += 1;
+        each(text);
+    };
+    let read = match log {
+        Some(log) => read_log(bytes, log, &mut counted),
+        None => read_any(bytes, &mut counted).map(|read| (read.rejected, read.mended)),
+    };
+    (records, read)
+}
+
+/// Events that were found before.
+#[derive(Default)]
+pub(super) struct Distinct(HashSet<u128>);
+
+impl Distinct {
+    pub fn is_new(&mut self, identity: u128, effort: &mut Effort) -> bool {
+        let is_full = self.0.len() >= REMEMBERED;
+        effort.may_repeat |= is_full;
+        let is_new = if is_full { !self.0.contains(&identity) } else { self.0.insert(identity) };
+        effort.repeats += u64::from(!is_new);
+        is_new
     }
 }
 
@@ -249,7 +306,7 @@ fn read_log(bytes: &[u8], log: &LogKey, each: &mut impl FnMut(&str)) -> std::res
 }
 
 /// What a listing shows.
-enum Listed {
+pub(super) enum Listed {
     Log(Wanted),
     Digest,
     Other,
@@ -257,7 +314,13 @@ enum Listed {
 }
 
 impl Effort {
-    fn count(&mut self, listed: &Listed, found: Option<&Found>) {
+    /// Whatever was listed so far.
+    #[cfg(feature = "sql")]
+    pub(super) fn listed(&self) -> u64 {
+        self.logs + self.digests + self.others + self.out_of_time
+    }
+
+    pub(super) fn count<T>(&mut self, listed: &Listed, found: Option<&Found<T>>) {
         match listed {
             Listed::Digest => self.digests += 1,
             Listed::Other => self.others += 1,

@@ -188,7 +188,7 @@ fn needed(
 }
 
 /// Ranges in order, those near to each other as one.
-fn joined(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
+pub fn joined(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
     ranges.sort_by_key(|range| range.start);
     let mut joined: Vec<Range<u64>> = Vec::new();
     for range in ranges {
@@ -204,6 +204,12 @@ fn with_views(metadata: Arc<ParquetMetaData>) -> parquet::errors::Result<ArrowRe
     let read = ArrowReaderMetadata::try_new(metadata.clone(), ArrowReaderOptions::new())?;
     let views = Arc::new(Schema::new(views(read.schema().fields())));
     ArrowReaderMetadata::try_new(metadata, ArrowReaderOptions::new().with_schema(views))
+}
+
+/// The columns of a file, with strings as views.
+#[cfg(feature = "sql")]
+pub fn viewed() -> arrow_schema::SchemaRef {
+    Arc::new(Schema::new(views(schema::schema().fields())))
 }
 
 fn views(fields: &Fields) -> Fields {

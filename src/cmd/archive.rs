@@ -97,7 +97,7 @@ async fn open(context: &Context) -> Result<std::sync::Arc<Archive>, Failure> {
     Works::open(&config, &Env::system()).await?.archive.ok_or_else(nowhere)
 }
 
-fn bar(context: &Context, template: &str) -> Option<ProgressBar> {
+pub fn bar(context: &Context, template: &str) -> Option<ProgressBar> {
     context.progress.then(|| {
         let bar = ProgressBar::no_length();
         if let Ok(style) = ProgressStyle::with_template(template) {

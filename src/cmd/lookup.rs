@@ -2,8 +2,8 @@
 
 mod archived;
 mod print;
-mod raw;
-mod told;
+pub mod raw;
+pub mod told;
 
 use clap::{ArgAction, ValueEnum, builder::NonEmptyStringValueParser};
 

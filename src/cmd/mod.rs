@@ -14,6 +14,7 @@ pub mod ledger;
 pub mod lookup;
 pub mod posture;
 pub mod quarantine;
+pub mod query;
 pub mod reconcile;
 pub mod retention;
 pub mod rule;

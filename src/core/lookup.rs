@@ -117,7 +117,17 @@ pub struct Question {
 impl Question {
     /// Asks for an attribute to have one of these values.
     pub fn ask(&mut self, attribute: Attribute, values: &[String]) {
-        let terms: Vec<Term> = values.iter().flat_map(|value| terms(attribute, value)).collect();
+        self.one_of(values.iter().flat_map(|value| terms(attribute, value)).collect());
+    }
+
+    /// Asks for a leaf to have one of these values.
+    #[cfg(feature = "sql")]
+    pub fn ask_leaf(&mut self, leaf: usize, values: &[String]) {
+        let is = |value: &String| Term { field: Field::Leaf(leaf), test: Test::Is(value.clone()) };
+        self.one_of(values.iter().map(is).collect());
+    }
+
+    fn one_of(&mut self, terms: Vec<Term>) {
         let needles = AhoCorasick::new(terms.iter().map(|term| term.test.needle())).ok();
         self.clauses.push(Clause { terms, needles });
     }

@@ -12,9 +12,9 @@ use crate::common::warden::{command, run, stderr, stdout, verb};
 const ACCOUNT: &str = "111122223333";
 
 /// A bucket in a directory, and a warden that archives it.
-struct Ground {
-    dir: tempfile::TempDir,
-    config: PathBuf,
+pub struct Ground {
+    pub dir: tempfile::TempDir,
+    pub config: PathBuf,
 }
 
 fn key(number: usize, kind: &str) -> String {
@@ -48,7 +48,7 @@ impl Ground {
         Self { dir, config }
     }
 
-    fn put(&self, key: &str, body: &[u8]) -> PathBuf {
+    pub fn put(&self, key: &str, body: &[u8]) -> PathBuf {
         let path = self.dir.path().join("bucket").join(key);
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
         std::fs::write(&path, body).expect("an object");
@@ -84,7 +84,7 @@ const ALICE: &str = ",\"userIdentity\":{\"type\":\"IAMUser\",\"userName\":\"alic
 \"resources\":[{\"ARN\":\"arn:aws:ec2:eu-west-1:111122223333:instance/i-1\",\"type\":\"AWS::EC2::Instance\"}]";
 const ODD: &str = ",\"userIdentity\":{\"userName\":\"=cmd|' /C calc'!A0\"},\"sourceIPAddress\":\"\\u001b[31m\\u202e\",\"errorCode\":\"@x\"";
 
-fn three() -> Ground {
+pub fn three() -> Ground {
     let ground = Ground::new();
     ground.deliver(1, &[record(1, ALICE), record(2, ODD)]);
     let from = ground.dir.path().join("old.json");
@@ -95,7 +95,7 @@ fn three() -> Ground {
 }
 
 /// Without what depends on the clock.
-fn steady(text: &str) -> String {
+pub fn steady(text: &str) -> String {
     const BEFORE: &str = "last written at ";
     let lines = text.lines().map(|line| {
         let parts = line.split_once(BEFORE).and_then(|(before, after)| Some((before, after.split_once("Z:")?.1)));

@@ -9,4 +9,5 @@ mod demo;
 mod doctor;
 mod ledger;
 mod lookup;
+mod query;
 mod verbs;

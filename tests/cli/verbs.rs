@@ -13,7 +13,7 @@ use trailwarden::world::{Scale, World};
 use crate::common::stub::{Answer, Stub};
 use crate::common::warden::{command, json as read_json, run, stderr, stdout, verb};
 
-const VERBS: [&str; 17] = [
+const VERBS: [&str; 18] = [
     "run",
     "demo",
     "check-config",
@@ -29,6 +29,7 @@ const VERBS: [&str; 17] = [
     "keys",
     "ledger",
     "lookup",
+    "query",
     "man",
     "completions",
 ];

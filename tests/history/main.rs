@@ -7,5 +7,7 @@ mod exactly;
 mod ground;
 mod hostile;
 mod lookup;
+#[cfg(feature = "sql")]
+mod query;
 mod readers;
 mod takeover;

@@ -11,8 +11,10 @@ use crate::archive::lookup::{Hit, Newest, Taker};
 use crate::archive::raw::{Effort, Raw};
 use crate::cmd::archive::import::raw_logs;
 use crate::cmd::{Context, Failure, Outcome, complain, grouped, plural};
+use crate::config::Config;
 use crate::config::units::show_size;
 use crate::core::gzip::Caps;
+use crate::core::id::Region;
 use crate::core::lookup::Question;
 use crate::delivery::Memory;
 use crate::env::Env;
@@ -25,17 +27,7 @@ const OBJECT: u64 = 64 << 20;
 pub async fn run(context: &Context, args: &Args, place: &str, question: Question) -> Outcome {
     // forensics need no warden
     let config = if context.config.exists() { Some(context.load_without_secrets()?) } else { None };
-    let (bucket, prefix) = raw_logs(place, args.raw_region.as_ref(), config.as_ref()).await?;
-    let env = Env::system();
-    let raw = Arc::new(Raw {
-        bucket,
-        prefix,
-        object_limit: config.as_ref().map_or(OBJECT, |config| config.limits.object),
-        caps: config.as_ref().map_or_else(Caps::default, wiring::caps),
-        memory: Memory::new(config.as_ref().map_or(BYTES, |config| config.limits.bytes), env.clone()),
-        env,
-        question,
-    });
+    let raw = Arc::new(open(config.as_ref(), place, args.raw_region.as_ref(), question).await?);
     let (mut printer, mut told, mut effort) = (Printer::new(context, args.format), Told::default(), Effort::default());
     let mut newest = Newest::new(args.limit as usize, MOST);
     let interrupted = if args.all {
@@ -67,6 +59,26 @@ pub async fn run(context: &Context, args: &Args, place: &str, question: Question
     Ok(told.exit())
 }
 
+/// Raw logs at a place, as the configuration says if there is one.
+pub async fn open(
+    config: Option<&Config>,
+    place: &str,
+    region: Option<&Region>,
+    question: Question,
+) -> Result<Raw, Failure> {
+    let (bucket, prefix) = raw_logs(place, region, config).await?;
+    let env = Env::system();
+    Ok(Raw {
+        bucket,
+        prefix,
+        object_limit: config.map_or(OBJECT, |config| config.limits.object),
+        caps: config.map_or_else(Caps::default, wiring::caps),
+        memory: Memory::new(config.map_or(BYTES, |config| config.limits.bytes), env.clone()),
+        env,
+        question,
+    })
+}
+
 /// Prints what is found as it is found.
 async fn all(raw: &Arc<Raw>, printer: &mut Printer<'_>, told: &mut Told, effort: &mut Effort) -> Result<(), Failure> {
     let (send, mut receive) = mpsc::channel::<Vec<Hit>>(AHEAD);
@@ -87,7 +99,7 @@ fn print(printer: &mut Printer<'_>, told: &mut Told, hits: &[Hit]) -> Result<(),
     Ok(printer.print(hits, &integrity)?)
 }
 
-fn tell(effort: &Effort, told: &mut Told) {
+pub fn tell(effort: &Effort, told: &mut Told) {
     told.note(format!(
         "raw logs: {} of {} ({} of Insights); nothing was checked against digests",
         plural(effort.records, "record"),

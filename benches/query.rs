@@ -1,0 +1,94 @@
+//! SQL beside DuckDB, over the same files in the same run: groups of a month, and a sort that memory has no room for.
+//! `TRAILWARDEN_ROWS` says how many rows (a million). The files are those of the warden's own writer, merged.
+#![expect(clippy::disallowed_methods, reason = "a bench measures wall time")]
+
+mod common;
+#[path = "../tests/common/emulator.rs"]
+#[allow(dead_code)]
+mod emulator;
+#[path = "common/history.rs"]
+#[allow(dead_code)]
+mod history;
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use common::{Scratch, figure, median, peak_rss, time};
+use history::{TIMES, configure, duckdb, fill};
+
+/// Questions, each answered by both.
+const GROUPS: [(&str, &str, &str); 3] = [
+    ("groups of a month", "eventsource, eventname, recipientaccountid", "date >= '2026-03-01' AND date < '2026-04-01'"),
+    (
+        "groups by a nested field",
+        "useridentity.sessioncontext.sessionissuer.username, awsregion",
+        "date >= '2026-03-01' AND date < '2026-04-01'",
+    ),
+    (
+        "groups of few rows",
+        "eventname, sourceipaddress",
+        "eventname = 'RunInstances' AND recipientaccountid = '111122220100'",
+    ),
+];
+
+fn main() {
+    if !common::is_bench() {
+        return;
+    }
+    let rows = history::rows();
+    let Some(python) = emulator::duckdb() else { return };
+    let scratch = Scratch::new("query");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let config = configure(&scratch.0);
+    let archive = runtime.block_on(fill(&config, rows));
+    println!("{rows} rows");
+    drop(archive);
+    let files = format!(
+        "read_parquet('{}/archive/date=*/*.parquet', hive_partitioning = true, hive_types = {{'date': VARCHAR}})",
+        scratch.0.display()
+    );
+    for (what, columns, condition) in GROUPS {
+        let select = |table: &str| {
+            format!(
+                "SELECT {columns}, count(*) AS n, count(errorcode) AS e FROM {table} WHERE {condition} GROUP BY {columns}"
+            )
+        };
+        let ours: Vec<f64> = (0..TIMES).map(|_| asked(&config, &select("cloudtrail"), &[])).collect();
+        let (theirs, _) = duckdb(&python, &["SET threads=2"], &[select(&files)]);
+        let ours = median(ours);
+        figure(&format!("{what}: the whole program"), format!("{:.0} ms", ours * 1e3), "");
+        figure(&format!("{what}: DuckDB, in process, warm"), format!("{:.0} ms", theirs * 1e3), "");
+        figure(&format!("{what}: our time of DuckDB's"), format!("{:.2}", ours / theirs), "wanted: at most 1.3");
+        let peak = peak_rss(&mut ask(&config, &select("cloudtrail"), &[]));
+        figure(&format!("{what}: peak RSS"), format!("{peak:.0} MB"), "");
+    }
+    let sort = "SELECT eventid, requestid, eventtime, useridentity.arn FROM cloudtrail ORDER BY requestid";
+    figure("a sort of all rows", format!("{:.1} s", asked(&config, sort, &[])), "");
+    let peak = peak_rss(&mut ask(&config, sort, &[]));
+    figure("a sort of all rows: peak RSS, with 512 MiB", format!("{peak:.0} MB"), "wanted: bounded");
+    let small = ["--memory", "64MiB"];
+    let refused =
+        ask(&config, "SELECT a.requestid FROM cloudtrail a JOIN cloudtrail b ON a.requestid = b.requestid", &small);
+    figure("a join of all rows in 64 MiB", outcome(refused), "wanted: an answer, or a clear error");
+}
+
+fn ask(config: &Path, sql: &str, more: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_trailwarden"));
+    command.args(["query", sql, "--format", "csv", "--config"]).arg(config).args(more);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
+/// Seconds that the whole program took.
+fn asked(config: &Path, sql: &str, more: &[&str]) -> f64 {
+    time(|| assert!(ask(config, sql, more).status().expect("it starts").success())).as_secs_f64()
+}
+
+fn outcome(mut command: Command) -> String {
+    let output = command.stderr(Stdio::piped()).output().expect("it starts");
+    match output.status.success() {
+        true => "answered".into(),
+        false => String::from_utf8_lossy(&output.stderr).lines().next().unwrap_or_default().to_owned(),
+    }
+}
