@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod engines;
 mod exactly;
 mod ground;
 mod hostile;
