@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, TryStreamExt};
 
+use super::compact::level;
 use super::files::LISTS;
 use super::{Archive, ids};
 use crate::error::Result;
@@ -87,7 +88,7 @@ impl Archive {
                     // where statistics do not say, any time is possible
                     let oldest = times.iter().flatten().map(|(from, _)| *from).min().unwrap_or(i64::MIN);
                     let newest = times.iter().flatten().map(|(_, to)| *to).max().unwrap_or(i64::MAX);
-                    let level = if bytes >= self.target / 2 { 2 } else { 1 };
+                    let level = level(bytes, self.target);
                     Ok::<_, crate::error::Error>(Some(NewFile { name, date, rows, bytes, oldest, newest, level }))
                 }
             })
