@@ -126,11 +126,12 @@ impl Archive {
         if dry_run || gone.is_empty() {
             return Ok(dates);
         }
-        let _lock = self.lock().await?;
+        let lock = self.lock().await?;
         for file in gone {
             // a file that was compacted meanwhile goes with the next one
             self.store.write(move |tx| archive::replace(tx, &[file.id], &[])).await?;
         }
+        drop(lock);
         self.relist().await?;
         Ok(dates)
     }

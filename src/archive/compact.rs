@@ -1,8 +1,10 @@
 //! Small files become large ones, each row at most twice, while others read.
 //!
-//! A date's fresh files are merged when they are many or fill a file; what was merged once is merged once more when that fills
-//! one. So what is written is at most twice what was gathered, whatever the number of files. New files are durable before one
-//! transaction puts them in the place of the old ones, which stay for [`super::GRACE`].
+//! A date's fresh files are merged when they are many or fill a file; what was merged and is small still is merged once more when
+//! that fills one. So what is written is at most twice what was gathered, whatever the number of files. Where flushes hold next
+//! to nothing, files are mostly their own footers, and many of what was merged do not fill one: then the smallest are merged again,
+//! and there are never many. New files are durable before one transaction puts them in the place of the old ones, which stay for
+//! [`super::GRACE`].
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -45,32 +47,35 @@ pub struct Compacted {
     pub removed: usize,
 }
 
-/// Files that should be one, and how often its rows will have been merged then.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Merge {
-    pub files: Vec<ArchiveFile>,
-    pub level: u8,
+/// What a file of so many bytes is that was merged: small still, or one that stays.
+pub(super) fn level(bytes: u64, target: u64) -> u8 {
+    if bytes >= target / 2 { 2 } else { 1 }
 }
 
-/// What should be merged next of a date's files, if anything. `few`: how many files besides large ones are no trouble.
-pub fn plan(files: &[ArchiveFile], target: u64, few: usize) -> Option<Merge> {
-    let of = |level: u8| {
-        let mut files: Vec<&ArchiveFile> = files.iter().filter(|file| file.level == level).collect();
+/// What should be one file next of a date's files, if anything. `few`: how many files besides large ones are no trouble.
+pub fn plan(files: &[ArchiveFile], target: u64, few: usize) -> Option<Vec<ArchiveFile>> {
+    // whatever is large already stays, also where another target was meant
+    let of = |of: u8| {
+        let is_small = |file: &&ArchiveFile| file.level == of && level(file.bytes, target) < 2;
+        let mut files: Vec<&ArchiveFile> = files.iter().filter(is_small).collect();
         files.sort_by_key(|file| (file.oldest, file.id));
         files
     };
     let (fresh, once) = (of(0), of(1));
     let bytes = |files: &[&ArchiveFile]| files.iter().map(|file| file.bytes).sum::<u64>();
-    let merge = |files: Vec<&ArchiveFile>, level| {
-        (files.len() > 1).then(|| Merge { files: files.into_iter().cloned().collect(), level })
-    };
+    let merge = |files: Vec<&ArchiveFile>| (files.len() > 1).then(|| files.into_iter().cloned().collect());
     if bytes(&once) >= target {
-        return merge(filling(&once, target), 2);
+        return merge(filling(&once, target));
     }
-    if fresh.len() >= MANY || (bytes(&fresh) >= target && fresh.len() > 1) {
-        let files = filling(&fresh, target);
-        let level = if bytes(&files) >= target / 2 { 2 } else { 1 };
-        return merge(files, level);
+    if once.len() >= MOST {
+        let mut smallest = once;
+        // of like size those that follow each other
+        smallest.sort_by_key(|file| file.bytes.checked_ilog2());
+        smallest.truncate(MANY);
+        return merge(smallest);
+    }
+    if fresh.len() >= MANY || bytes(&fresh) >= target {
+        return merge(filling(&fresh, target));
     }
     if fresh.len() + once.len() <= few {
         return None;
@@ -84,7 +89,7 @@ pub fn plan(files: &[ArchiveFile], target: u64, few: usize) -> Option<Merge> {
         rest.remove(0);
     }
     rest.truncate(MOST);
-    merge(rest, 1)
+    merge(rest)
 }
 
 /// The first files, by time, that fill a file.
@@ -132,9 +137,9 @@ impl Archive {
         end.is_some_and(|end| until(end.timestamp())) && files.iter().all(|file| until(file.made))
     }
 
-    async fn merge(&self, date: &str, merge: &Merge, total: &mut Compacted) -> Result<()> {
+    async fn merge(&self, date: &str, parts: &[ArchiveFile], total: &mut Compacted) -> Result<()> {
         let mut bodies = Vec::new();
-        for file in &merge.files {
+        for file in parts {
             bodies.push((file.name.clone(), self.place.fetch(&file.name, file.bytes).await?));
         }
         let path = self.place.scratch();
@@ -143,19 +148,19 @@ impl Archive {
             files::write(&path, CAREFUL, merging)
         };
         let written = self.env.blocking(merged).await??;
-        let rows: u64 = merge.files.iter().map(|file| file.rows).sum();
+        let rows: u64 = parts.iter().map(|file| file.rows).sum();
         if written.rows != rows {
             let text = format!("{} rows of {rows} came out of a merge of {date}", written.rows);
             return Err(Error::permanent("archive:compact", text));
         }
-        let oldest = merge.files.iter().map(|file| file.oldest).min().unwrap_or(0);
-        let newest = merge.files.iter().map(|file| file.newest).max().unwrap_or(0);
+        let oldest = parts.iter().map(|file| file.oldest).min().unwrap_or(0);
+        let newest = parts.iter().map(|file| file.newest).max().unwrap_or(0);
         let lock = self.lock().await?;
         let name = self.place.name(date);
         let begun = [name.clone()];
         self.store.write(move |tx| archive::begin(tx, &begun)).await?;
-        let file = self.place.put(&written, name, date, (oldest, newest), merge.level).await?;
-        let (old, new): (Vec<i64>, _) = (merge.files.iter().map(|file| file.id).collect(), file.clone());
+        let file = self.place.put(&written, name, date, (oldest, newest), level(written.bytes, self.target)).await?;
+        let (old, new): (Vec<i64>, _) = (parts.iter().map(|file| file.id).collect(), file.clone());
         let replaced = self.store.write(move |tx| archive::replace(tx, &old, std::slice::from_ref(&new))).await?;
         if !replaced {
             // somebody else was quicker
@@ -164,8 +169,8 @@ impl Archive {
         }
         drop(lock);
         self.relist().await?;
-        merge.files.iter().for_each(|file| self.ids.drop_file(&file.name));
-        total.merged += merge.files.len();
+        parts.iter().for_each(|file| self.ids.drop_file(&file.name));
+        total.merged += parts.len();
         total.files += 1;
         total.rows += rows;
         total.bytes += file.bytes;
@@ -307,40 +312,51 @@ mod tests {
         }
     }
 
-    /// Plays flushes of a size; answers what was written in merging, and the files that are left.
-    fn played(flushes: i64, size: impl Fn(i64) -> u64, target: u64) -> (u64, Vec<ArchiveFile>) {
-        let (mut files, mut written, mut most) = (Vec::new(), 0, 0);
+    /// Plays flushes of so many bytes of rows, in files with so many bytes besides; answers what was flushed, what was written in
+    /// merging, and the files that are left.
+    fn played(flushes: i64, size: impl Fn(i64) -> u64, beside: u64, target: u64) -> (u64, u64, Vec<ArchiveFile>) {
+        let (mut files, mut flushed, mut written, mut most) = (Vec::new(), 0, 0, 0);
         let mut id = 0;
         for flush in 0..flushes {
             id += 1;
-            files.push(file(id, size(flush), 0));
+            files.push(file(id, size(flush) + beside, 0));
+            flushed += size(flush) + beside;
             let few = if flush + 1 == flushes { FEW } else { usize::MAX };
-            while let Some(merge) = plan(&files, target, few) {
-                assert!((2..=MOST).contains(&merge.files.len()));
-                let bytes = merge.files.iter().map(|file| file.bytes).sum();
+            while let Some(parts) = plan(&files, target, few) {
+                assert!((2..=MOST).contains(&parts.len()));
+                let bytes = parts.iter().map(|file| file.bytes - beside).sum::<u64>() + beside;
                 written += bytes;
-                files.retain(|file| !merge.files.contains(file));
+                files.retain(|file| !parts.contains(file));
                 id += 1;
-                files.push(file(id, bytes, merge.level));
+                files.push(file(id, bytes, level(bytes, target)));
             }
             most = most.max(files.iter().filter(|file| file.level < 2).count());
         }
-        assert!(most <= 2 * MOST + MANY, "{most} files at once");
-        (written, files)
+        assert!(most <= MOST + MANY, "{most} files at once");
+        (flushed, written, files)
     }
 
     #[test]
     fn a_hundred_thousand_flushes_become_files_of_target_size_and_nothing_is_written_more_than_twice() {
         for (size, target) in [(50_000, 256 << 20), (1_000_000, 64 << 20), (6_000_000, 256 << 20)] {
-            let (written, files) = played(100_000, |_| size, target);
-            let gathered = 100_000 * size;
+            let (gathered, written, files) = played(100_000, |_| size, 0, target);
             assert!(written <= 2 * gathered, "{written} of {gathered}");
             let large = files.iter().filter(|file| file.bytes >= target / 2).map(|file| file.bytes).sum::<u64>();
             assert!(large * 100 >= gathered * 98, "{large} of {gathered} in large files");
             assert!(files.len() as u64 <= gathered / (target / 2) + 5, "{} files", files.len());
         }
-        let (written, _) = played(100_000, |flush| 1_000 + (flush as u64 * 7919) % 200_000, 64 << 20);
-        assert!(written <= 2 * 100_000 * 101_000);
+        let (gathered, written, _) = played(100_000, |flush| 1_000 + (flush as u64 * 7919) % 200_000, 0, 64 << 20);
+        assert!(written <= 2 * gathered);
+    }
+
+    #[test]
+    fn flushes_of_next_to_nothing_become_large_files_too_or_few() {
+        for (size, target) in [(300, 1 << 20), (300, 256 << 20), (5_000, 256 << 20), (10, 1 << 20)] {
+            let (gathered, written, files) = played(100_000, |_| size, 20_000, target);
+            assert!(written <= gathered, "{written} of {gathered}");
+            let small = files.iter().filter(|file| file.bytes < target / 2).count();
+            assert!(small <= FEW, "{small} small files of {}", files.len());
+        }
     }
 
     #[test]
@@ -348,13 +364,16 @@ mod tests {
         let mut files = vec![file(1, 1_000_000, 1)];
         files.extend((2..=6).map(|id| file(id, 1_000, 0)));
         assert_eq!(plan(&files, 256 << 20, usize::MAX), None);
-        let merge = plan(&files, 256 << 20, FEW).unwrap();
-        assert_eq!((merge.files.len(), merge.level), (5, 1), "the late ones alone");
+        assert_eq!(plan(&files, 256 << 20, FEW).unwrap().len(), 5, "the late ones alone");
         files.push(file(7, 999_000, 0));
-        assert_eq!(plan(&files, 256 << 20, FEW).unwrap().files.len(), 7);
+        assert_eq!(plan(&files, 256 << 20, FEW).unwrap().len(), 7);
         assert_eq!(plan(&files[..4], 256 << 20, FEW), None, "few are no trouble");
-        assert_eq!(plan(&files[..4], 256 << 20, 1).unwrap().files.len(), 4, "unless somebody asks for it");
-        assert_eq!(plan(&[file(1, 1 << 40, 0)], 1, 1), None, "one file is one");
-        assert_eq!(plan(&[file(1, 9, 2), file(2, 9, 2)], 1, 1), None, "what was merged twice stays");
+        assert_eq!(plan(&files[..4], 256 << 20, 1).unwrap().len(), 4, "unless somebody asks for it");
+        assert_eq!(plan(&[file(1, 1 << 40, 0)], 1 << 41, 1), None, "one file is one");
+        let mut files = vec![file(1, 500, 0), file(2, 500, 1)];
+        assert_eq!(plan(&files, 1_000, 1), None, "what is large stays");
+        files.extend((3..5).map(|id| file(id, 9, 0)));
+        assert_eq!(plan(&files, 1_000, 1).unwrap().len(), 2, "and holds up nothing else");
+        assert_eq!(plan(&[file(1, 9, 2), file(2, 9, 2)], 1, 1), None, "what was merged and is large stays");
     }
 }

@@ -101,6 +101,8 @@ impl Archive {
                 return Ok(());
             }
             for date in dates {
+                // of two that write a list the one that knows less could be the last
+                let _lock = self.lock().await?;
                 let of = date.clone();
                 let files = self.store.read(move |conn| archive::files(conn, Some(&of))).await?;
                 let names: Vec<String> = files.into_iter().map(|file| file.name).collect();

@@ -7,6 +7,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use jiff::civil::Date;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
+use super::compact::level;
 use super::files::{LISTS, unreadable};
 use super::rows::{Origin, Rows};
 use super::{Archive, Flushed, ids, schema};
@@ -93,7 +94,7 @@ impl Archive {
                     // where statistics do not say, any time is possible
                     let oldest = times.iter().flatten().map(|(from, _)| *from).min().unwrap_or(i64::MIN);
                     let newest = times.iter().flatten().map(|(_, to)| *to).max().unwrap_or(i64::MAX);
-                    let level = if bytes >= self.target / 2 { 2 } else { 1 };
+                    let level = level(bytes, self.target);
                     Ok::<_, Error>(Some(NewFile { name, date, rows, bytes, oldest, newest, level }))
                 }
             })

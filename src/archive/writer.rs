@@ -266,11 +266,10 @@ impl Archive {
         loop {
             let written = self.write(&batch).await?;
             let lock = self.lock().await?;
-            let before = seen;
-            seen = self.repeats(&mut batch, before).await?;
-            if batch.changed {
-                // another process has archived some of them meanwhile
-                batch.changed = false;
+            let known = batch.gone.len();
+            seen = self.repeats(&mut batch, seen).await?;
+            if batch.gone.len() > known {
+                // somebody else has archived some of them meanwhile
                 continue;
             }
             let named: Vec<(String, String)> =
@@ -324,12 +323,8 @@ impl Archive {
                     })
                     .collect();
                 let held = self.ids.held(&self.place, &file, &candidates).await?;
-                batch.changed |= !held.is_empty();
                 batch.gone.extend(held);
             }
-        }
-        if after == 0 {
-            batch.changed = false;
         }
         Ok(last)
     }
@@ -379,8 +374,6 @@ struct Batch {
     table: Arc<Table>,
     order: Vec<u32>,
     gone: HashSet<u32>,
-    /// Whether rows were left out since this was asked last.
-    changed: bool,
 }
 
 impl Batch {
@@ -398,7 +391,7 @@ impl Batch {
                 gone.insert(*row);
             }
         }
-        Self { table, order, gone, changed: false }
+        Self { table, order, gone }
     }
 
     fn key(&self, row: u32) -> super::rows::Key {

@@ -120,6 +120,26 @@ const DUCKDB: Kind = Kind {
     tls: false,
 };
 
+/// More such engines, and a parser that turns a query into the dialect of each.
+const ENGINES: Kind = Kind {
+    name: "engines",
+    packages: &["duckdb==2.0.0", "polars==2.1.0", "sqlglot==30.30.0"],
+    program: "polars",
+    args: |_| Vec::new(),
+    env: |_| Vec::new(),
+    tls: false,
+};
+
+/// And one that needs Java.
+const SPARK: Kind = Kind {
+    name: "spark",
+    packages: &["pyspark==4.3.0", "sqlglot==30.30.0"],
+    program: "spark",
+    args: |_| Vec::new(),
+    env: |_| Vec::new(),
+    tls: false,
+};
+
 const MOTO: Kind = Kind {
     name: "moto",
     packages: &["moto[server]==5.2.5"],
@@ -251,6 +271,29 @@ pub fn sigma() -> Option<PathBuf> {
 /// A `python` that has DuckDB.
 pub fn duckdb() -> Option<PathBuf> {
     or_skip(&DUCKDB, install(&DUCKDB).map(|venv| venv.join("bin/python")))
+}
+
+/// A `python` that has DuckDB, Polars and SQLGlot.
+pub fn engines() -> Option<PathBuf> {
+    or_skip(&ENGINES, install(&ENGINES).map(|venv| venv.join("bin/python")))
+}
+
+/// A `python` that has Spark, where there is a Java that it runs on. With `TRAILWARDEN_REQUIRE_SPARK=1` there must be.
+pub fn spark() -> Option<PathBuf> {
+    if let Err(reason) = java() {
+        let required = std::env::var_os("TRAILWARDEN_REQUIRE_SPARK").is_some_and(|value| value == "1");
+        assert!(!required, "Spark is required: {reason}");
+        eprintln!("SKIPPED: Spark needs Java 17: {reason}");
+        return None;
+    }
+    or_skip(&SPARK, install(&SPARK).map(|venv| venv.join("bin/python")))
+}
+
+fn java() -> Result<(), String> {
+    let output = Command::new("java").arg("--version").output().map_err(|error| error.to_string())?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let major = said.split_whitespace().nth(1).and_then(|version| version.split('.').next()?.parse().ok());
+    if major.is_some_and(|major: u32| major >= 17) { Ok(()) } else { Err(said) }
 }
 
 fn or_skip<T>(kind: &Kind, started: Result<T, String>) -> Option<T> {

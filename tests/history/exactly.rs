@@ -1,6 +1,7 @@
 //! Duplicates, late and out-of-order deliveries, overlapping trails, crashes and compactions: each record once.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::process::Command;
 use std::sync::atomic::Ordering;
 
@@ -8,6 +9,7 @@ use fastrand::Rng;
 use jiff::SignedDuration;
 use serde_json::json;
 use trailwarden::archive::ddl::{Engine, ddl};
+use trailwarden::archive::rows::{Origin, Rows};
 
 use crate::common::emulator::duckdb;
 use crate::ground::{Contents, Ground, key};
@@ -189,6 +191,39 @@ async fn every_record_is_there_once_whatever_happens() {
     for seed in [1, 2] {
         live(&Size { accounts: 3, days: 3, logs: 12, records: 20 }, seed, 12).await;
     }
+}
+
+/// As two threads of an import that find the same events in different files.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_that_write_the_same_at_once_the_second_leaves_it_out() {
+    let account = "111122220000".to_owned();
+    let ground = Ground::new(std::slice::from_ref(&account)).await;
+    let archive = ground.start().await;
+    // neither gets on before both have looked what is there already, and have written their files
+    let lock = File::create(ground.dir.path().join("state.archive-lock")).expect("a lock");
+    lock.lock().expect("nobody has it");
+    let both = ["a.json", "b.json"].map(|object| {
+        let (archive, mut rng) = (archive.clone(), Rng::with_seed(3));
+        let mut rows = Rows::new(archive.ids.identity.clone());
+        let day = jiff::civil::date(2026, 3, 1);
+        rows.begin(Origin { object: object.into(), trail: None, delivered: None, day });
+        (0..20).for_each(|_| rows.push(&record(&mut rng, &account, 1, true).1));
+        tokio::spawn(async move { archive.commit(rows, Vec::new()).await })
+    });
+    let written = || {
+        let files = std::fs::read_dir(ground.dir.path()).expect("a folder").flatten();
+        files.filter(|file| file.file_name().to_string_lossy().starts_with("state.db.archive-")).count()
+    };
+    while written() < 2 {
+        tokio::task::yield_now().await;
+    }
+    drop(lock);
+    let mut total = trailwarden::archive::Flushed::default();
+    for one in both {
+        total += one.await.expect("it ends").expect("committed");
+    }
+    assert_eq!((total.files, total.rows, total.repeats), (1, 20, 20));
+    assert_eq!(ground.contents().await.values().map(std::collections::BTreeSet::len).sum::<usize>(), 20);
 }
 
 /// `cargo test --release --test history -- --ignored --nocapture two_million`

@@ -3,6 +3,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod compacting;
+mod engines;
 mod exactly;
 mod ground;
 mod hostile;
