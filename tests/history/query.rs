@@ -311,8 +311,6 @@ async fn nothing_can_be_written_set_or_read_but_the_table() {
 async fn what_is_wrong_with_a_question_is_said_in_words() {
     let (ground, _) = world().await;
     let (engine, _) = engine(&ground, limits(&ground), Window::default()).await;
-    let deep = format!("SELECT {}1{}", "(".repeat(10_000), ")".repeat(10_000));
-    let long = format!("SELECT 1{}", " + 1".repeat(20_000));
     for (sql, says) in [
         ("SELEC 1", "found: SELEC at line 1, column 1"),
         ("SELECT eventnam FROM cloudtrail", "Did you mean 'cloudtrail.eventname'?"),

@@ -6,6 +6,8 @@ use datafusion::sql::sqlparser::parser::ParserError;
 use crate::core::printable;
 use crate::error::Error;
 
+/// What it says when what it wrote to the disk is more than it may write.
+const FULL: &str = "disk space during the spilling process has exceeded";
 /// Where the engine keeps what is registered.
 const OURS: &str = "datafusion.public.";
 /// Bytes of what the engine says that are passed on.
@@ -27,6 +29,9 @@ pub enum Fault {
 impl From<DataFusionError> for Fault {
     fn from(error: DataFusionError) -> Self {
         let place = place(&error);
+        if error.to_string().contains(FULL) {
+            return Self::Limit(exhausted(FULL));
+        }
         match error {
             DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => Self::from(*inner).at(place),
             DataFusionError::Shared(inner) => match std::sync::Arc::try_unwrap(inner) {
@@ -92,7 +97,7 @@ pub fn said(text: &str) -> String {
 }
 
 fn exhausted(text: &str) -> String {
-    if text.contains("disk space") || text.contains("temp_directory") || text.contains("temp directory") {
+    if text.contains(FULL) {
         return "the question needs more room on the disk than --spill allows: ask of a shorter time, or for fewer columns"
             .into();
     }

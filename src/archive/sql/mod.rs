@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arrow_array::RecordBatch;
+use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_schema::{Field, Schema, SchemaRef};
 use datafusion::datasource::TableProvider;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
@@ -161,7 +161,9 @@ impl Answer {
     pub async fn next(&mut self) -> Option<Result<RecordBatch, Fault>> {
         let batch = self.rows.next().await?.map_err(Fault::from);
         let named = |batch: RecordBatch| {
-            batch.with_schema(self.schema.clone()).map_err(|error| Fault::broken(&error.to_string()))
+            let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+            RecordBatch::try_new_with_options(self.schema.clone(), batch.columns().to_vec(), &rows)
+                .map_err(|error| Fault::broken(&error.to_string()))
         };
         Some(batch.and_then(named))
     }
