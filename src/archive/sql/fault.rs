@@ -32,6 +32,16 @@ impl From<DataFusionError> for Fault {
         if error.to_string().contains(FULL) {
             return Self::Limit(exhausted(FULL));
         }
+        // also where several parts of the engine share the error
+        match error.find_root() {
+            DataFusionError::ResourcesExhausted(text) => return Self::Limit(exhausted(text)),
+            DataFusionError::External(inner) => {
+                if let Some(error) = inner.downcast_ref::<Error>() {
+                    return Self::Read(error.clone());
+                }
+            }
+            _ => {}
+        }
         match error {
             DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => Self::from(*inner).at(place),
             DataFusionError::Shared(inner) => match std::sync::Arc::try_unwrap(inner) {
@@ -42,11 +52,7 @@ impl From<DataFusionError> for Fault {
                 ParserError::ParserError(text) | ParserError::TokenizerError(text) => said(&text),
                 ParserError::RecursionLimitExceeded => "the question nests too deeply".into(),
             }),
-            DataFusionError::ResourcesExhausted(text) => Self::Limit(exhausted(&text)),
-            DataFusionError::External(inner) => match inner.downcast::<Error>() {
-                Ok(error) => Self::Read(*error),
-                Err(other) => Self::Read(Error::permanent("query", said(&other.to_string()))),
-            },
+            DataFusionError::External(inner) => Self::Read(Error::permanent("query", said(&inner.to_string()))),
             DataFusionError::ParquetError(error) => match *error {
                 datafusion::parquet::errors::ParquetError::External(inner) => match inner.downcast::<Error>() {
                     Ok(error) => Self::Read(*error),
