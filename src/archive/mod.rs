@@ -40,7 +40,7 @@ pub const GRACE: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
 /// zstd's effort for small files, which are written again soon.
 const QUICK: i32 = 1;
 /// And for files that stay.
-const CAREFUL: i32 = 5;
+const CAREFUL: i32 = 9;
 /// Dates whose lists are written together.
 const DATES: usize = 1_000;
 

@@ -304,15 +304,15 @@ impl Archive {
         }
     }
 
-    /// Leaves out what files after a number hold already; answers the last file's number.
+    /// Leaves out what files after a number hold already; answers the number of the last file that there was when it began:
+    /// whatever comes while days are looked at one after the other is looked at the next time.
     async fn repeats(&self, batch: &mut Batch, after: i64) -> Result<i64> {
-        let mut last = after;
+        let last = self.store.read(archive::last).await?;
         for day in batch.days() {
             let Some((from, to)) = batch.span(day) else { continue };
             let date = date_of(day);
             let files = self.store.read(move |conn| archive::overlapping(conn, &date, from, to)).await?;
             for file in files.into_iter().filter(|file| file.id > after) {
-                last = last.max(file.id);
                 let table = batch.table.clone();
                 let candidates: Vec<Candidate<'_>> = batch
                     .of_day(day)

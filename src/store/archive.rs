@@ -294,6 +294,11 @@ pub fn dates(conn: &Connection) -> Result<Vec<(String, u64, u64)>> {
     .collect()
 }
 
+/// The number of the newest file.
+pub fn last(conn: &Connection) -> Result<i64> {
+    conn.prepare_cached("SELECT coalesce(max(id), 0) FROM files")?.query_row([], |row| row.get(0))
+}
+
 /// Every file that is known: part of the archive, replaced and still there, or about to be put in its place.
 pub fn names(conn: &Connection) -> Result<HashSet<String>> {
     conn.prepare_cached("SELECT name FROM files UNION ALL SELECT name FROM unfinished")?

@@ -165,7 +165,7 @@ async fn live(size: &Size, seed: u64, step: usize) {
 /// An engine that we did not write reads the same files by the DDL that we print.
 fn counted_by_duckdb(ground: &Ground, expected: &Contents) {
     let Some(python) = duckdb() else { return };
-    let script = "import sys, json, duckdb\ncon = duckdb.connect()\nfor part in sys.stdin.read().split(';\\n'):\n    if part.strip(): con.execute(part)\n\
+    let script = "import sys, json, duckdb\ncon = duckdb.connect()\ncon.execute('SET enable_progress_bar = false')\nfor part in sys.stdin.read().split(';\\n'):\n    if part.strip(): con.execute(part)\n\
         rows = con.execute('SELECT CAST(date AS VARCHAR), recipientaccountid, count(*), count(DISTINCT record), count(record) FROM cloudtrail GROUP BY ALL').fetchall()\nprint(json.dumps(rows))";
     let statements = ddl(Engine::DuckDb, &format!("file://{}/", ground.place().display()));
     let file = ground.dir.path().join("ddl.sql");
@@ -224,6 +224,33 @@ async fn of_two_that_write_the_same_at_once_the_second_leaves_it_out() {
     }
     assert_eq!((total.files, total.rows, total.repeats), (1, 20, 20));
     assert_eq!(ground.contents().await.values().map(std::collections::BTreeSet::len).sum::<usize>(), 20);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_several_that_write_many_days_at_once_each_record_is_there_once() {
+    let account = "111122220000".to_owned();
+    let ground = Ground::new(std::slice::from_ref(&account)).await;
+    let archive = ground.start().await;
+    let mut distinct = 0;
+    for round in 0..4 {
+        let mut rng = Rng::with_seed(round);
+        let records: Vec<String> = (1..=15).map(|day| record(&mut rng, &account, day, true).1).collect();
+        let all: Vec<_> = (0..4)
+            .map(|number| {
+                let mut rows = Rows::new(archive.ids.identity.clone());
+                let day = jiff::civil::date(2026, 3, 1);
+                rows.begin(Origin { object: format!("{number}.json"), trail: None, delivered: None, day });
+                records.iter().for_each(|record| rows.push(record));
+                let archive = archive.clone();
+                tokio::spawn(async move { archive.commit(rows, Vec::new()).await })
+            })
+            .collect();
+        for one in all {
+            one.await.expect("it ends").expect("committed");
+        }
+        distinct += records.len();
+    }
+    assert_eq!(ground.contents().await.values().map(std::collections::BTreeSet::len).sum::<usize>(), distinct);
 }
 
 /// `cargo test --release --test history -- --ignored --nocapture two_million`

@@ -30,6 +30,8 @@ def duckdb(task):
     import duckdb
 
     con = duckdb.connect()
+    # it would be drawn between the answers
+    con.execute("SET enable_progress_bar = false")
     for statement in statements(task["ddl"]):
         con.execute(statement)
     yield "whole", con.execute(WHOLE).fetchall()
