@@ -179,9 +179,15 @@ pub async fn run(cli: Cli) -> u8 {
 async fn run_daemon(global: &Global, context: &Context, args: cmd::run::Args) -> cmd::Outcome {
     let config = context.load()?;
     let env = Env::system();
-    let told = config.otlp.as_ref().map(|to| otlp::open(to, &config.name, &env)).transpose()?;
+    let (told, refused) = match config.otlp.as_ref().map(|to| otlp::open(to, &config.name, &env)).transpose() {
+        Ok(told) => (told, None),
+        Err(error) => (None, Some(error)),
+    };
     let (outlet, sending) = told.unzip();
     start_log(global, true, outlet);
+    if let Some(error) = refused {
+        tracing::error!(error = %error, "the collector cannot be told anything");
+    }
     let outcome = cmd::run::run(context, config, &env, args).await;
     if let Some(sending) = sending {
         sending.stop().await;

@@ -52,7 +52,23 @@ fn delays(policy: Policy) -> ExponentialBackoff<NoBudget> {
 
 /// Runs `step` until it succeeds, fails for good, or the budget is used up. Delays grow, are jittered by the seeded die
 /// (half to whole), and follow a far side's Retry-After within `longest`.
-pub async fn retry<T, F>(env: &Env, policy: Policy, mut step: impl FnMut() -> F) -> Result<T>
+pub async fn retry<T, F>(env: &Env, policy: Policy, step: impl FnMut() -> F) -> Result<T>
+where
+    F: Future<Output = Result<T>>,
+{
+    let say = |error: &Error, delay: Duration| {
+        tracing::debug!(error = %error, delay_ms = delay.as_millis() as u64, "trying again");
+    };
+    retry_saying(env, policy, step, say).await
+}
+
+/// As [`retry`]; what is said of each delay is the caller's.
+pub async fn retry_saying<T, F>(
+    env: &Env,
+    policy: Policy,
+    mut step: impl FnMut() -> F,
+    say: impl Fn(&Error, Duration),
+) -> Result<T>
 where
     F: Future<Output = Result<T>>,
 {
@@ -72,7 +88,7 @@ where
         if begun.elapsed() + delay > policy.budget {
             return Err(error);
         }
-        tracing::debug!(error = %error, delay_ms = delay.as_millis() as u64, "trying again");
+        say(&error, delay);
         tokio::time::sleep(delay).await;
     }
 }

@@ -198,7 +198,12 @@ impl Archive {
                 }
                 (rows, done)
             })
-            .await?;
+            .await
+            // what had been gathered went with it, and is read again
+            .inspect_err(|_| {
+                let first = gathered.done.iter().map(|(id, _)| id - 1).min();
+                *gathered = Gathered { after: first.unwrap_or(gathered.after).min(gathered.after), ..self.gather() };
+            })?;
         gathered.rows = rows;
         gathered.done.extend(done);
         Ok(())

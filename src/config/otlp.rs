@@ -72,7 +72,11 @@ fn endpoint(text: &str) -> Result<String, &'static str> {
     let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
     let fits = |byte: u8| byte.is_ascii_graphic() && !b"@?#".contains(&byte);
     match host {
-        Some(host) if !host.is_empty() && !host.starts_with(['/', ':']) && host.bytes().all(fits) => {
+        Some(host)
+            if !host.starts_with(['/', ':'])
+                && host.bytes().all(fits)
+                && reqwest::Url::parse(text).is_ok_and(|url| url.has_host()) =>
+        {
             Ok(text.trim_end_matches('/').to_owned())
         }
         _ => Err("an endpoint is like \"http://127.0.0.1:4318\" or \"https://collector.example.com/otlp\", with \
@@ -116,6 +120,8 @@ mod tests {
             ("service = \"audit\"", "no `endpoint`"),
             ("endpoint = \"127.0.0.1:4318\"", "an endpoint is like"),
             ("endpoint = \"http://\"", "an endpoint is like"),
+            ("endpoint = \"http://127.0.0.1:99999\"", "an endpoint is like"),
+            ("endpoint = \"https://[::1\"", "an endpoint is like"),
             ("endpoint = \"http://me:secret@c\"", "neither a password"),
             ("endpoint = \"http://c?token=x\"", "neither a password"),
             ("endpoint = \"http://c\"\nsample = 1.5", "0.0 to 1.0"),

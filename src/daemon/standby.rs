@@ -99,17 +99,17 @@ async fn patiently<T>(
 fn reread(config: &mut Config, path: &Path) {
     let _ = sd_notify::notify(&[NotifyState::Reloading]);
     let same = |new: &Config| {
-        let of = |of: &Config| (of.name.clone(), of.lease.clone(), of.state.clone(), of.listen, of.otlp.clone());
-        of(new) == of(config)
+        (&new.name, &new.lease, &new.state, new.listen) == (&config.name, &config.lease, &config.state, config.listen)
     };
     match Config::load(path) {
         Ok(new) if same(&new) => {
+            if new.otlp != config.otlp {
+                tracing::warn!("another collector, or what it is told with, needs a restart");
+            }
             tracing::info!("the configuration was read again");
             *config = new;
         }
-        Ok(_) => {
-            tracing::warn!("name, lease, ledger, address and collector need a restart; the old configuration stays")
-        }
+        Ok(_) => tracing::warn!("name, lease, ledger and address need a restart; the old configuration stays"),
         Err(error) => tracing::error!(error = %error, "reload refused; the old configuration stays"),
     }
     let _ = sd_notify::notify(&[NotifyState::Ready]);

@@ -21,7 +21,7 @@ use crate::config::{Otlp, Secret};
 use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::notify::post::Post;
-use crate::retry::{Policy, Quiet, retry};
+use crate::retry::{Policy, Quiet, retry_saying};
 
 const OP: &str = "otlp:post";
 /// Spans and records that wait to be sent, at most.
@@ -61,6 +61,7 @@ impl Sending {
         let _ = self.stop.send(());
         if tokio::time::timeout(STOP, &mut self.task).await.is_err() {
             self.task.abort();
+            tracing::warn!("the collector was not told everything before the stop");
         }
     }
 }
@@ -153,7 +154,11 @@ impl Far {
     async fn put(&self, url: &Url, body: &Value, count: usize) {
         let Ok(body) = self.post.serialized(body) else { return };
         let post = || self.post.send(url.clone(), self.headers.clone(), body.clone());
-        let outcome = retry(self.post.env(), AGAIN, post).await;
+        // said from here, so that it is not sent in its turn
+        let say = |error: &Error, delay: Duration| {
+            tracing::debug!(error = %error, delay_ms = delay.as_millis() as u64, "trying again");
+        };
+        let outcome = retry_saying(self.post.env(), AGAIN, post, say).await;
         if outcome.is_err() {
             self.lost.fetch_add(count as u64, Ordering::Relaxed);
         }

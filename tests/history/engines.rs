@@ -185,6 +185,14 @@ fn answers(python: &Path, task: &Value) -> Answers {
     ask::<Answer>(python, "engines/ask.py", task).into_iter().map(|answer| (answer.query, answer.rows)).collect()
 }
 
+/// What every engine is told.
+async fn asked(ground: &Ground, records: &[String]) -> Value {
+    let text = ground.dir.path().join("records");
+    std::fs::write(&text, records.iter().map(|record| format!("{record}\n")).collect::<String>()).expect("a file");
+    let files: Vec<PathBuf> = ground.files().await.into_iter().map(|file| ground.place().join(file.name)).collect();
+    json!({"files": files, "records": text, "queries": queries(), "scratch": ground.dir.path().join("scratch")})
+}
+
 fn same(engine: &str, found: &Answers, wanted: &Answers) {
     for (query, rows) in wanted {
         assert_eq!(found.get(query), Some(rows), "{engine}: {query}");
@@ -195,15 +203,14 @@ fn same(engine: &str, found: &Answers, wanted: &Answers) {
 async fn three_engines_answer_what_aws_publishes_as_a_slow_look_does() {
     let Some(python) = engines() else { return };
     let (ground, records) = filled().await;
-    let (scratch, queries) = (ground.dir.path().join("scratch"), queries());
+    let queries = queries();
     assert_eq!(queries.len(), 10);
-    let text = ground.dir.path().join("records");
-    std::fs::write(&text, records.iter().map(|record| format!("{record}\n")).collect::<String>()).expect("a file");
-    let files: Vec<PathBuf> = ground.files().await.into_iter().map(|file| ground.place().join(file.name)).collect();
     let address = format!("file://{}/", ground.place().display());
+    let asked = asked(&ground, &records).await;
     let task = |engine: &str, of: Option<Engine>| {
-        json!({"engine": engine, "ddl": of.map(|of| ddl(of, &address)), "files": files, "records": text, "queries": queries,
-            "scratch": scratch})
+        let mut task = asked.clone();
+        (task["engine"], task["ddl"]) = (json!(engine), json!(of.map(|of| ddl(of, &address))));
+        task
     };
     let wanted = answers(&python, &task("hand", None));
     assert_eq!(wanted.keys().filter(|name| *name != "whole").collect::<Vec<_>>(), queries.keys().collect::<Vec<_>>());
@@ -216,6 +223,22 @@ async fn three_engines_answer_what_aws_publishes_as_a_slow_look_does() {
     if let Some(python) = spark() {
         same("Spark", &answers(&python, &task("spark", Some(Engine::Spark))), &wanted);
     }
+}
+
+#[cfg(feature = "sql")]
+#[tokio::test]
+async fn our_own_sql_answers_what_aws_publishes_as_a_slow_look_does() {
+    let Some(python) = engines() else { return };
+    let (ground, records) = filled().await;
+    let mut task = asked(&ground, &records).await;
+    task["engine"] = json!("hand");
+    let mut wanted = answers(&python, &task);
+    wanted.remove("whole");
+    let config = ground.dir.path().join("trailwarden.toml");
+    task["engine"] = json!("command");
+    task["command"] =
+        json!([env!("CARGO_BIN_EXE_trailwarden"), "query", "--quiet", "--format", "json", "--config", config]);
+    same("trailwarden", &answers(&python, &task), &wanted);
 }
 
 /// The names and types of all columns as Trino writes them.

@@ -14,11 +14,12 @@ fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging").join(name)
 }
 
-/// `None`, loudly, where a program that is needed is not here.
+/// `None`, loudly, where a program that is needed is not here; in CI all of them are.
 fn ask(command: &mut Command) -> Option<Output> {
     match command.output() {
         Ok(output) => Some(output),
         Err(error) => {
+            assert!(std::env::var_os("CI").is_none(), "{:?}: {error}", command.get_program());
             eprintln!("SKIPPED: {:?}: {error}", command.get_program());
             None
         }
@@ -82,6 +83,7 @@ fn a_bill_of_materials_names_all_that_is_locked_and_linked_and_lies_in_the_progr
     }
     let scope = |name: &str| components.iter().find(|one| one["name"] == name).map(|one| one["scope"].clone());
     assert_eq!(scope("aws-lc-sys"), Some("required".into()));
+    assert_eq!(scope("datafusion"), Some("required".into()), "as packaging/build builds it");
     assert_eq!(scope("cc"), Some("excluded".into()), "it builds, and is not in the program");
     assert_eq!(scope("proptest"), None, "tests are not shipped");
     in_the_program(dir.path(), components.len() + 1);

@@ -1,5 +1,6 @@
 //! What rules matched in one file, group by group.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 
@@ -17,6 +18,8 @@ const MOST_GROUPS: usize = 2_000;
 pub const SAMPLES: usize = 3;
 /// Bytes of a record that is kept as it is, to be shown.
 const SMALL: usize = 4_096;
+/// Bytes of a counted value that is remembered as it is; of a longer one its hash is.
+const LONG: usize = 64;
 /// Bytes of a group's value that are shown.
 const SHOWN: usize = 200;
 
@@ -178,10 +181,12 @@ impl Held {
     fn place(&mut self, rule: &Rule, moment: i64, value: Option<&str>) -> Option<(usize, u64)> {
         let next = self.group.hits.len();
         let Some(value) = value else { return Some((next, 0)) };
-        if !self.values.contains_key(value) {
-            self.values.insert(value.into(), Valued { number: number_of(value), places: None });
+        let is_long = value.len() > LONG;
+        let name = if is_long { Cow::Owned(Sha256::of(value.as_bytes()).to_string()) } else { Cow::Borrowed(value) };
+        if !self.values.contains_key(&*name) {
+            self.values.insert((*name).into(), Valued { number: number_of(value), places: None });
         }
-        let known = self.values.get_mut(value)?;
+        let known = self.values.get_mut(&*name)?;
         if !rule.then.is_empty() {
             return Some((next, known.number));
         }
