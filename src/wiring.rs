@@ -211,6 +211,7 @@ async fn archive(
         flush: wanted.flush,
         buffer: usize::try_from(wanted.buffer).unwrap_or(usize::MAX),
         target: wanted.target,
+        begun: Default::default(),
     })
 }
 

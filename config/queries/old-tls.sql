@@ -1,5 +1,5 @@
 -- title: Who speaks an old TLS
--- question: Which clients still use TLS older than 1.2, or none that is told?
+-- question: Which clients still use TLS older than 1.2?
 SELECT
   tlsdetails.tlsversion AS version, eventsource, coalesce(useridentity.arn, useridentity.invokedby) AS principal,
   split_part(useragent, ' ', 1) AS tool, count(*) AS calls, max(eventtime) AS last_seen

@@ -129,7 +129,7 @@ impl Archive {
         let lock = self.lock().await?;
         for file in gone {
             // a file that was compacted meanwhile goes with the next one
-            self.store.write(move |tx| archive::replace(tx, &[file.id], &[])).await?;
+            self.store.write(move |tx| archive::replace(tx, &[(file.id, file.name)], &[])).await?;
         }
         drop(lock);
         self.relist().await?;

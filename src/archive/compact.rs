@@ -160,7 +160,7 @@ impl Archive {
         let begun = [name.clone()];
         self.store.write(move |tx| archive::begin(tx, &begun)).await?;
         let file = self.place.put(&written, name, date, (oldest, newest), level(written.bytes, self.target)).await?;
-        let (old, new): (Vec<i64>, _) = (parts.iter().map(|file| file.id).collect(), file.clone());
+        let (old, new): (Vec<_>, _) = (parts.iter().map(|file| (file.id, file.name.clone())).collect(), file.clone());
         let replaced = self.store.write(move |tx| archive::replace(tx, &old, std::slice::from_ref(&new))).await?;
         if !replaced {
             // somebody else was quicker

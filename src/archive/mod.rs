@@ -22,6 +22,7 @@ pub mod verdict;
 pub mod writer;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::core::shard::Shard;
@@ -61,6 +62,8 @@ pub struct Archive {
     pub buffer: usize,
     /// Bytes that files are compacted to.
     pub target: u64,
+    /// Whether its files are known to be those of the ledger.
+    pub begun: AtomicBool,
 }
 
 impl Archive {
@@ -76,7 +79,14 @@ impl Archive {
         }
         self.take_back().await?;
         self.recover().await?;
-        self.relist().await
+        self.relist().await?;
+        self.begun.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Whether [`Self::begin`] came to its end.
+    pub fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Acquire)
     }
 
     /// Removes what a crash left of files that were about to become part of the archive.

@@ -80,6 +80,7 @@ impl Archive {
 
     /// Lists are written after the ledger: where they name files that it does not know, it is an older copy, or a new one.
     async fn adopt(&self, named: Vec<(String, String)>, unknown: BTreeMap<String, u64>) -> Result<()> {
+        let _lock = self.lock().await?;
         let known = self.store.read(|conn| archive::files(conn, None)).await?;
         let sizes: BTreeMap<String, u64> =
             known.into_iter().map(|file| (file.name, file.bytes)).chain(unknown).collect();
@@ -116,7 +117,7 @@ impl Archive {
         for (name, bytes) in self.lying().await?.unknown {
             match self.take_in_file(&name, bytes).await {
                 Ok(flushed) => {
-                    tracing::info!(file = name, rows = flushed.rows, repeats = flushed.repeats, "a file was taken in");
+                    tracing::warn!(file = name, rows = flushed.rows, repeats = flushed.repeats, "a file was taken in");
                 }
                 Err(error) if !error.is_transient() && !error.is_fatal() => {
                     tracing::warn!(file = name, error = %error, "a file that nobody names cannot be taken in");
@@ -161,7 +162,8 @@ impl Archive {
         }
         let (oldest, newest) = (i64::MIN, i64::MAX);
         let file = NewFile { name: name.into(), date: date.into(), rows: of_file, bytes, oldest, newest, level: 2 };
-        self.store.write(move |tx| archive::taken_in(tx, &file)).await?;
+        let has_new = total.rows > 0;
+        self.store.write(move |tx| archive::taken_in(tx, &file, has_new)).await?;
         Ok(total)
     }
 

@@ -63,6 +63,11 @@ impl Daemon {
         let mut due = tokio::time::Instant::now();
         loop {
             pulse.rest(COMPACT).await;
+            // whose files these are is not known yet
+            if !archive.has_begun() {
+                pulse.worked();
+                continue;
+            }
             let passed = async {
                 let done = archive.compact(false, |_| pulse.beat()).await?;
                 if tokio::time::Instant::now() >= due {

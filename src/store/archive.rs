@@ -187,18 +187,22 @@ pub fn undone(tx: &Tx<'_>, names: &[String]) -> Result<()> {
 
 /// Takes over the files that the archive's own lists name: the ledger is older than they are.
 pub fn adopt(tx: &Tx<'_>, files: &[NewFile]) -> Result<()> {
+    let last: i64 = tx.conn.query_row("SELECT coalesce(max(id), 0) FROM files", [], |row| row.get(0))?;
     tx.conn.execute_batch("DELETE FROM files")?;
     files.iter().try_for_each(|file| insert(tx, file))?;
+    // no id comes again: somebody may still mean what had it
+    tx.conn.prepare_cached("UPDATE files SET id = id + ?1 + (SELECT max(id) FROM files)")?.execute([last])?;
     lists::set_progress(tx, ADOPTED, &files.len().to_string())
 }
 
 /// A file that another ledger knew: its rows are all in files of this one, and it is removed like any that was replaced.
-pub fn taken_in(tx: &Tx<'_>, file: &NewFile) -> Result<()> {
+/// `has_new`: some were not before.
+pub fn taken_in(tx: &Tx<'_>, file: &NewFile, has_new: bool) -> Result<()> {
     insert(tx, file)?;
     tx.conn
         .prepare_cached("UPDATE files SET replaced = ?2 WHERE name = ?1")?
         .execute(params![file.name, tx.seconds()])?;
-    lists::set_progress(tx, ADOPTED, &file.name)
+    if has_new { lists::set_progress(tx, ADOPTED, &file.name) } else { Ok(()) }
 }
 
 /// Adds files and takes logs off the list, each with how many rows the archive has of it: one effect, one transaction.
@@ -239,16 +243,16 @@ fn insert(tx: &Tx<'_>, file: &NewFile) -> Result<()> {
 }
 
 /// Puts files in the place of others. False, and nothing is done, when one of those is no part of the archive any more.
-pub fn replace(tx: &Tx<'_>, old: &[i64], new: &[NewFile]) -> Result<bool> {
-    let mut live = tx.conn.prepare_cached("SELECT date FROM files WHERE id = ?1 AND replaced IS NULL")?;
+pub fn replace(tx: &Tx<'_>, old: &[(i64, String)], new: &[NewFile]) -> Result<bool> {
+    let mut live = tx.conn.prepare_cached("SELECT date FROM files WHERE id = ?1 AND name = ?2 AND replaced IS NULL")?;
     let mut dates = Vec::new();
-    for id in old {
-        match live.query_row([id], |row| row.get::<_, String>(0)).optional()? {
+    for (id, name) in old {
+        match live.query_row(params![id, name], |row| row.get::<_, String>(0)).optional()? {
             Some(date) => dates.push(date),
             None => return Ok(false),
         }
     }
-    for id in old {
+    for (id, _) in old {
         tx.conn.prepare_cached("UPDATE files SET replaced = ?2 WHERE id = ?1")?.execute(params![id, tx.seconds()])?;
     }
     for date in dates {

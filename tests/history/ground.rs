@@ -99,6 +99,7 @@ impl Ground {
             flush: known.flush,
             buffer: known.buffer,
             target: known.target,
+            begun: Default::default(),
         })
     }
 

@@ -6,9 +6,7 @@ use fastrand::Rng;
 use serde_json::{Map, Value, json};
 use trailwarden::archive::raw::{Effort, Raw};
 use trailwarden::archive::sql::print::{Format, Printer};
-use trailwarden::archive::sql::{
-    ArchiveTable, Engine, Fault, Limits, RawTable, Scanned, Value as Given, Verdicts, Window,
-};
+use trailwarden::archive::sql::{ArchiveTable, Engine, Fault, Limits, RawTable, Scanned, Verdicts, Window};
 use trailwarden::core::gzip::Caps;
 use trailwarden::core::lookup::Question;
 use trailwarden::delivery::Memory;
@@ -35,7 +33,7 @@ async fn engine(ground: &Ground, limits: Limits, window: Window) -> (Engine, Arc
     (Engine::new(&limits, Arc::new(table), told(), window).expect("an engine"), scanned)
 }
 
-async fn rows(engine: &Engine, sql: &str, values: &[(String, Given)]) -> Result<Vec<Map<String, Value>>, Fault> {
+async fn rows(engine: &Engine, sql: &str, values: &[(String, String)]) -> Result<Vec<Map<String, Value>>, Fault> {
     let mut answer = engine.ask(sql, values).await?;
     let mut printer = Printer::new(Format::Json, answer.schema().clone(), Vec::new(), false)?;
     while let Some(batch) = answer.next().await {
@@ -252,7 +250,7 @@ async fn a_value_is_never_a_part_of_the_question() {
     let (ground, records) = world().await;
     let (engine, _) = engine(&ground, limits(&ground), Window::default()).await;
     let sql = "SELECT count(*) AS n FROM cloudtrail WHERE useridentity.accesskeyid = $key";
-    let count = |value: &str| vec![("key".to_owned(), Given::Text(value.to_owned()))];
+    let count = |value: &str| vec![("key".to_owned(), value.to_owned())];
     let found = rows(&engine, sql, &count("AKIA1")).await.expect("an answer");
     assert_eq!(found[0]["n"], those(&records, |record| text(record, "/userIdentity/accessKeyId") == "AKIA1").len());
     let found = rows(&engine, sql, &count("' OR 1=1 --")).await.expect("an answer");

@@ -141,7 +141,8 @@ impl TableProvider for ArchiveTable {
             .with_parquet_file_reader_factory(Arc::new(reading))
             .with_pushdown_filters(true);
         let mut statistics = Statistics::new_unknown(self.schema.table_schema());
-        statistics.num_rows = Precision::Exact(usize::try_from(rows).unwrap_or(usize::MAX));
+        // were it exact, a count would be answered without a look at the files
+        statistics.num_rows = Precision::Inexact(usize::try_from(rows).unwrap_or(usize::MAX));
         statistics.total_byte_size = Precision::Inexact(usize::try_from(bytes).unwrap_or(usize::MAX));
         let scan = FileScanConfigBuilder::new(nowhere()?, Arc::new(source))
             .with_file_groups(group.split_files(state.config().target_partitions()))

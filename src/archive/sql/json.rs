@@ -25,13 +25,13 @@ pub fn path(text: &str) -> Option<Vec<Step>> {
             rest = after.strip_prefix(']')?;
         } else if let Some(inner) = rest.strip_prefix('[') {
             let (number, after) = inner.split_once(']')?;
-            steps.push(number.parse().map_or_else(|_| Step::Member(number.to_owned()), Step::Element));
+            steps.push(Step::Element(number.parse().ok()?));
             rest = after;
         } else {
             let name = rest.strip_prefix('.')?;
             let end = name.find(['.', '[']).unwrap_or(name.len());
             let (name, after) = name.split_at_checked(end)?;
-            if name.is_empty() {
+            if name.is_empty() || name == "*" {
                 return None;
             }
             steps.push(Step::Member(name.to_owned()));

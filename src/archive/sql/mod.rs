@@ -81,13 +81,6 @@ impl Scanned {
     }
 }
 
-/// A parameter of a question, bound as a value: its text never becomes SQL.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Value {
-    Text(String),
-    Number(i64),
-}
-
 pub struct Engine {
     context: SessionContext,
 }
@@ -135,8 +128,8 @@ impl Engine {
         Ok(Self { context })
     }
 
-    /// Begins to answer a question.
-    pub async fn ask(&self, sql: &str, parameters: &[(String, Value)]) -> Result<Answer, Fault> {
+    /// Begins to answer a question. Parameters are bound as texts: they never become SQL.
+    pub async fn ask(&self, sql: &str, parameters: &[(String, String)]) -> Result<Answer, Fault> {
         let mut statement = parse(sql)?;
         bind(&mut statement, parameters)?;
         let state: SessionState = self.context.state();
@@ -234,7 +227,7 @@ fn parse(sql: &str) -> Result<Statement, Fault> {
 }
 
 /// Puts values in the places of parameters: into what was parsed, where they cannot become anything but values.
-fn bind(statement: &mut Statement, parameters: &[(String, Value)]) -> Result<(), Fault> {
+fn bind(statement: &mut Statement, parameters: &[(String, String)]) -> Result<(), Fault> {
     let statement = match statement {
         Statement::Statement(statement) => statement,
         Statement::Explain(explained) => return bind(&mut explained.statement, parameters),
@@ -249,10 +242,7 @@ fn bind(statement: &mut Statement, parameters: &[(String, Value)]) -> Result<(),
             match given {
                 Some((name, value)) => {
                     used.insert(name);
-                    place.value = match value {
-                        Value::Text(text) => ast::Value::SingleQuotedString(text.clone()),
-                        Value::Number(number) => ast::Value::Number(number.to_string(), false),
-                    };
+                    place.value = ast::Value::SingleQuotedString(value.clone());
                 }
                 None => unknown = Some(name.clone()),
             }

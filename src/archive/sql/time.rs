@@ -3,7 +3,7 @@
 use jiff::civil::{Date, DateTime};
 use jiff::fmt::strtime;
 use jiff::tz::TimeZone;
-use jiff::{Span, Timestamp, ToSpan};
+use jiff::{Span, Timestamp, ToSpan, Unit};
 
 use crate::core::record::seconds;
 
@@ -19,7 +19,7 @@ pub fn iso(text: &str) -> Option<i64> {
 
 /// Milliseconds since the epoch of a text in a form of MySQL's (`%Y-%m-%dT%H:%i:%sZ`), as `date_parse` reads it.
 pub fn parsed(text: &str, form: &str) -> Option<i64> {
-    let broken = strtime::parse(mysql(form), text).ok()?;
+    let broken = strtime::parse(mysql(form)?, text).ok()?;
     let time = broken.to_datetime().or_else(|_| broken.to_date().map(DateTime::from)).ok()?;
     time.to_zoned(TimeZone::UTC).ok().map(|time| time.timestamp().as_millisecond())
 }
@@ -27,7 +27,7 @@ pub fn parsed(text: &str, form: &str) -> Option<i64> {
 /// A time in a form of MySQL's, as `date_format` writes it.
 pub fn formatted(millis: i64, form: &str) -> Option<String> {
     let time = Timestamp::from_millisecond(millis).ok()?.to_zoned(TimeZone::UTC);
-    strtime::format(mysql(form), &time).ok()
+    strtime::format(mysql(form)?, &time).ok()
 }
 
 /// A time later by so many units, as `date_add` counts.
@@ -38,7 +38,12 @@ pub fn later(millis: i64, unit: &str, count: i64) -> Option<i64> {
 
 /// How many whole units lie between two times, as `date_diff` counts.
 pub fn between(unit: &str, from: i64, to: i64) -> Option<i64> {
-    let whole = |millis: i64| Some((to - from).checked_div(millis)?);
+    let whole = |millis: i64| to.checked_sub(from)?.checked_div(millis);
+    let months = || {
+        let zoned = |millis| Some(Timestamp::from_millisecond(millis).ok()?.to_zoned(TimeZone::UTC));
+        let span = zoned(from)?.until((Unit::Month, &zoned(to)?)).ok()?;
+        Some(i64::from(span.get_months()))
+    };
     match unit.to_ascii_lowercase().as_str() {
         "millisecond" => whole(1),
         "second" => whole(1_000),
@@ -46,6 +51,9 @@ pub fn between(unit: &str, from: i64, to: i64) -> Option<i64> {
         "hour" => whole(3_600_000),
         "day" => whole(86_400_000),
         "week" => whole(7 * 86_400_000),
+        "month" => months(),
+        "quarter" => months().map(|months| months / 3),
+        "year" => months().map(|months| months / 12),
         _ => None,
     }
 }
@@ -60,14 +68,15 @@ fn span(unit: &str, count: i64) -> Option<Span> {
         "day" => span.try_days(count),
         "week" => span.try_weeks(count),
         "month" => span.try_months(count),
+        "quarter" => return count.checked_mul(3).and_then(|months| span.try_months(months).ok()),
         "year" => span.try_years(count),
         _ => return None,
     }
     .ok()
 }
 
-/// MySQL's letters that mean something else elsewhere.
-fn mysql(form: &str) -> String {
+/// A form of MySQL's in the letters that are written elsewhere; `None`: it has one that is not known.
+fn mysql(form: &str) -> Option<String> {
     let (mut out, mut letters) = (String::with_capacity(form.len()), form.chars());
     while let Some(c) = letters.next() {
         out.push(c);
@@ -78,13 +87,22 @@ fn mysql(form: &str) -> String {
                 Some('M') => out.push('B'),
                 Some('W') => out.push('A'),
                 Some('h') => out.push('I'),
-                Some('f') => out.push('f'),
-                Some(other) => out.push(other),
-                None => {}
+                Some('c') => out.push_str("-m"),
+                Some('e') => out.push_str("-d"),
+                Some('k') => out.push_str("-H"),
+                Some('l') => out.push_str("-I"),
+                Some('f') => out.push_str("6f"),
+                Some('x') => out.push('G'),
+                Some('v') => out.push('V'),
+                Some('r') => out.push_str("I:%M:%S %p"),
+                Some(same @ ('Y' | 'y' | 'm' | 'd' | 'H' | 'I' | 'S' | 'T' | 'p' | 'a' | 'b' | 'j' | '%')) => {
+                    out.push(same)
+                }
+                Some(_) | None => return None,
             }
         }
     }
-    out
+    Some(out)
 }
 
 #[cfg(test)]
@@ -104,6 +122,8 @@ mod tests {
         assert_eq!(parsed("2026-03-01T10:00:02Z", "%Y-%m-%dT%H:%i:%sZ"), Some(known));
         assert_eq!(parsed("01.03.2026", "%d.%m.%Y"), Some(known - 36_002_000));
         assert_eq!(parsed("2026", "%d"), None);
+        assert_eq!(formatted(known, "%c %e %k %f %x-%v %r").as_deref(), Some("3 1 10 000000 2026-09 10:00:02 AM"));
+        assert_eq!(formatted(known, "%D"), None);
         assert_eq!(formatted(known, "%Y/%m/%d %H:%i:%s").as_deref(), Some("2026/03/01 10:00:02"));
     }
 
@@ -117,5 +137,12 @@ mod tests {
         assert_eq!(between("hour", known, known + 7_199_999), Some(1));
         assert_eq!(between("day", known + 86_400_000, known), Some(-1));
         assert_eq!(between("fortnight", known, known), None);
+        let year = iso("2027-03-30T10:00:00Z").unwrap();
+        assert_eq!((between("month", known, year), between("year", known, year)), (Some(11), Some(0)));
+        assert_eq!(
+            (between("quarter", year, known), later(known, "quarter", 1)),
+            (Some(-3), iso("2026-06-30T10:00:00Z"))
+        );
+        assert_eq!(between("day", i64::MIN, i64::MAX), None);
     }
 }

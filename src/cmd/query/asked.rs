@@ -18,7 +18,7 @@ use super::{Args, Format, saved};
 use crate::archive::lookup::overlaps;
 use crate::archive::raw::Effort;
 use crate::archive::sql::print::{self, Printer};
-use crate::archive::sql::{ArchiveTable, Engine, Fault, Limits, RawTable, STACK, Scanned, Value, Verdicts, Window};
+use crate::archive::sql::{ArchiveTable, Engine, Fault, Limits, RawTable, STACK, Scanned, Verdicts, Window};
 use crate::cmd::archive::bar;
 use crate::cmd::lookup::told::Told;
 use crate::cmd::{self, Context, Exit, Failure, Outcome, complain, moment, plural};
@@ -89,7 +89,7 @@ pub async fn run(context: &Context, args: &Args) -> Outcome {
 }
 
 /// The text of the question, and values for its parameters.
-fn question(args: &Args) -> Result<(String, Vec<(String, Value)>), Failure> {
+fn question(args: &Args) -> Result<(String, Vec<(String, String)>), Failure> {
     if let Some(name) = &args.saved {
         return saved::find(name, &args.params).map_err(Failure::Usage);
     }
@@ -105,8 +105,7 @@ fn question(args: &Args) -> Result<(String, Vec<(String, Value)>), Failure> {
         }
         (None, None) => return Err(Failure::Usage("there is no question".into())),
     };
-    let values = args.params.iter().map(|(name, value)| (name.clone(), Value::Text(value.clone()))).collect();
-    Ok((sql, values))
+    Ok((sql, args.params.clone()))
 }
 
 /// The archive, as the ledger knows it before the first row is read.
@@ -166,10 +165,16 @@ fn threads(args: &Args) -> usize {
 fn limits(args: &Args, scratch: &Path) -> Limits {
     Limits {
         memory: usize::try_from(args.memory).unwrap_or(usize::MAX),
-        spill: args.spill,
+        spill: room(scratch).map_or(args.spill, |room| args.spill.min(room / 2)),
         scratch: scratch.to_owned(),
         threads: threads(args),
     }
+}
+
+/// Bytes that are free where the scratch lies: the ledger beside it needs some.
+fn room(scratch: &Path) -> Option<u64> {
+    let room = rustix::fs::statvfs(scratch).ok()?;
+    Some(room.f_bavail.saturating_mul(room.f_frsize))
 }
 
 /// Beside the ledger, where the room is; where whoever asks may not write there, where temporary files lie.
@@ -232,7 +237,7 @@ impl Workers {
     }
 
     /// Asks in a task of its own, so that a fault of the engine's ends nothing but the question.
-    fn ask(&self, asked: (String, Vec<(String, Value)>), engine: Engine, scanned: Arc<Scanned>) -> Asking {
+    fn ask(&self, asked: (String, Vec<(String, String)>), engine: Engine, scanned: Arc<Scanned>) -> Asking {
         let (give, given) = mpsc::channel(AHEAD);
         let asking = async move {
             let mut answer = engine.ask(&asked.0, &asked.1).await?;
@@ -257,7 +262,7 @@ impl Drop for Workers {
     }
 }
 
-async fn answer(context: &Context, args: &Args, source: Source, question: (String, Vec<(String, Value)>)) -> Outcome {
+async fn answer(context: &Context, args: &Args, source: Source, question: (String, Vec<(String, String)>)) -> Outcome {
     let Source { engine, scanned, mut told, effort, _scratch } = source;
     // what the engine cannot bear is told as an error, not as a trace
     std::panic::set_hook(Box::new(|_| {}));

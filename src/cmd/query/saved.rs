@@ -3,12 +3,10 @@
 //! ```text
 //! -- title: what the list shows
 //! -- question: what it wants to know
-//! -- param: NAME text|number[=DEFAULT] what it is
+//! -- param: NAME text what it is
 //! ```
 //!
-//! Parameters are bound as values of these types; they never become text of the question.
-
-use crate::archive::sql::Value;
+//! Parameters are bound as texts; they never become SQL.
 
 /// By name.
 pub const ALL: &[(&str, &str)] = &[
@@ -39,8 +37,6 @@ pub const ALL: &[(&str, &str)] = &[
 /// A parameter of a question.
 struct Parameter<'q> {
     name: &'q str,
-    is_number: bool,
-    default: Option<&'q str>,
     what: &'q str,
 }
 
@@ -52,15 +48,14 @@ fn header<'q>(sql: &'q str, key: &str) -> impl Iterator<Item = &'q str> {
 fn parameters(sql: &str) -> Vec<Parameter<'_>> {
     fn parameter(line: &str) -> Option<Parameter<'_>> {
         let mut parts = line.splitn(3, ' ');
-        let (name, kind, what) = (parts.next()?, parts.next()?, parts.next()?);
-        let (kind, default) = kind.split_once('=').map_or((kind, None), |(kind, default)| (kind, Some(default)));
-        Some(Parameter { name, is_number: kind == "number", default, what })
+        let (name, "text", what) = (parts.next()?, parts.next()?, parts.next()?) else { return None };
+        Some(Parameter { name, what })
     }
     header(sql, "param").filter_map(parameter).collect()
 }
 
 /// A question by its name, with a value for each of its parameters.
-pub fn find(name: &str, given: &[(String, String)]) -> Result<(String, Vec<(String, Value)>), String> {
+pub fn find(name: &str, given: &[(String, String)]) -> Result<(String, Vec<(String, String)>), String> {
     let known = ALL.iter().find(|(known, _)| *known == name);
     let (_, sql) = known.ok_or_else(|| format!("no question is called `{name}`: --list prints all"))?;
     let parameters = parameters(sql);
@@ -71,13 +66,8 @@ pub fn find(name: &str, given: &[(String, String)]) -> Result<(String, Vec<(Stri
     for parameter in &parameters {
         let given = given.iter().rev().find(|(name, _)| name == parameter.name).map(|(_, value)| value.as_str());
         let value = given
-            .or(parameter.default)
             .ok_or_else(|| format!("`{name}` wants to be told --param {}=…: {}", parameter.name, parameter.what))?;
-        let value = match parameter.is_number {
-            true => Value::Number(value.parse().map_err(|_| format!("{}: `{value}` is no number", parameter.name))?),
-            false => Value::Text(value.to_owned()),
-        };
-        values.push((parameter.name.to_owned(), value));
+        values.push((parameter.name.to_owned(), value.to_owned()));
     }
     Ok(((*sql).to_owned(), values))
 }
@@ -89,8 +79,7 @@ pub fn list() -> String {
         let (title, question) = (header(sql, "title").next(), header(sql, "question").next());
         text.push_str(&format!("{name}: {}\n  {}\n", title.unwrap_or_default(), question.unwrap_or_default()));
         for parameter in parameters(sql) {
-            let default = parameter.default.map_or(String::new(), |default| format!(" [default: {default}]"));
-            text.push_str(&format!("  --param {}=…: {}{default}\n", parameter.name, parameter.what));
+            text.push_str(&format!("  --param {}=…: {}\n", parameter.name, parameter.what));
         }
     }
     text
