@@ -14,6 +14,7 @@ mod table;
 mod time;
 
 use std::collections::HashSet;
+use std::iter;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -182,8 +183,9 @@ fn named(schema: &SchemaRef) -> SchemaRef {
     for ((field, name), short) in schema.fields().iter().zip(&names).zip(&shorts) {
         let is_one = shorts.iter().filter(|other| *other == short).count() == 1;
         let whole = parts(name).filter(|_| !is_one).map_or_else(|| short.clone(), |parts| parts.join("."));
-        let before = fields.iter().filter(|field| *field.name() == whole).count();
-        let name = if before == 0 { whole } else { format!("{whole}_{}", before + 1) };
+        let is_free = |name: &String| fields.iter().all(|field| field.name() != name);
+        let name =
+            iter::once(whole.clone()).chain((2..).map(|n| format!("{whole}_{n}"))).find(is_free).unwrap_or(whole);
         fields.push(field.as_ref().clone().with_name(name));
     }
     Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
