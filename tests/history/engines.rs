@@ -237,7 +237,7 @@ async fn our_own_sql_answers_what_aws_publishes_as_a_slow_look_does() {
     let config = ground.dir.path().join("trailwarden.toml");
     task["engine"] = json!("command");
     task["command"] =
-        json!([env!("CARGO_BIN_EXE_trailwarden"), "query", "--quiet", "--format", "json", "--config", config]);
+        json!([env!("CARGO_BIN_EXE_trailwarden"), "query", "--quiet", "--format", "json", "--config", config, "--"]);
     same("trailwarden", &answers(&python, &task), &wanted);
 }
 
