@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use common::{Scratch, figure, median, peak_rss, time};
 use fastrand::Rng;
-use history::{ACCOUNTS, DAYS, TIMES, configure, duckdb, fill, id, record};
+use history::{ACCOUNTS, DAYS, TIMES, configure, duckdb, fill, id, record, table};
 use trailwarden::archive::Archive;
 use trailwarden::archive::lookup::{Effort, Newest, Search, Taker};
 use trailwarden::core::gzip;
@@ -115,8 +115,8 @@ fn beside(
         whole.push(time(|| assert!(ask(config, args).status().expect("it starts").success())).as_secs_f64());
     }
     let select = format!(
-        "SELECT * FROM read_parquet('{}/archive/date=*/*.parquet') WHERE {condition} ORDER BY eventtime DESC LIMIT 1000",
-        config.parent().expect("a folder").display()
+        "SELECT * FROM {} WHERE {condition} ORDER BY eventtime DESC LIMIT 1000",
+        runtime.block_on(table(archive, config))
     );
     let (theirs, rows) = duckdb(python, &["SET parquet_metadata_cache=true", "SET threads=2"], &[select]);
     assert_eq!(rows, found, "{what}: not the same answer");

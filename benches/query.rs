@@ -14,7 +14,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use common::{Scratch, figure, median, peak_rss, time};
-use history::{TIMES, configure, duckdb, fill};
+use history::{TIMES, configure, duckdb, fill, table};
 
 /// Questions, each answered by both.
 const GROUPS: [(&str, &str, &str); 3] = [
@@ -43,11 +43,8 @@ fn main() {
     let config = configure(&scratch.0);
     let archive = runtime.block_on(fill(&config, rows));
     println!("{rows} rows");
+    let files = runtime.block_on(table(&archive, &config));
     drop(archive);
-    let files = format!(
-        "read_parquet('{}/archive/date=*/*.parquet', hive_partitioning = true, hive_types = {{'date': VARCHAR}})",
-        scratch.0.display()
-    );
     for (what, columns, condition) in GROUPS {
         let select = |table: &str| {
             format!(

@@ -11,6 +11,7 @@ use trailwarden::archive::Archive;
 use trailwarden::archive::rows::{Origin, Rows};
 use trailwarden::config::Config;
 use trailwarden::env::Env;
+use trailwarden::store::archive::files;
 use trailwarden::wiring::Works;
 
 pub const DAYS: usize = 30;
@@ -98,11 +99,19 @@ pub async fn fill(config: &Path, rows: usize) -> Arc<Archive> {
     archive
 }
 
+/// The archive's files as DuckDB is told them: those that the ledger has, and none that were replaced and are there for a while.
+pub async fn table(archive: &Archive, config: &Path) -> String {
+    let dir = config.parent().expect("a folder").join("archive");
+    let files = archive.store.read(|conn| files(conn, None)).await.expect("files");
+    let names: Vec<String> = files.iter().map(|file| format!("'{}'", dir.join(&file.name).display())).collect();
+    format!("read_parquet([{}], hive_partitioning = true, hive_types = {{'date': VARCHAR}})", names.join(", "))
+}
+
 /// The median of the fastest of several ways to ask DuckDB the same, in seconds, and how many rows it answered.
 pub fn duckdb(python: &Path, settings: &[&str], selects: &[String]) -> (f64, usize) {
     let script = format!(
         "import sys, json, time, duckdb\nsettings, selects = json.load(sys.stdin)\nbest = None\nfor select in selects:\n    \
-         con = duckdb.connect()\n    for setting in settings:\n        try: con.execute(setting)\n        except Exception as e: print(e, file=sys.stderr)\n    \
+         con = duckdb.connect()\n    con.execute('SET enable_progress_bar=false')\n    for setting in settings:\n        try: con.execute(setting)\n        except Exception as e: print(e, file=sys.stderr)\n    \
          took = []\n    for _ in range({TIMES}):\n        begin = time.perf_counter()\n        rows = con.execute(select).fetchall()\n        took.append(time.perf_counter() - begin)\n    \
          took = sorted(took)[len(took) // 2]\n    if best is None or took < best[0]: best = (took, len(rows))\nprint(json.dumps(best))"
     );

@@ -26,6 +26,8 @@ use crate::store::archive::ArchiveFile;
 const AT_ONCE: usize = 4;
 /// Bytes of records that are put together at a time.
 const CHUNK: usize = 4 << 20;
+/// So many matches of a file are put together while other files are looked at, unless they are more than a chunk.
+const FEW: usize = 1_024;
 
 /// A record that was asked for, and where it is from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -192,6 +194,8 @@ struct Match {
 struct Looked {
     opened: Opened,
     matches: Vec<Match>,
+    /// All that matches, where that is little.
+    hits: Option<Vec<Hit>>,
     groups_out: usize,
     rows: u64,
 }
@@ -267,7 +271,7 @@ impl Search {
     /// The rows of a file that match, by their columns; the newest `room` of them, and those of the last one's second.
     async fn look(&self, file: &ArchiveFile, room: Option<usize>) -> Result<Looked> {
         let opened = Opened::open(&self.place, &file.name, file.bytes).await?;
-        let mut looked = Looked { opened, matches: Vec::new(), groups_out: 0, rows: 0 };
+        let mut looked = Looked { opened, matches: Vec::new(), hits: None, groups_out: 0, rows: 0 };
         for group in 0..looked.opened.groups() {
             if !looked.opened.may_hold(&self.place, group, &self.question.clauses).await? {
                 looked.groups_out += 1;
@@ -283,7 +287,48 @@ impl Search {
             }
         }
         looked.matches.sort_unstable_by_key(|found| (found.group, found.row));
+        if looked.matches.len() <= FEW {
+            looked.hits = self.few(&mut looked).await?;
+        }
         Ok(looked)
+    }
+
+    /// All records of a file that match; none where they are more than a chunk.
+    async fn few(&self, looked: &mut Looked) -> Result<Option<Vec<Hit>>> {
+        let (mut all, mut bytes) = (Vec::new(), 0);
+        for of_group in looked.matches.chunk_by(|one, other| one.group == other.group) {
+            let reader = self.whole(&mut looked.opened, of_group).await?;
+            let whens: Vec<Option<i64>> = of_group.iter().map(|found| told(found.when)).collect();
+            let (question, name) = (self.question.clone(), looked.opened.name.clone());
+            let together = move || {
+                let (mut together, mut whens) = (Vec::new(), whens.as_slice());
+                for batch in reader {
+                    let batch = batch.map_err(|error| unreadable(&name, &error.into()))?;
+                    let (next, mut hits) = hits(&question, &batch, whens, 0);
+                    if next < batch.num_rows() {
+                        return Ok(None);
+                    }
+                    together.append(&mut hits);
+                    whens = whens.get(next..).unwrap_or_default();
+                }
+                Ok::<_, Error>(Some(together))
+            };
+            let Some(mut together) = self.place.env.blocking(together).await?? else { return Ok(None) };
+            bytes += together.iter().map(Hit::bytes).sum::<usize>();
+            all.append(&mut together);
+            if bytes > CHUNK {
+                return Ok(None);
+            }
+        }
+        Ok(Some(all))
+    }
+
+    /// Whole rows of what matches in a group.
+    async fn whole(&self, opened: &mut Opened, matches: &[Match]) -> Result<ParquetRecordBatchReader> {
+        let group = matches.first().map_or(0, |found| found.group as usize);
+        let rows: Vec<u32> = matches.iter().map(|found| found.row).collect();
+        let selection = selection(&rows, opened.rows(group));
+        opened.rows_of(&self.place, group, Columns::All, selection).await
     }
 
     /// The rows of a group of which the clauses hold.
@@ -341,15 +386,20 @@ impl Search {
 
     /// Puts the records together that match, and gives them away; false when nobody wants more.
     async fn take(&self, looked: Looked, taker: &mut Taker<'_>, effort: &mut Effort) -> Result<bool> {
-        let Looked { mut opened, matches, .. } = looked;
+        let Looked { mut opened, matches, hits, .. } = looked;
+        if let Some(hits) = hits {
+            effort.whole += matches.len() as u64;
+            effort.read += opened.read;
+            return Ok(taker.give(hits).await);
+        }
         let mut goes_on = true;
         for of_group in matches.chunk_by(|one, other| one.group == other.group) {
             let wanted: Vec<Match> = of_group.iter().filter(|found| taker.accepts(told(found.when))).copied().collect();
-            let Some(group) = wanted.first().map(|found| found.group as usize) else { continue };
+            if wanted.is_empty() {
+                continue;
+            }
             effort.whole += wanted.len() as u64;
-            let rows: Vec<u32> = wanted.iter().map(|found| found.row).collect();
-            let selection = selection(&rows, opened.rows(group));
-            let mut reader = opened.rows_of(&self.place, group, Columns::All, selection).await?;
+            let mut reader = self.whole(&mut opened, &wanted).await?;
             let mut wanted = wanted.as_slice();
             loop {
                 let (back, batch) = self.place.env.blocking(move || read_on(reader)).await?;

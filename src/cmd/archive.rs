@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 
 use crate::archive::ddl::{self, Engine};
 use crate::archive::{Archive, check::Report};
-use crate::cmd::{Context, Exit, Failure, Outcome, grouped, moment, plural, print, print_json, style};
+use crate::cmd::{Context, Exit, Failure, Outcome, grouped, interrupted, moment, plural, print, print_json, style};
 use crate::config::units::show_size;
 use crate::env::Env;
 use crate::wiring::Works;
@@ -156,7 +156,7 @@ async fn compact(context: &Context, all: bool) -> Outcome {
     let bar = bar(context, "compact {spinner} {human_pos} rows");
     let compacted = tokio::select! {
         compacted = archive.compact(all, |done| bar.iter().for_each(|bar| bar.set_position(done.rows))) => compacted,
-        _ = tokio::signal::ctrl_c() => return Ok(Exit::Interrupted),
+        () = interrupted() => return Ok(Exit::Interrupted),
     };
     bar.iter().for_each(ProgressBar::finish_and_clear);
     let done = compacted?;

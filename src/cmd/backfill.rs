@@ -7,7 +7,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::backfill::{Backfill, Progress, Scope};
-use crate::cmd::{Context, Exit, Failure, Outcome, moment, plural, print};
+use crate::cmd::{Context, Exit, Failure, Outcome, interrupted, moment, plural, print};
 use crate::core::id::{AccountId, Region};
 use crate::env::Env;
 use crate::verify::Sweep;
@@ -59,7 +59,7 @@ pub async fn run(context: &Context, args: Args) -> Outcome {
         let backfill = Backfill::new(works.deliveries.clone(), trail.clone(), args.concurrency);
         let outcome = tokio::select! {
             outcome = backfill.run(&scope, &progress) => outcome,
-            _ = tokio::signal::ctrl_c() => return Ok(Exit::Interrupted),
+            () = interrupted() => return Ok(Exit::Interrupted),
         };
         if let Some(bar) = bar {
             bar.abort();

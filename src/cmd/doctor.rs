@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use serde::Serialize;
 
-use crate::cmd::{Context, Exit, Failure, Outcome, complain, plural, print, print_json, style};
+use crate::cmd::{Context, Exit, Failure, Outcome, complain, interrupted, plural, print, print_json, style};
 use crate::config::Config;
 use crate::core::grant::{self, Policy};
 use crate::core::printable;
@@ -82,7 +82,7 @@ pub async fn run(context: &Context, args: Args) -> Outcome {
     let env = Env::system();
     let report = tokio::select! {
         report = doctor::examine(&config, &env, &ask) => report,
-        _ = tokio::signal::ctrl_c() => return Ok(Exit::Interrupted),
+        () = interrupted() => return Ok(Exit::Interrupted),
     };
     if args.json {
         print_json(&report)?;

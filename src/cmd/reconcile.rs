@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use serde::Serialize;
 
-use crate::cmd::{Context, Exit, Failure, Outcome, moment, plural, print, print_json};
+use crate::cmd::{Context, Exit, Failure, Outcome, interrupted, moment, plural, print, print_json};
 use crate::core::id::{AccountId, Region};
 use crate::env::Env;
 use crate::verify::{Heard, Place, Span, Sweep, Tally, Walk};
@@ -64,7 +64,7 @@ pub async fn run(context: &Context, args: Args) -> Outcome {
         let mut walk = Walk::new(works.deliveries.clone(), trail.clone(), None, place);
         tokio::select! {
             outcome = walk.go(u64::MAX, heard) => outcome?,
-            _ = tokio::signal::ctrl_c() => return Ok(Exit::Interrupted),
+            () = interrupted() => return Ok(Exit::Interrupted),
         };
         // What was settled may complete a chain, or list what else is missing.
         Sweep::new(works.deliveries.clone()).run(trail).await?;

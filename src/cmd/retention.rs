@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use serde::{Deserialize, Serialize};
 
-use crate::cmd::{Context, Exit, Failure, Outcome, grouped, plural, print, print_json, style};
+use crate::cmd::{Context, Exit, Failure, Outcome, grouped, interrupted, plural, print, print_json, style};
 use crate::config::Config;
 use crate::core::id::AccountId;
 use crate::core::lock::{Plan, Step};
@@ -225,7 +225,7 @@ async fn apply(config: &Config, trail: Option<&str>, file: &Path, accept: &[Stri
         };
         let applied = tokio::select! {
             applied = retain.apply(made, accept.contains(&retain.bucket)) => applied?,
-            _ = tokio::signal::ctrl_c() => return Ok(Exit::Interrupted),
+            () = interrupted() => return Ok(Exit::Interrupted),
         };
         print(&told(retain, &applied))?;
         exit = match (applied, exit) {

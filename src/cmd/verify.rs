@@ -9,7 +9,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::cmd::findings::severity_style;
-use crate::cmd::{Context, Exit, Failure, Outcome, grouped, moment, plural, print, print_json, style, whole_seconds};
+use crate::cmd::{
+    Context, Exit, Failure, Outcome, grouped, interrupted, moment, plural, print, print_json, style, whole_seconds,
+};
 use crate::config::{Config, KeysFrom, Validation};
 use crate::core::chain::ChainId;
 use crate::core::finding::Held;
@@ -83,7 +85,7 @@ pub async fn run(context: &Context, args: Args) -> Outcome {
         let bar = context.progress.then(|| draw_progress(progress.clone()));
         let outcome = tokio::select! {
             outcome = verify::verify(range, progress) => outcome,
-            _ = tokio::signal::ctrl_c() => return Ok(Exit::Interrupted),
+            () = interrupted() => return Ok(Exit::Interrupted),
         };
         if let Some(bar) = bar {
             bar.abort();

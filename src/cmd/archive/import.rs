@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{bar, nowhere};
 use crate::archive::import::{Import, Imported, Progress};
-use crate::cmd::{Context, Exit, Failure, Outcome, complain, grouped, plural, print};
+use crate::cmd::{Context, Exit, Failure, Outcome, complain, grouped, interrupted, plural, print};
 use crate::config::{Config, Place};
 use crate::core::id::Region;
 use crate::env::Env;
@@ -57,7 +57,7 @@ pub async fn run(context: &Context, args: Args) -> Outcome {
     });
     let outcome = tokio::select! {
         outcome = archive.import(from, progress) => outcome,
-        _ = tokio::signal::ctrl_c() => return Ok(Exit::Interrupted),
+        () = interrupted() => return Ok(Exit::Interrupted),
     };
     ticking.iter().for_each(tokio::task::JoinHandle::abort);
     bar.iter().for_each(indicatif::ProgressBar::finish_and_clear);

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use jiff::Timestamp;
 
 use crate::backfill::{Backfill, Progress, Scope};
-use crate::cmd::{Context, Exit, Failure, Outcome, complain, grouped, moment, plural, print};
+use crate::cmd::{Context, Exit, Failure, Outcome, complain, grouped, interrupted, moment, plural, print};
 use crate::core::finding::{Held, Kind, State};
 use crate::core::journal::What;
 use crate::env::Env;
@@ -106,7 +106,7 @@ async fn settle(context: &Context, works: &Works, scope: &Scope, concurrency: us
         let backfill = Backfill::new(works.deliveries.clone(), trail.clone(), concurrency);
         let outcome = tokio::select! {
             outcome = backfill.run(scope, &progress) => outcome,
-            _ = tokio::signal::ctrl_c() => return Ok(None),
+            () = interrupted() => return Ok(None),
         };
         if let Some(bar) = bar {
             bar.abort();

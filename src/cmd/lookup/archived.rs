@@ -11,7 +11,7 @@ use super::told::Told;
 use super::{AHEAD, Args, MOST};
 use crate::archive::lookup::{Effort, Hit, Newest, Search, Taker};
 use crate::archive::{GRACE, Place};
-use crate::cmd::{Context, Failure, Outcome, complain, grouped};
+use crate::cmd::{Context, Failure, Outcome, complain, grouped, interrupted};
 use crate::config::Config;
 use crate::config::units::show_size;
 use crate::core::lookup::Question;
@@ -82,7 +82,7 @@ impl Answer<'_> {
         let mut newest = Newest::new(limit, MOST);
         tokio::select! {
             searched = self.search.run(files, Taker::Newest(&mut newest), &mut self.effort) => searched?,
-            _ = tokio::signal::ctrl_c() => self.told.interrupted(),
+            () = interrupted() => self.told.interrupted(),
         }
         self.lasting(|told| told.cut(&newest));
         let mut hits = newest.into_hits();
@@ -97,7 +97,7 @@ impl Answer<'_> {
     async fn all(&mut self, files: Vec<ArchiveFile>) -> Result<(), Failure> {
         tokio::select! {
             printed = self.print(files, false) => printed?,
-            _ = tokio::signal::ctrl_c() => self.told.interrupted(),
+            () = interrupted() => self.told.interrupted(),
         }
         Ok(())
     }
@@ -105,13 +105,13 @@ impl Answer<'_> {
     /// Prints what becomes known: of each file that records were gathered in, when it first shows up in the ledger.
     async fn follow(&mut self, known: Vec<ArchiveFile>) -> Result<(), Failure> {
         let mut known: HashSet<String> = known.into_iter().map(|file| file.name).collect();
-        let stop = tokio::signal::ctrl_c();
+        let stop = interrupted();
         tokio::pin!(stop);
         let mut looked = Instant::now();
         loop {
             tokio::select! {
                 () = tokio::time::sleep(AGAIN) => {}
-                _ = &mut stop => break,
+                () = &mut stop => break,
             }
             if looked.elapsed().as_secs() > GRACE.as_secs().unsigned_abs() / 2 {
                 complain(
@@ -128,7 +128,7 @@ impl Answer<'_> {
             known = names;
             tokio::select! {
                 printed = self.print(new, true) => printed?,
-                _ = &mut stop => {
+                () = &mut stop => {
                     self.told.interrupted();
                     break;
                 }

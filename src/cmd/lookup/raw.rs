@@ -10,7 +10,7 @@ use super::{AHEAD, Args, MOST};
 use crate::archive::lookup::{Hit, Newest, Taker};
 use crate::archive::raw::{Effort, Raw};
 use crate::cmd::archive::import::raw_logs;
-use crate::cmd::{Context, Failure, Outcome, complain, grouped, plural};
+use crate::cmd::{Context, Failure, Outcome, complain, grouped, interrupted, plural};
 use crate::config::Config;
 use crate::config::units::show_size;
 use crate::core::gzip::Caps;
@@ -33,12 +33,12 @@ pub async fn run(context: &Context, args: &Args, place: &str, question: Question
     let interrupted = if args.all {
         tokio::select! {
             searched = all(&raw, &mut printer, &mut told, &mut effort) => searched.map(|()| false)?,
-            _ = tokio::signal::ctrl_c() => true,
+            () = interrupted() => true,
         }
     } else {
         tokio::select! {
             searched = raw.run(Taker::Newest(&mut newest), &mut effort) => searched.map(|()| false)?,
-            _ = tokio::signal::ctrl_c() => true,
+            () = interrupted() => true,
         }
     };
     told.cut(&newest);

@@ -1,5 +1,6 @@
 //! `query`, where the program has an engine for it.
 
+use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -32,6 +33,11 @@ use crate::wiring;
 
 /// Rows that a table has at most where nothing else is said.
 const OF_TABLE: u64 = 1_000;
+/// What folders of rows that memory has no room for are called, and the file in each that is locked while somebody asks.
+const SCRATCH: &str = ".trailwarden-query-";
+const LOCK: &str = "lock";
+/// The engine's threads.
+const WORKER: &str = "query";
 /// Batches of rows that wait to be printed.
 const AHEAD: usize = 2;
 
@@ -52,8 +58,7 @@ struct Source {
     told: Told,
     /// What was read of raw logs.
     effort: Option<Arc<Mutex<Effort>>>,
-    /// Where rows lie that memory has no room for; gone with this.
-    _scratch: TempDir,
+    _scratch: Scratch,
 }
 
 /// What the engine gives, in this order: how rows look, once; then rows.
@@ -124,9 +129,9 @@ async fn archived(context: &Context, args: &Args, window: Window, env: &Env) -> 
     }
     let files = view.files.into_iter().filter(|file| overlaps(&asked, file)).collect();
     let scanned = Arc::<Scanned>::default();
-    let scratch = scratch(config.state.parent())?;
+    let scratch = Scratch::new(config.state.parent())?;
     let table = ArchiveTable::new(place, files, scanned.clone());
-    let engine = Engine::new(&limits(args, scratch.path()), Arc::new(table), verdicts(&config), window)?;
+    let engine = Engine::new(&limits(args, scratch.dir.path()), Arc::new(table), verdicts(&config), window)?;
     Ok(Source { engine, scanned, told, effort: None, _scratch: scratch })
 }
 
@@ -137,11 +142,11 @@ async fn raw(context: &Context, args: &Args, place: &str, window: Window) -> Res
     let asked = Question { from: window.from, to: window.to, ..Question::default() };
     let raw = cmd::lookup::raw::open(config.as_ref(), place, args.raw_region.as_ref(), asked).await?;
     let (scanned, effort) = (Arc::<Scanned>::default(), Arc::<Mutex<Effort>>::default());
-    let scratch = scratch(None)?;
+    let scratch = Scratch::new(None)?;
     let table = RawTable::new(raw, scanned.clone(), effort.clone());
     let unchecked =
         Verdicts { ask: Box::new(|logs: &[(String, String)]| Ok(vec!["unchecked"; logs.len()])), without: "unchecked" };
-    let engine = Engine::new(&limits(args, scratch.path()), Arc::new(table), unchecked, window)?;
+    let engine = Engine::new(&limits(args, scratch.dir.path()), Arc::new(table), unchecked, window)?;
     Ok(Source { engine, scanned, told: Told::default(), effort: Some(effort), _scratch: scratch })
 }
 
@@ -177,13 +182,47 @@ fn room(scratch: &Path) -> Option<u64> {
     Some(room.f_bavail.saturating_mul(room.f_frsize))
 }
 
-/// Beside the ledger, where the room is; where whoever asks may not write there, where temporary files lie.
-fn scratch(beside: Option<&Path>) -> io::Result<TempDir> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".trailwarden-query-");
-    let beside =
-        beside.filter(|folder| !folder.as_os_str().is_empty()).and_then(|folder| builder.tempdir_in(folder).ok());
-    beside.map_or_else(|| builder.tempdir(), Ok)
+/// Where rows lie that memory has no room for; gone with this.
+struct Scratch {
+    dir: TempDir,
+    /// Held as long as somebody asks.
+    _lock: File,
+}
+
+impl Scratch {
+    /// Beside the ledger, where the room is; where whoever asks may not write there, where temporary files lie.
+    fn new(beside: Option<&Path>) -> io::Result<Self> {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(SCRATCH);
+        let beside = beside.filter(|folder| !folder.as_os_str().is_empty());
+        beside.into_iter().for_each(sweep);
+        let dir = beside.and_then(|folder| builder.tempdir_in(folder).ok()).map_or_else(|| builder.tempdir(), Ok)?;
+        let lock = File::create(dir.path().join(LOCK))?;
+        lock.lock()?;
+        Ok(Self { dir, _lock: lock })
+    }
+}
+
+/// Removes what questions left behind that were killed.
+fn sweep(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let is_scratch = entry.file_name().to_string_lossy().starts_with(SCRATCH);
+        let lock = is_scratch.then(|| File::open(entry.path().join(LOCK)).ok()).flatten();
+        if lock.is_some_and(|lock| lock.try_lock().is_ok()) {
+            // somebody else's, if it stays
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// What the engine cannot bear is told as an error, not as a trace.
+fn hush() {
+    let told = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if std::thread::current().name() != Some(WORKER) {
+            told(panic);
+        }
+    }));
 }
 
 /// Where the answer goes.
@@ -232,8 +271,9 @@ struct Workers(Option<Runtime>);
 
 impl Workers {
     fn start(threads: usize) -> io::Result<Self> {
-        let runtime = Builder::new_multi_thread().worker_threads(threads).thread_stack_size(STACK).enable_all().build();
-        runtime.map(|runtime| Self(Some(runtime)))
+        let mut builder = Builder::new_multi_thread();
+        builder.worker_threads(threads).thread_name(WORKER).thread_stack_size(STACK).enable_all();
+        builder.build().map(|runtime| Self(Some(runtime)))
     }
 
     /// Asks in a task of its own, so that a fault of the engine's ends nothing but the question.
@@ -264,8 +304,7 @@ impl Drop for Workers {
 
 async fn answer(context: &Context, args: &Args, source: Source, question: (String, Vec<(String, String)>)) -> Outcome {
     let Source { engine, scanned, mut told, effort, _scratch } = source;
-    // what the engine cannot bear is told as an error, not as a trace
-    std::panic::set_hook(Box::new(|_| {}));
+    hush();
     let workers = Workers::start(threads(args))?;
     let (mut given, asking) = workers.ask(question, engine, scanned.clone());
     let bar = progress(context, &scanned);
@@ -276,7 +315,7 @@ async fn answer(context: &Context, args: &Args, source: Source, question: (Strin
         () = tokio::time::sleep(args.timeout) => {
             return Err(Failure::Warden(Error::permanent("query", "it took longer than --timeout allows")));
         }
-        _ = tokio::signal::ctrl_c() => false,
+        () = cmd::interrupted() => false,
     };
     bar.iter().for_each(ProgressBar::finish_and_clear);
     drop(given);

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::backtest::{Backtest, Progress, Scope, Tried};
-use crate::cmd::{Context, Exit, Failure, Outcome, grouped, moment, plural, print, print_json, style};
+use crate::cmd::{Context, Exit, Failure, Outcome, grouped, interrupted, moment, plural, print, print_json, style};
 use crate::core::id::{AccountId, Region};
 use crate::core::printable;
 use crate::core::rule::Detection;
@@ -97,7 +97,7 @@ pub async fn run(context: &Context, json: bool, args: Args) -> Outcome {
         let bar = context.progress.then(|| draw(progress.clone()));
         let outcome = tokio::select! {
             outcome = backtest.run(rule, &scope, &progress) => outcome,
-            _ = tokio::signal::ctrl_c() => return Ok(Exit::Interrupted),
+            () = interrupted() => return Ok(Exit::Interrupted),
         };
         if let Some(bar) = bar {
             bar.abort();
