@@ -32,6 +32,7 @@ fn query_refuses_what_makes_no_sense() {
 mod asked {
     use std::fs::File;
     use std::io::Read;
+    use std::path::Path;
     use std::process::{Command, Output, Stdio};
 
     use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -225,21 +226,54 @@ mod asked {
     #[test]
     fn an_interrupted_question_says_that_it_is_not_all() {
         let ground = three();
-        let mut child = command(&[])
-            .args(["query", "SELECT a.value FROM generate_series(1, 1000000000000) a", "--format", "json", "--config"])
-            .arg(&ground.config)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("it starts");
-        let mut out = child.stdout.take().expect("a pipe");
-        let mut some = [0; 64];
-        out.read_exact(&mut some).expect("an answer");
-        let stopped = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
-        assert!(stopped.success());
-        std::io::copy(&mut out, &mut std::io::sink()).expect("the rest");
-        let ended = child.wait_with_output().expect("it ends");
-        assert_eq!(ended.status.code(), Some(130));
-        assert!(stderr(&ended).contains("interrupted: this is not all"), "{}", stderr(&ended));
+        let folder = ground.config.parent().expect("a folder");
+        for signal in ["-INT", "-TERM"] {
+            let mut child = command(&[])
+                .args([
+                    "query",
+                    "SELECT a.value FROM generate_series(1, 1000000000000) a",
+                    "--format",
+                    "json",
+                    "--config",
+                ])
+                .arg(&ground.config)
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .expect("it starts");
+            let mut out = child.stdout.take().expect("a pipe");
+            let mut some = [0; 64];
+            out.read_exact(&mut some).expect("an answer");
+            assert_eq!(scratches(folder).len(), 1);
+            let stopped = Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill runs");
+            assert!(stopped.success());
+            std::io::copy(&mut out, &mut std::io::sink()).expect("the rest");
+            let ended = child.wait_with_output().expect("it ends");
+            assert_eq!(ended.status.code(), Some(130), "{signal}");
+            assert!(stderr(&ended).contains("interrupted: this is not all"), "{}", stderr(&ended));
+            assert!(scratches(folder).is_empty(), "{signal}");
+        }
+    }
+
+    fn scratches(folder: &Path) -> Vec<String> {
+        let entries = folder.read_dir().expect("a folder").map(|entry| entry.expect("an entry").file_name());
+        entries.filter_map(|name| name.into_string().ok()).filter(|name| name.starts_with(".trailwarden-")).collect()
+    }
+
+    #[test]
+    fn what_a_killed_question_left_goes_with_the_next_query_and_nobody_elses_does() {
+        let ground = three();
+        let folder = ground.config.parent().expect("a folder");
+        let left = |name: &str| {
+            let dir = folder.join(name);
+            std::fs::create_dir(&dir).expect("a folder");
+            std::fs::write(dir.join("rows"), [0; 100]).expect("a file");
+            File::create(dir.join("lock")).expect("a file")
+        };
+        drop(left(".trailwarden-query-killed"));
+        let asked = left(".trailwarden-query-asked");
+        asked.lock().expect("locked");
+        assert_eq!(query(&ground, &["SELECT 1"]).status.code(), Some(0));
+        assert_eq!(scratches(folder), [".trailwarden-query-asked"]);
     }
 }
