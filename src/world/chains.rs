@@ -72,7 +72,7 @@ pub(super) struct Chain {
     phase: i64,
     previous: Option<Sealed>,
     /// Log files delivered since the last digest.
-    listed: Vec<Entry>,
+    pub listed: Vec<Entry>,
     /// A log file that only a backfill digest will list.
     held: Option<Entry>,
 }
@@ -90,7 +90,7 @@ pub(super) fn all(rng: &mut Rng, plan: &Plan, accounts: usize, regions: usize, t
                 } else {
                     usual
                 };
-                chains.push(Chain { account, region, trail, phase, previous: None, listed: Vec::new(), held: None });
+                chains.push(Chain::new(account, region, trail, phase));
             }
         }
     }
@@ -98,6 +98,11 @@ pub(super) fn all(rng: &mut Rng, plan: &Plan, accounts: usize, regions: usize, t
 }
 
 impl Chain {
+    /// `phase` in seconds after the full hour.
+    pub fn new(account: usize, region: usize, trail: usize, phase: i64) -> Self {
+        Self { account, region, trail, phase, previous: None, listed: Vec::new(), held: None }
+    }
+
     /// The end of the digest with this number, in seconds since the epoch; number 0 is the starting digest.
     pub fn end(&self, began: i64, number: u32) -> i64 {
         began + i64::from(number) * HOUR + self.phase

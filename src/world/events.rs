@@ -109,39 +109,41 @@ impl Records {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Record<'a> {
-    event_version: &'a str,
-    user_identity: Value,
-    event_time: String,
-    event_source: String,
-    event_name: &'a str,
-    aws_region: &'a str,
+pub(super) struct Record<'a> {
+    pub event_version: &'a str,
+    pub user_identity: Value,
+    pub event_time: String,
+    pub event_source: String,
+    pub event_name: &'a str,
+    pub aws_region: &'a str,
     #[serde(rename = "sourceIPAddress")]
-    source_ip_address: &'a str,
-    user_agent: &'a str,
+    pub source_ip_address: &'a str,
+    pub user_agent: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error_code: Option<&'a str>,
+    pub error_code: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error_message: Option<String>,
-    request_parameters: Value,
-    response_elements: Value,
+    pub error_message: Option<String>,
+    pub request_parameters: Value,
+    pub response_elements: Value,
     #[serde(skip_serializing_if = "Option::is_none")]
-    additional_event_data: Option<Value>,
+    pub additional_event_data: Option<Value>,
     #[serde(rename = "requestID")]
-    request_id: String,
+    pub request_id: String,
     #[serde(rename = "eventID")]
-    event_id: String,
-    read_only: bool,
+    pub event_id: String,
+    pub read_only: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    resources: Option<Value>,
-    event_type: &'a str,
-    management_event: bool,
-    recipient_account_id: AccountId,
-    event_category: &'a str,
+    pub resources: Option<Value>,
+    pub event_type: &'a str,
+    pub management_event: bool,
+    pub recipient_account_id: AccountId,
+    #[serde(rename = "sharedEventID", skip_serializing_if = "Option::is_none")]
+    pub shared_event_id: Option<&'a str>,
+    pub event_category: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    tls_details: Option<Value>,
+    pub tls_details: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    session_credential_from_console: Option<&'a str>,
+    pub session_credential_from_console: Option<&'a str>,
 }
 
 /// So many records of a scene, not in the order of their times.
@@ -218,18 +220,22 @@ fn record(rng: &mut Rng, scene: &Scene<'_>, act: &Act, time: i64) -> String {
         event_type: if sign_in { "AwsConsoleSignIn" } else { "AwsApiCall" },
         management_event: !data,
         recipient_account_id: scene.recipient,
+        shared_event_id: None,
         event_category: if data { "Data" } else { "Management" },
-        tls_details: (actor.kind != ActorKind::Service && !sign_in).then(|| {
-            json!({
-                "tlsVersion": "TLSv1.3",
-                "cipherSuite": "TLS_AES_128_GCM_SHA256",
-                "clientProvidedHostHeader": host,
-                "keyExchange": "X25519MLKEM768",
-            })
-        }),
+        tls_details: (actor.kind != ActorKind::Service && !sign_in).then(|| tls(&host)),
         session_credential_from_console: (by_hand && rng.u8(..3) == 0).then_some("true"),
     })
     .unwrap_or_default()
+}
+
+/// What a client of today agrees on.
+pub(super) fn tls(host: &str) -> Value {
+    json!({
+        "tlsVersion": "TLSv1.3",
+        "cipherSuite": "TLS_AES_128_GCM_SHA256",
+        "clientProvidedHostHeader": host,
+        "keyExchange": "X25519MLKEM768",
+    })
 }
 
 /// Another policy is put on a bucket.

@@ -7,6 +7,7 @@
 mod cast;
 mod chains;
 mod events;
+mod intrusion;
 mod notices;
 mod plan;
 pub mod stage;
@@ -26,6 +27,7 @@ use crate::error::{Error, Result};
 use crate::seam::{Member, MemberState, Metadata, PublicKey};
 use cast::{Account, die};
 use chains::{Chain, Signer};
+use intrusion::Intrusion;
 use notices::{News, Wrap};
 use plan::Plan;
 
@@ -101,6 +103,7 @@ pub struct World {
     pub bucket: String,
     pub members: Vec<Member>,
     pub trails: Vec<Trail>,
+    /// The last is switched on during the day where there is an intruder, see [`World::intruded`].
     pub regions: Vec<Region>,
     /// What CloudTrail would answer to ListPublicKeys, a key for each region.
     pub keys: Vec<(Region, PublicKey)>,
@@ -119,6 +122,7 @@ pub struct World {
     rogue: Option<Arc<Signer>>,
     plan: Plan,
     planted: Vec<Planted>,
+    intrusion: Option<Intrusion>,
     pending: BTreeMap<(i64, u64), Pending>,
     posted: u64,
 }
@@ -192,16 +196,14 @@ impl World {
             .collect();
         let plan = Plan::new(seed, scale, accounts.len(), regions.len(), trails.len(), kinds);
         let rogue = if plan.needs_rogue() { Some(Signer::number(0)?) } else { None };
-        let signers = (1..=regions.len()).map(Signer::number).collect::<Result<Vec<_>>>()?;
-        let keys = regions.iter().cloned().zip(signers.iter().map(|signer| signer.public(began))).collect();
-        Ok(Self {
+        let mut world = Self {
             org,
             bucket: "kestrel-org-trail-logs".into(),
             members: accounts.iter().map(|account| member(account, began)).collect(),
             chains: chains::all(&mut rng, &plan, accounts.len(), regions.len(), trails.len()),
             trails,
             regions,
-            keys,
+            keys: Vec::new(),
             start: instant(began),
             hours: scale.hours,
             scale,
@@ -209,13 +211,21 @@ impl World {
             began,
             hour: 0,
             accounts,
-            signers,
+            signers: Vec::new(),
             rogue,
             plan,
             planted: Vec::new(),
+            intrusion: None,
             pending: BTreeMap::new(),
             posted: 0,
-        })
+        };
+        if kinds.contains(&Kind::RuleFired) {
+            world.stage_intrusion();
+        }
+        world.signers = (1..=world.regions.len()).map(Signer::number).collect::<Result<Vec<_>>>()?;
+        let signed = world.regions.iter().cloned().zip(world.signers.iter().map(|signer| signer.public(began)));
+        world.keys = signed.collect();
+        Ok(world)
     }
 
     /// Whose the bucket is.
@@ -258,6 +268,7 @@ impl World {
         let delivered = chains.iter_mut().enumerate().try_for_each(|(index, chain)| {
             self.digest(index, chain, number)?;
             self.logs(index, chain, number);
+            self.intrude(index, chain, number);
             Ok(())
         });
         self.chains = chains;

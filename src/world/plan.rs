@@ -27,6 +27,8 @@ pub(super) struct Plan {
     backfill: Option<(usize, u32)>,
     pub silent: Option<usize>,
     pub uncovered: Option<usize>,
+    /// Chains from this one on are of a region that is switched on in this hour, and that nobody but an intruder uses.
+    opened: Option<(usize, u32)>,
 }
 
 impl Plan {
@@ -40,6 +42,7 @@ impl Plan {
             backfill: None,
             silent: None,
             uncovered: None,
+            opened: None,
         };
         let kinds: &[Kind] = if scale.hours < FEWEST_HOURS { &[] } else { kinds };
         let wants = |kind| kinds.contains(&kind);
@@ -82,6 +85,11 @@ impl Plan {
         plan
     }
 
+    /// Has the chains from this one on begin with the digest of this number.
+    pub fn open(&mut self, chain: usize, number: u32) {
+        self.opened = Some((chain, number));
+    }
+
     pub fn needs_rogue(&self) -> bool {
         self.by_chain.values().any(|(kind, _)| *kind == Kind::PublicKeyUnknown)
     }
@@ -109,14 +117,16 @@ impl Plan {
         let gone = self.is_silent(account) && number + SILENCE >= self.hours;
         let stopped =
             matches!(self.by_chain.get(&chain), Some((Kind::ChainRestarted, at)) if (*at..at + 2).contains(&number));
-        self.is_uncovered(account) || gone || stopped
+        let closed = self.opened.is_some_and(|(first, opens)| chain >= first && number < opens);
+        self.is_uncovered(account) || gone || stopped || closed
     }
 
     /// How many log files a chain delivers before its digest `number + 1`.
     pub fn logs_wanted(&self, chain: usize, number: u32, usual: u32) -> u32 {
         let next = number + 1;
         // The digest after a pause is a starting one: it covers the hour before logging began, so it is empty.
-        if self.is_off(chain, next) || self.is_off(chain, number) {
+        let unused = self.opened.is_some_and(|(first, _)| chain >= first);
+        if unused || self.is_off(chain, next) || self.is_off(chain, number) {
             return 0;
         }
         match self.by_chain.get(&chain) {

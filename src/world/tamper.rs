@@ -17,7 +17,8 @@ use crate::error::Result;
 use crate::seam::Metadata;
 
 /// Every kind of trouble that a world knows how to make with deliveries alone. `EvidenceChainChanged` can be asked for besides: a
-/// log tells who put another policy on the bucket, and whoever plays the world has to put it there.
+/// log tells who put another policy on the bucket, and whoever plays the world has to put it there. So can `RuleFired`: an intruder,
+/// whose deeds rules find that the player has to have loaded; one of them is a call on the evidence that is refused.
 pub const PLANTABLE: &[Kind] = &[
     Kind::DigestSignatureInvalid,
     Kind::LogModified,
@@ -59,6 +60,8 @@ pub struct Planted {
     pub trail: Option<String>,
     /// The object's key.
     pub object: Option<String>,
+    /// The id of the rule that fires on it.
+    pub rule: Option<&'static str>,
     /// End times of the digests that miss; for an overdue chain, those known at the end of the world after [`GRACE`].
     pub hours: Vec<Timestamp>,
     /// One sentence about what was done.
@@ -109,6 +112,7 @@ impl World {
             trail: self.trails.get(spot.chain.trail).map(|trail| trail.name.clone()),
             object: spot.object.map(str::to_owned),
             hours: spot.hours,
+            rule: None,
             story: story.replace("{place}", &place),
         };
         self.planted.push(planted);
@@ -346,6 +350,7 @@ impl World {
             trail: None,
             object: None,
             hours: Vec::new(),
+            rule: None,
             story: format!("{} {what}", account.name),
         });
     }
@@ -365,6 +370,7 @@ impl World {
             trail: None,
             object: None,
             hours: Vec::new(),
+            rule: None,
             story: String::new(),
         };
         match kind {

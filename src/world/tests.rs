@@ -9,23 +9,23 @@ use super::*;
 use crate::core::gzip::{BadGzip, Caps, inflate};
 use crate::core::id::Sha256;
 
-fn start() -> Timestamp {
+pub(super) fn start() -> Timestamp {
     "2026-03-01T18:00:00Z".parse().unwrap()
 }
 
 /// The demo's places with fewer records: tests are not optimized.
-fn quick() -> Scale {
+pub(super) fn quick() -> Scale {
     Scale { records_per_log: (2, 4), ..Scale::demo() }
 }
 
 /// All that a world did, in the end.
-struct Past {
-    puts: Vec<(Timestamp, String, Vec<u8>, Metadata)>,
+pub(super) struct Past {
+    pub puts: Vec<(Timestamp, String, Vec<u8>, Metadata)>,
     removed: BTreeSet<String>,
     messages: Vec<(Timestamp, Vec<u8>)>,
 }
 
-fn live(world: &mut World) -> Past {
+pub(super) fn live(world: &mut World) -> Past {
     let mut past = Past { puts: vec![], removed: BTreeSet::new(), messages: vec![] };
     let mut last = world.start;
     while let Some(hour) = world.next_hour().unwrap() {
@@ -42,7 +42,7 @@ fn live(world: &mut World) -> Past {
     past
 }
 
-fn plain(body: &[u8]) -> Vec<u8> {
+pub(super) fn plain(body: &[u8]) -> Vec<u8> {
     inflate(body, Caps::default()).unwrap().bytes
 }
 
@@ -73,7 +73,7 @@ fn announced(body: &[u8], copies: &mut Vec<String>) -> Option<Vec<(String, Strin
     Some(all)
 }
 
-struct Auditor<'a> {
+pub(super) struct Auditor<'a> {
     world: &'a World,
     /// First and last body of a key.
     bodies: BTreeMap<&'a str, (&'a [u8], &'a [u8])>,
@@ -83,7 +83,7 @@ struct Auditor<'a> {
 }
 
 impl<'a> Auditor<'a> {
-    fn audit(world: &'a World, past: &'a Past) -> Vec<(Kind, String)> {
+    pub fn audit(world: &'a World, past: &'a Past) -> Vec<(Kind, String)> {
         let mut this = Self {
             world,
             bodies: BTreeMap::new(),
@@ -321,7 +321,7 @@ impl<'a> Auditor<'a> {
     }
 }
 
-fn is_log(key: &str) -> bool {
+pub(super) fn is_log(key: &str) -> bool {
     key.ends_with(".json.gz") && key.contains("/CloudTrail") && !key.contains("/CloudTrail-Digest/")
 }
 

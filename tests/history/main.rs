@@ -4,6 +4,8 @@
 mod common;
 
 mod compacting;
+#[cfg(feature = "sql")]
+mod cookbook;
 mod engines;
 mod exactly;
 mod ground;

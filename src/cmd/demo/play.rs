@@ -10,10 +10,11 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::guard::{Drift, Guard, Promise};
 use crate::alert::Alerts;
+use crate::archive::{Archive, Gathered};
 use crate::cmd::coverage::{self, Brief};
 use crate::cmd::{Failure, status};
 use crate::config::{Config, Format};
-use crate::core::finding::{Held, Kind};
+use crate::core::finding::{Held, Kind, State};
 use crate::core::shard::Shard;
 use crate::env::Env;
 use crate::ingest::Ingest;
@@ -44,6 +45,10 @@ pub struct Played {
     pub prices: String,
     /// Each planted trouble with the findings that answer it: one, if all is right.
     pub answers: Vec<(Planted, Vec<Held>)>,
+    /// Rules that every record was held against.
+    pub rules: usize,
+    /// The account whose key an intruder has, and an address of his.
+    pub intruded: Option<(String, &'static str)>,
     /// Findings that answer nothing that was planted.
     pub unexpected: Vec<Held>,
     pub elapsed: Duration,
@@ -58,26 +63,35 @@ impl Played {
     }
 }
 
-pub async fn day(seed: u64, keep: Option<&Path>, show: bool, color: bool) -> Result<Played, Failure> {
+/// What is to be played.
+pub struct Wanted<'a> {
+    pub seed: u64,
+    /// When the day ends, on the hour.
+    pub until: Timestamp,
+    /// Where the world is kept, if it is.
+    pub keep: Option<&'a Path>,
+}
+
+pub async fn day(wanted: &Wanted<'_>, show: bool, color: bool) -> Result<Played, Failure> {
     let begun = tokio::time::Instant::now();
+    let Wanted { seed, until, keep } = *wanted;
     let scratch = Scratch::new(keep)?;
-    // The day ends with the last full hour, so that whoever explores a kept world finds it fresh.
     let scale = Scale::demo();
-    let hour = Env::system().now().as_second() / 3_600;
-    let start = Timestamp::from_second((hour - i64::from(scale.hours)) * 3_600).unwrap_or(Timestamp::UNIX_EPOCH);
+    let start = until - SignedDuration::from_hours(scale.hours.into());
     // What guards the bucket is there before the first delivery.
     let env = Env::manual(start - SignedDuration::from_secs(1), seed);
-    let kinds = [PLANTABLE, &[Kind::EvidenceChainChanged]].concat();
+    let kinds = [PLANTABLE, &[Kind::EvidenceChainChanged, Kind::RuleFired]].concat();
     let mut world = World::with_trouble(seed, scale, start, &kinds)?;
     let stage = Stage::set(&scratch.dir, &world, &env)?;
     let config = scratch.config(&world)?;
-    let warden = Warden::open(&config, &env, &scratch.dir).await?;
+    let mut warden = Warden::open(&config, &env, &scratch.dir).await?;
     let mut guard = Guard::post(&config, &warden.works, &world, &scratch.dir, &env).await?;
     let bar = bar(show, scale.hours);
     let mut messages = 0;
     while let Some(hour) = world.next_hour()? {
-        let deed = world.planted().iter().find(|planted| planted.kind == Kind::EvidenceChainChanged);
-        match deed.and_then(|deed| hour.number.checked_sub(deed.hour)) {
+        let is_weakening =
+            |planted: &&Planted| planted.kind == Kind::EvidenceChainChanged && planted.account == world.owner();
+        match world.planted().iter().find(is_weakening).and_then(|deed| hour.number.checked_sub(deed.hour)) {
             Some(0) => guard.weaken().await?,
             Some(1) => guard.mend().await?,
             _ => {}
@@ -95,6 +109,7 @@ pub async fn day(seed: u64, keep: Option<&Path>, show: bool, color: bool) -> Res
         bar.set_message(warden.progress().await?);
         bar.inc(1);
     }
+    warden.file().await?;
     bar.finish_and_clear();
     let now = world.end();
     let status = warden.works.store.read(move |conn| status::look(conn, now, GRACE, Shard::WHOLE)).await?;
@@ -111,7 +126,10 @@ pub async fn day(seed: u64, keep: Option<&Path>, show: bool, color: bool) -> Res
     };
     let covered = warden.works.store.read(move |conn| coverage::brief(conn, question, color)).await??;
     let promise = guard.keep().await?;
-    let found = warden.works.store.read(|conn| findings::list(conn, false)).await?;
+    // What a rule found is over when its window is.
+    let is_told = |held: &Held| held.kind == Kind::RuleFired || held.state != State::Resolved;
+    let mut found = warden.works.store.read(|conn| findings::list(conn, true)).await?;
+    found.retain(is_told);
     let (answers, unexpected) = compare(&world, found);
     let mut ous: Vec<_> = world.members.iter().map(|member| &member.ou).collect();
     ous.sort();
@@ -131,6 +149,8 @@ pub async fn day(seed: u64, keep: Option<&Path>, show: bool, color: bool) -> Res
         promise,
         prices: config.retention.map(|retention| retention.prices.source).unwrap_or_default(),
         answers,
+        rules: config.detect.iter().count(),
+        intruded: world.intruded().map(|(member, address)| (member.name.clone(), address)),
         unexpected,
         elapsed: begun.elapsed(),
         kept: keep.map(Path::to_owned),
@@ -160,6 +180,7 @@ fn fits(planted: &Planted, held: &Held, end: Timestamp) -> bool {
         && (planted.region.is_none() || held.region.is_none() || held.region == planted.region)
         && (planted.object.is_none() || held.object.is_none() || held.object == planted.object || !hours.is_empty())
         && (hours.is_empty() || held.hours == hours)
+        && planted.rule == held.detection.as_ref().map(|detection| detection.rule.as_str())
 }
 
 /// The flows, plugged into the stage's directories.
@@ -168,6 +189,7 @@ struct Warden {
     ingest: Arc<Ingest>,
     sweep: Sweep,
     alerts: Alerts,
+    archive: Option<(Arc<Archive>, Gathered)>,
     env: Env,
 }
 
@@ -175,6 +197,10 @@ impl Warden {
     async fn open(config: &Config, env: &Env, dir: &Path) -> Result<Self, Failure> {
         let works = Works::open(config, env).await?;
         works.deliveries.roster.refresh().await?;
+        let archive = works.archive.clone().map(|archive| (archive.clone(), archive.gather()));
+        if let Some((archive, _)) = &archive {
+            archive.begin().await?;
+        }
         let Some(trail) = works.trails.first() else { return Err(Failure::Usage("the stage has no trail".into())) };
         let told: DynChannel = Arc::new(Stdout::to(Format::Json, std::fs::File::create(dir.join("alerts.jsonl"))?));
         let channels = BTreeMap::from([("oncall".to_owned(), told)]);
@@ -182,6 +208,7 @@ impl Warden {
             ingest: Ingest::new(works.deliveries.clone(), trail.clone(), config.limits.messages),
             sweep: Sweep::new(works.deliveries.clone()),
             alerts: Alerts::new(works.store.clone(), works.metrics.clone(), channels, config.name.clone(), None),
+            archive,
             env: env.clone(),
             works,
         })
@@ -202,11 +229,28 @@ impl Warden {
         }
     }
 
-    async fn look(&self) -> Result<(), Failure> {
+    async fn look(&mut self) -> Result<(), Failure> {
         for trail in &self.works.trails {
             self.sweep.run(trail).await?;
         }
+        self.works.deliveries.rest_watches().await?;
+        if let Some((archive, gathered)) = &mut self.archive {
+            while archive.take(gathered).await? {
+                if gathered.bytes() >= archive.buffer {
+                    archive.flush(gathered).await?;
+                }
+            }
+        }
         self.alerts.pump().await?;
+        Ok(())
+    }
+
+    /// Puts into the archive what is left for it.
+    async fn file(&mut self) -> Result<(), Failure> {
+        if let Some((archive, gathered)) = &mut self.archive {
+            archive.flush(gathered).await?;
+            archive.write_integrity().await?;
+        }
         Ok(())
     }
 
@@ -285,6 +329,15 @@ grace = "90m"
 
 [posture]
 trails = {:?}
+
+# What a rule of these packs finds, an intruder did; the ordinary day makes keys for others, too.
+[detect]
+packs = ["credentials", "discovery", "evidence", "exposure", "privilege"]
+off   = ["access-key-for-another"]
+
+# Every record, for `lookup` and `query`.
+[archive]
+location = "file://{dir}/archive"
 
 [retention]
 keep       = "1y"

@@ -19,6 +19,8 @@ pub struct Document<'a> {
     regions: usize,
     trails: &'a [String],
     messages: u64,
+    rules: usize,
+    detections: usize,
     status: &'a status::Status,
     coverage: &'a Brief,
     posture: &'a Drift,
@@ -40,6 +42,8 @@ pub fn document(played: &Played) -> Document<'_> {
         regions: played.regions,
         trails: &played.trails,
         messages: played.messages,
+        rules: played.rules,
+        detections: detections(played),
         status: &played.status,
         coverage: &played.covered,
         posture: &played.drift,
@@ -56,6 +60,11 @@ pub fn document(played: &Played) -> Document<'_> {
         findings: played.answers.iter().flat_map(|(_, found)| found).chain(&played.unexpected).collect(),
         elapsed_ms: played.elapsed.as_millis(),
     }
+}
+
+/// How many rules found what they were to find.
+fn detections(played: &Played) -> usize {
+    played.answers.iter().filter(|(planted, found)| planted.rule.is_some() && found.len() == 1).count()
 }
 
 pub fn text(context: &Context, played: &Played) -> String {
@@ -75,8 +84,13 @@ pub fn text(context: &Context, played: &Played) -> String {
              trailwarden findings show ID --config {config}\n  trailwarden verify --from 25h --config {config}\n  \
              trailwarden verify --offline {dir}/bucket --keys {dir}/keys\n  trailwarden quarantine list --config {config}\n  \
              trailwarden coverage --config {config}\n  trailwarden posture --config {config}\n  \
-             trailwarden retention plan --config {config}\n",
+             trailwarden retention plan --config {config}\n  trailwarden archive check --config {config}\n  \
+             trailwarden lookup {of} --limit 10 --config {config}\n",
             context.paint(style::STRONG, "The world is kept. Explore it:"),
+            of = match played.intruded {
+                Some((_, address)) => format!("--source-ip {address}"),
+                None => "--error-code AccessDenied".into(),
+            },
             dir = dir.display(),
         ));
     }
@@ -91,7 +105,7 @@ fn checked(context: &Context, played: &Played) -> String {
          {} to {}: {} brought {} objects,\n\
          {} records and {} digests in {} chains, through the warden's own flows in {:.1} s.\n\n\
          {}\n  objects   {} admitted as evidence, {} refused, {} unusable, {} announced but absent\n  \
-         digests   {} proven, {} bad, {} not checkable\n  alerts    {} sent\n",
+         digests   {} proven, {} bad, {} not checkable\n  alerts    {} sent\n{}",
         context.paint(style::STRONG, "One day under watch"),
         played.accounts,
         played.ous,
@@ -114,7 +128,15 @@ fn checked(context: &Context, played: &Played) -> String {
         number(status.digests.bad),
         number(status.digests.unchecked),
         number(status.alerts.sent),
+        told_by_records(played),
     )
+}
+
+/// What the records themselves gave away.
+fn told_by_records(played: &Played) -> String {
+    let Some((account, _)) = &played.intruded else { return String::new() };
+    let fired = detections(played);
+    format!("  records   {} of {} rules fired: somebody has stolen a key of {account}\n", fired, played.rules)
 }
 
 fn wrong(context: &Context, played: &Played) -> String {
@@ -128,10 +150,14 @@ fn wrong(context: &Context, played: &Played) -> String {
     let mut text = format!("\n{}\n", context.paint(style::STRONG, "What is wrong"));
     for (held, story) in told {
         let severity = context.paint(severity_style(held.severity), format!("{:<8}", held.severity.name()));
+        let (title, name, action) = match held.detection.as_deref() {
+            Some(fired) => (fired.title.as_str(), format!("{} {}", held.kind, fired.rule), fired.action.as_str()),
+            None => (held.kind.title(), held.kind.to_string(), held.kind.action()),
+        };
         text.push_str(&format!(
             "\n  {severity} {}  {}\n",
-            context.paint(style::STRONG, held.kind.title()),
-            context.paint(style::DIM, held.kind.name())
+            context.paint(style::STRONG, title),
+            context.paint(style::DIM, name)
         ));
         let mut line = |name: &str, value: &str| {
             if !value.is_empty() {
@@ -146,7 +172,7 @@ fn wrong(context: &Context, played: &Played) -> String {
         line("found", &held.first_seen.to_string());
         line("evidence", &printable(&held.detail, 400));
         line("planted", story.unwrap_or("nothing of the kind"));
-        line("to do", held.kind.action());
+        line("to do", &action.split_whitespace().collect::<Vec<_>>().join(" "));
     }
     text
 }
