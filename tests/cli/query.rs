@@ -255,6 +255,19 @@ mod asked {
         }
     }
 
+    #[test]
+    fn a_question_of_sql_that_has_no_room_for_many_parts_is_answered_in_one() {
+        let ground = three();
+        let sort = "SELECT value, repeat('x', 100) || value AS text FROM generate_series(1, 200000) ORDER BY value % 1000, value";
+        let args = [sort, "--format", "csv", "--memory", "12MiB", "--threads"];
+        for threads in ["1", "16"] {
+            let output = query(&ground, &[&args[..], &[threads]].concat());
+            assert_eq!(output.status.code(), Some(0), "{threads}: {}", stderr(&output));
+            assert_eq!(stdout(&output).lines().count(), 200_001);
+            assert!(stdout(&output).starts_with("value,text\n1000,x"), "{:.60}", stdout(&output));
+        }
+    }
+
     fn scratches(folder: &Path) -> Vec<String> {
         let entries = folder.read_dir().expect("a folder").map(|entry| entry.expect("an entry").file_name());
         entries.filter_map(|name| name.into_string().ok()).filter(|name| name.starts_with(".trailwarden-")).collect()

@@ -19,7 +19,7 @@ const ACCOUNT: &str = "111122220000";
 const RECORDS: usize = 600;
 
 fn limits(ground: &Ground) -> Limits {
-    Limits { memory: 128 << 20, spill: 1 << 30, scratch: ground.dir.path().to_owned(), threads: 2 }
+    Limits { memory: 128 << 20, spill: 1 << 30, scratch: ground.dir.path().to_owned() }
 }
 
 fn told() -> Verdicts {
@@ -34,7 +34,7 @@ async fn engine(ground: &Ground, limits: Limits, window: Window) -> (Engine, Arc
 }
 
 async fn rows(engine: &Engine, sql: &str, values: &[(String, String)]) -> Result<Vec<Map<String, Value>>, Fault> {
-    let mut answer = engine.ask(sql, values).await?;
+    let mut answer = engine.ask(sql, values, 2).await?;
     let mut printer = Printer::new(Format::Json, answer.schema().clone(), Vec::new(), false)?;
     while let Some(batch) = answer.next().await {
         printer.print(&batch?).expect("printed");
@@ -337,7 +337,7 @@ async fn what_memory_has_no_room_for_goes_to_the_disk_or_is_refused_in_words() {
     let sort = "SELECT value, value % 1000 AS part FROM generate_series(1, 2000000) ORDER BY part, value";
     let small = Limits { memory: 24 << 20, ..limits(&ground) };
     let (roomy, scanned) = engine(&ground, small.clone(), Window::default()).await;
-    let mut answer = roomy.ask(sort, &[]).await.expect("an answer");
+    let mut answer = roomy.ask(sort, &[], 2).await.expect("an answer");
     let mut found = 0;
     while let Some(batch) = answer.next().await {
         found += batch.expect("rows").num_rows();
@@ -348,7 +348,7 @@ async fn what_memory_has_no_room_for_goes_to_the_disk_or_is_refused_in_words() {
     drop(answer);
     let (no_disk, _) = engine(&ground, Limits { spill: 1 << 20, ..small.clone() }, Window::default()).await;
     let refused = |outcome: Result<Vec<_>, Fault>| match outcome {
-        Err(Fault::Limit(text)) => text,
+        Err(Fault::Memory(text) | Fault::Disk(text)) => text,
         other => panic!("{other:?}"),
     };
     assert!(refused(rows(&no_disk, sort, &[]).await).contains("--spill"));

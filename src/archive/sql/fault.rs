@@ -18,9 +18,12 @@ pub enum Fault {
     /// The question is none that can be asked.
     #[error("{0}")]
     Usage(String),
-    /// It needs more than it may take.
+    /// It needs more memory than it may take.
     #[error("{0}")]
-    Limit(String),
+    Memory(String),
+    /// It needs more room on the disk than it may take.
+    #[error("{0}")]
+    Disk(String),
     /// What it is about could not be read.
     #[error("{0}")]
     Read(Error),
@@ -30,11 +33,11 @@ impl From<DataFusionError> for Fault {
     fn from(error: DataFusionError) -> Self {
         let place = place(&error);
         if error.to_string().contains(FULL) {
-            return Self::Limit(exhausted(FULL));
+            return full();
         }
         // also where several parts of the engine share the error
         match error.find_root() {
-            DataFusionError::ResourcesExhausted(text) => return Self::Limit(exhausted(text)),
+            DataFusionError::ResourcesExhausted(text) => return exhausted(text),
             DataFusionError::External(inner) => {
                 if let Some(error) = inner.downcast_ref::<Error>() {
                     return Self::Read(error.clone());
@@ -102,14 +105,20 @@ pub fn said(text: &str) -> String {
     printable(text.trim().trim_end_matches('.'), LONG)
 }
 
-fn exhausted(text: &str) -> String {
+fn full() -> Fault {
+    Fault::Disk(
+        "the question needs more room on the disk than --spill allows: ask of a shorter time, or for fewer columns"
+            .into(),
+    )
+}
+
+fn exhausted(text: &str) -> Fault {
     if text.contains(FULL) {
-        return "the question needs more room on the disk than --spill allows: ask of a shorter time, or for fewer columns"
-            .into();
+        return full();
     }
-    format!(
+    Fault::Memory(format!(
         "the question needs more memory than --memory allows, and cannot go on on the disk: ask of a shorter time, for fewer \
          columns or with a LIMIT, or allow more ({})",
         said(text)
-    )
+    ))
 }

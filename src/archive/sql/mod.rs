@@ -62,7 +62,6 @@ pub struct Limits {
     pub spill: u64,
     /// Where those lie.
     pub scratch: PathBuf,
-    pub threads: usize,
 }
 
 /// How far a question is, and what was left out: for whoever waits, and for whoever asks why it took so long.
@@ -79,6 +78,13 @@ pub struct Scanned {
 impl Scanned {
     fn add(counter: &AtomicU64, number: u64) {
         counter.fetch_add(number, Ordering::Relaxed);
+    }
+
+    /// The question is asked once more.
+    pub fn begin_again(&self) {
+        for counter in [&self.read, &self.bytes, &self.files, &self.files_out] {
+            counter.store(0, Ordering::Relaxed);
+        }
     }
 }
 
@@ -129,11 +135,12 @@ impl Engine {
         Ok(Self { context })
     }
 
-    /// Begins to answer a question. Parameters are bound as texts: they never become SQL.
-    pub async fn ask(&self, sql: &str, parameters: &[(String, String)]) -> Result<Answer, Fault> {
+    /// Begins to answer a question, in so many parts at a time. Parameters are bound as texts: they never become SQL.
+    pub async fn ask(&self, sql: &str, parameters: &[(String, String)], parts: usize) -> Result<Answer, Fault> {
         let mut statement = parse(sql)?;
         bind(&mut statement, parameters)?;
-        let state: SessionState = self.context.state();
+        let mut state: SessionState = self.context.state();
+        state.config_mut().options_mut().execution.target_partitions = parts.max(1);
         let plan = state.statement_to_plan(statement).await?;
         SQLOptions::new()
             .with_allow_ddl(false)
@@ -193,7 +200,6 @@ fn named(schema: &SchemaRef) -> SchemaRef {
 
 fn config(limits: &Limits) -> SessionConfig {
     let mut config = SessionConfig::new()
-        .with_target_partitions(limits.threads.max(1))
         .with_information_schema(true)
         .with_parquet_pruning(true)
         .with_parquet_bloom_filter_pruning(true)

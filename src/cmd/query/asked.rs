@@ -19,7 +19,7 @@ use super::{Args, Format, saved};
 use crate::archive::lookup::overlaps;
 use crate::archive::raw::Effort;
 use crate::archive::sql::print::{self, Printer};
-use crate::archive::sql::{ArchiveTable, Engine, Fault, Limits, RawTable, STACK, Scanned, Verdicts, Window};
+use crate::archive::sql::{Answer, ArchiveTable, Engine, Fault, Limits, RawTable, STACK, Scanned, Verdicts, Window};
 use crate::cmd::archive::bar;
 use crate::cmd::lookup::told::Told;
 use crate::cmd::{self, Context, Exit, Failure, Outcome, complain, moment, plural};
@@ -45,16 +45,21 @@ impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Usage(text) => Self::Usage(text),
-            Fault::Limit(text) => Self::Warden(Error::permanent("query", text)),
+            Fault::Memory(text) | Fault::Disk(text) => Self::Warden(Error::permanent("query", text)),
             Fault::Read(error) => Self::Warden(error),
         }
     }
 }
 
-/// What is asked.
-struct Source {
+/// Who is asked, and how far he is.
+struct Asked {
     engine: Engine,
     scanned: Arc<Scanned>,
+}
+
+/// What is asked.
+struct Source {
+    asked: Asked,
     told: Told,
     /// What was read of raw logs.
     effort: Option<Arc<Mutex<Effort>>>,
@@ -132,7 +137,7 @@ async fn archived(context: &Context, args: &Args, window: Window, env: &Env) -> 
     let scratch = Scratch::new(config.state.parent())?;
     let table = ArchiveTable::new(place, files, scanned.clone());
     let engine = Engine::new(&limits(args, scratch.dir.path()), Arc::new(table), verdicts(&config), window)?;
-    Ok(Source { engine, scanned, told, effort: None, _scratch: scratch })
+    Ok(Source { asked: Asked { engine, scanned }, told, effort: None, _scratch: scratch })
 }
 
 /// Raw logs, of which no ledger knows anything.
@@ -147,7 +152,7 @@ async fn raw(context: &Context, args: &Args, place: &str, window: Window) -> Res
     let unchecked =
         Verdicts { ask: Box::new(|logs: &[(String, String)]| Ok(vec!["unchecked"; logs.len()])), without: "unchecked" };
     let engine = Engine::new(&limits(args, scratch.dir.path()), Arc::new(table), unchecked, window)?;
-    Ok(Source { engine, scanned, told: Told::default(), effort: Some(effort), _scratch: scratch })
+    Ok(Source { asked: Asked { engine, scanned }, told: Told::default(), effort: Some(effort), _scratch: scratch })
 }
 
 /// What the ledger says of logs by now.
@@ -172,7 +177,6 @@ fn limits(args: &Args, scratch: &Path) -> Limits {
         memory: usize::try_from(args.memory).unwrap_or(usize::MAX),
         spill: room(scratch).map_or(args.spill, |room| args.spill.min(room / 2)),
         scratch: scratch.to_owned(),
-        threads: threads(args),
     }
 }
 
@@ -277,23 +281,45 @@ impl Workers {
     }
 
     /// Asks in a task of its own, so that a fault of the engine's ends nothing but the question.
-    fn ask(&self, asked: (String, Vec<(String, String)>), engine: Engine, scanned: Arc<Scanned>) -> Asking {
+    fn ask(&self, asked: (String, Vec<(String, String)>), threads: usize, source: Asked) -> Asking {
         let (give, given) = mpsc::channel(AHEAD);
         let asking = async move {
-            let mut answer = engine.ask(&asked.0, &asked.1).await?;
-            let mut goes_on = give.send(Given::Columns(answer.schema().clone())).await.is_ok();
-            while goes_on {
-                let next = tokio::select! {
-                    next = answer.next() => next,
-                    () = give.closed() => break,
-                };
-                let Some(batch) = next else { break };
-                goes_on = give.send(Given::Rows(batch?)).await.is_ok();
+            let Asked { engine, scanned } = source;
+            let mut is_begun = false;
+            let mut answered = give_all(&engine, &asked, threads, &give, &mut is_begun).await;
+            // each part of an answer needs memory of its own
+            if threads > 1 && !is_begun && matches!(answered, Err(Fault::Memory(_))) {
+                scanned.begin_again();
+                answered = give_all(&engine, &asked, 1, &give, &mut is_begun).await;
             }
-            Ok(answer.effort(&scanned))
+            Ok(answered?.effort(&scanned))
         };
         (given, self.0.as_ref().map(|runtime| runtime.spawn(asking)))
     }
+}
+
+/// Gives all rows of an answer, until nobody takes any more.
+async fn give_all(
+    engine: &Engine,
+    (sql, parameters): &(String, Vec<(String, String)>),
+    parts: usize,
+    give: &mpsc::Sender<Given>,
+    is_begun: &mut bool,
+) -> Result<Answer, Fault> {
+    let mut answer = engine.ask(sql, parameters, parts).await?;
+    let mut goes_on = true;
+    while goes_on {
+        let next = tokio::select! {
+            next = answer.next() => next.transpose()?,
+            () = give.closed() => break,
+        };
+        if !std::mem::replace(is_begun, true) {
+            goes_on = give.send(Given::Columns(answer.schema().clone())).await.is_ok();
+        }
+        let Some(batch) = next else { break };
+        goes_on = goes_on && give.send(Given::Rows(batch)).await.is_ok();
+    }
+    Ok(answer)
 }
 
 impl Drop for Workers {
@@ -303,11 +329,12 @@ impl Drop for Workers {
 }
 
 async fn answer(context: &Context, args: &Args, source: Source, question: (String, Vec<(String, String)>)) -> Outcome {
-    let Source { engine, scanned, mut told, effort, _scratch } = source;
+    let Source { asked, mut told, effort, _scratch } = source;
     hush();
-    let workers = Workers::start(threads(args))?;
-    let (mut given, asking) = workers.ask(question, engine, scanned.clone());
-    let bar = progress(context, &scanned);
+    let threads = threads(args);
+    let workers = Workers::start(threads)?;
+    let bar = progress(context, &asked.scanned);
+    let (mut given, asking) = workers.ask(question, threads, asked);
     let limit = args.limit.unwrap_or(if args.format == Format::Table { OF_TABLE } else { u64::MAX });
     let mut out = Out { args, printer: None, rows: 0, limit };
     let ended = tokio::select! {
