@@ -115,6 +115,9 @@ fn outcome(mut command: Command) -> String {
     let output = command.stderr(Stdio::piped()).output().expect("it starts");
     match output.status.success() {
         true => "answered".into(),
-        false => String::from_utf8_lossy(&output.stderr).lines().next().unwrap_or_default().to_owned(),
+        false => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            said.lines().find(|line| line.starts_with("error")).unwrap_or_default().to_owned()
+        }
     }
 }

@@ -264,7 +264,11 @@ mod asked {
             let output = query(&ground, &[&args[..], &[threads]].concat());
             assert_eq!(output.status.code(), Some(0), "{threads}: {}", stderr(&output));
             assert_eq!(stdout(&output).lines().count(), 200_001);
-            assert!(stdout(&output).starts_with("value,text\n1000,x"), "{:.60}", stdout(&output));
+            assert!(
+                stdout(&output).lines().nth(1).is_some_and(|row| row.starts_with("1000,x")),
+                "{:.60}",
+                stdout(&output)
+            );
         }
     }
 
