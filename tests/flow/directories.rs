@@ -169,6 +169,8 @@ fn a_daemon_does_what_a_drain_does() {
     }
     warden.until("the spool is empty", |_| ground.waiting() == 0);
     assert_eq!(warden.stop(), Some(0), "{}", warden.log());
+    let ledger = ground.config.with_file_name("state.db");
+    assert!(ledger.exists() && !ledger.with_extension("db-wal").exists(), "a stopped warden's ledger is one file");
     expected::findings(&ground.config, &acts, &[]);
     let objects = expected::ledger(&ground.state, &acts, &[]);
     assert!(objects >= acts.puts().count() / 2, "{objects}");
