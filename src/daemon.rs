@@ -56,6 +56,8 @@ const STATUS: Duration = Duration::from_secs(20);
 const LEDGER: &str = "ledger";
 /// How long a stop waits for messages in flight; well inside systemd's TimeoutStopSec.
 const STOP: Duration = Duration::from_secs(25);
+/// How long a stop waits for the ledger to be closed.
+const CLOSING: Duration = Duration::from_secs(10);
 
 struct Daemon {
     works: Works,
@@ -145,6 +147,13 @@ pub async fn watch(config: Config, path: &Path, works: Works, told: mpsc::Receiv
     Arc::new(Daemon::new(config, path, works, front.health)).live(loops, told).await
 }
 
+/// Before the lease is given back.
+async fn close(store: &Store) {
+    if tokio::time::timeout(CLOSING, store.close()).await.is_err() {
+        tracing::warn!("the ledger was not closed in time; whoever opens it next takes up the -wal file beside it");
+    }
+}
+
 impl Front {
     async fn serve(&self, config: &Config, loops: &mut JoinSet<Result<()>>) -> Result<()> {
         if let Some(listen) = config.listen {
@@ -217,10 +226,12 @@ impl Daemon {
             self.settle_in_flight().await;
         }
         self.end(&mut loops).await;
-        if outcome.is_ok() {
-            self.last_alerts().await?;
-        }
+        let outcome = match outcome {
+            Ok(()) => self.last_alerts().await,
+            failed => failed,
+        };
         let journal = self.journal_head().await;
+        close(&self.works.store).await;
         tracing::info!(journal, "stopped");
         outcome
     }

@@ -1,13 +1,9 @@
 //! Parse, run, exit code.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Parser;
 use trailwarden::cli::Cli;
-
-/// The ledger is closed within this time; a blocking read that hangs does not keep the process for longer.
-const CLOSING: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -19,6 +15,7 @@ fn main() -> ExitCode {
         }
     };
     let code = runtime.block_on(trailwarden::cli::run(cli));
-    runtime.shutdown_timeout(CLOSING);
+    // A blocking read that hangs must not keep the process.
+    runtime.shutdown_background();
     ExitCode::from(code)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::{Daemon, Front, standby};
+use super::{Daemon, Front, close, standby};
 use crate::config::Config;
 use crate::env::Env;
 use crate::error::Result;
@@ -37,7 +37,10 @@ pub async fn drain(config: Config, path: &Path, env: &Env) -> Result<Drained> {
     let drained = async {
         let works = Works::open_behind(&config, env, held.fence(), front.metrics).await?;
         held.begin(&config, &works.store).await?;
-        work_off(&Daemon::new(config, path, works, front.health)).await
+        let store = works.store.clone();
+        let drained = work_off(&Daemon::new(config, path, works, front.health)).await;
+        close(&store).await;
+        drained
     };
     let drained = drained.await;
     held.release().await;

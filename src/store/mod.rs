@@ -37,7 +37,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, broadcast, mpsc, oneshot, watch};
 
 use crate::core::finding::Kind;
 use crate::core::journal::What;
@@ -120,6 +120,8 @@ pub struct Store {
     reading: Arc<Semaphore>,
     routes: Arc<RwLock<Arc<Vec<Route>>>>,
     bell: broadcast::Sender<()>,
+    /// Closed when the writer has closed the ledger.
+    end: watch::Sender<()>,
     trouble: Arc<Mutex<Option<String>>>,
     fence: Fence,
     env: Env,
@@ -156,9 +158,17 @@ impl Store {
         let (writer, steps) = mpsc::channel(4 * GROUP);
         let routes = Arc::new(RwLock::new(Arc::new(Vec::new())));
         let (bell, reading) = (broadcast::Sender::new(1), Arc::new(Semaphore::new(READERS)));
-        tokio::spawn(write_loop((conn, seals), steps, env.clone(), routes.clone(), bell.clone(), fence.clone()));
+        let (end, ends) = watch::channel(());
+        tokio::spawn(write_loop(
+            (conn, seals),
+            (steps, ends),
+            env.clone(),
+            routes.clone(),
+            bell.clone(),
+            fence.clone(),
+        ));
         let (path, looks, readers, trouble) = (path.to_owned(), Arc::default(), Arc::default(), Arc::default());
-        Ok(Self { path, writer, looks, readers, reading, routes, bell, trouble, fence, env: env.clone() })
+        Ok(Self { path, writer, looks, readers, reading, routes, bell, end, trouble, fence, env: env.clone() })
     }
 
     /// Takes the warden's lock beside the ledger. Fatal when another warden holds it.
@@ -231,9 +241,13 @@ impl Store {
             let _ = answer.send(seen);
         };
         locked(&self.looks).push_back(Box::new(look));
-        if let Ok(turn) = self.reading.clone().try_acquire_owned() {
-            let store = self.clone();
-            self.env.aside(move || store.look(turn));
+        match self.reading.clone().try_acquire_owned() {
+            Ok(turn) => {
+                let store = self.clone();
+                self.env.aside(move || store.look(turn));
+            }
+            Err(TryAcquireError::NoPermits) => {}
+            Err(TryAcquireError::Closed) => locked(&self.looks).clear(),
         }
         answered.await.map_err(|_| Error::transient("ledger:read", "the reader has stopped"))?
     }
@@ -255,6 +269,18 @@ impl Store {
             let Ok(another) = self.reading.clone().try_acquire_owned() else { return };
             turn = another;
         }
+    }
+
+    /// Closes the ledger, whoever else holds a handle to it: what was asked before is done, what is asked afterwards is an
+    /// error. The last connection to go takes the file of the log with it, so that the ledger is one file.
+    pub async fn close(&self) {
+        let every = self.reading.acquire_many(READERS as u32).await;
+        self.reading.close();
+        drop(every);
+        locked(&self.looks).clear();
+        locked(&self.readers).clear();
+        let _ = self.end.send(());
+        self.end.closed().await;
     }
 
     /// Changes with each commit that leaves an alert to be sent.
@@ -322,14 +348,23 @@ fn savepoint<T>(tx: &Tx<'_>, step: impl FnOnce(&Tx<'_>) -> rusqlite::Result<T>) 
 
 async fn write_loop(
     mut ledger: (Connection, Seals),
-    mut steps: mpsc::Receiver<Step>,
+    (mut steps, mut ends): (mpsc::Receiver<Step>, watch::Receiver<()>),
     env: Env,
     routes: Arc<RwLock<Arc<Vec<Route>>>>,
     bell: broadcast::Sender<()>,
     fence: Fence,
 ) {
     let mut group = Vec::with_capacity(GROUP);
-    while steps.recv_many(&mut group, GROUP).await > 0 {
+    loop {
+        let some = tokio::select! {
+            biased;
+            some = steps.recv_many(&mut group, GROUP) => some,
+            _ = ends.changed() => 0,
+        };
+        if some == 0 {
+            let _ = env.blocking(move || drop((ledger, steps, ends))).await;
+            return;
+        }
         let (routes, clock, bell, fence) = (routes.clone(), env.clone(), bell.clone(), fence.clone());
         let done = env.blocking(move || {
             // As long as somebody writes: waking a thread for each group takes as long as a commit.

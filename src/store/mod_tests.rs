@@ -108,3 +108,35 @@ async fn the_ledger_remembers_its_last_epoch_and_what_it_has_of_another() {
     assert!(has(&one).await, "what was said later is more, not less");
     assert_eq!(lease::epoch(&Connection::open(dir.path().join("none.db")).unwrap()).unwrap(), 0);
 }
+
+/// As when a daemon ends: tasks that were stopped may still hold handles, and a look may be under way.
+#[tokio::test]
+async fn a_closed_ledger_is_one_file_and_says_so_to_whoever_still_asks() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.db");
+    let store = Store::open(&path, &Env::manual(Timestamp::UNIX_EPOCH, 1)).await.unwrap();
+    keep(&store, "kept").await.unwrap();
+    let (begun, under_way) = oneshot::channel();
+    let look = move |_: &Connection| {
+        let _ = begun.send(());
+        std::thread::sleep(Duration::from_millis(50));
+        Ok(())
+    };
+    let (slow, waiting) = (store.clone(), store.clone());
+    let look = tokio::spawn(async move { slow.read(look).await });
+    under_way.await.unwrap();
+    let late = tokio::spawn(async move { keep(&waiting, "asked before").await });
+    tokio::task::yield_now().await;
+    assert!(path.with_extension("db-wal").exists());
+
+    store.close().await;
+    assert!(!path.with_extension("db-wal").exists());
+    look.await.unwrap().unwrap();
+    late.await.unwrap().unwrap();
+    assert!(store.read(|_| Ok(())).await.is_err());
+    assert!(keep(&store, "asked after").await.is_err());
+    store.close().await;
+    let names = "SELECT group_concat(name) FROM (SELECT name FROM meta WHERE value = '' ORDER BY name)";
+    let kept: String = Connection::open(&path).unwrap().query_row(names, [], |row| row.get(0)).unwrap();
+    assert_eq!(kept, "asked before,kept");
+}

@@ -21,6 +21,7 @@ pub async fn run(context: &Context, file: PathBuf) -> Outcome {
     let store = Store::open(&config.state, &env).await?;
     let (from, detail) = (name(&file), told(&copy.report, aside.as_deref()));
     store.write(move |tx| journal::append(tx, What::Restored, &from, &detail).map(|_| ())).await?;
+    store.close().await;
     let mut text = format!("{} is the ledger now ({} bytes)\n", file.display(), copy.bytes);
     if let Some(aside) = &aside {
         text.push_str(&format!("the one before is {}\n", aside.display()));
