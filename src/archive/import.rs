@@ -20,8 +20,11 @@ use crate::error::{Error, Result};
 use crate::retry::{Policy, retry};
 use crate::seam::{DynBucket, Got};
 
-/// Files that are looked at in parallel, for each thread that cuts records up.
-const AHEAD: usize = 8;
+/// Files that are fetched together, by each thread that cuts records up; and stored bytes after which there are enough.
+const AHEAD: usize = 16;
+const AHEAD_BYTES: u64 = 8 << 20;
+/// Inflated bytes that are cut up together.
+const CUT: usize = 4 << 20;
 /// Faults that are named; all are counted.
 const NAMED: usize = 20;
 
@@ -66,6 +69,20 @@ impl Imported {
         if self.faults.len() < NAMED {
             self.faults.push(format!("{}: {}", printable(file, 300), printable(why, 200)));
         }
+    }
+}
+
+impl std::ops::AddAssign for Imported {
+    fn add_assign(&mut self, other: Self) {
+        self.files += other.files;
+        self.skipped += other.skipped;
+        self.records += other.records;
+        self.rejected += other.rejected;
+        self.mended += other.mended;
+        self.unreadable += other.unreadable;
+        self.faults.extend(other.faults);
+        self.faults.truncate(NAMED);
+        self.flushed += other.flushed;
     }
 }
 
@@ -128,15 +145,25 @@ struct Worker {
 
 impl Worker {
     async fn run(mut self, files: Arc<Mutex<mpsc::Receiver<(String, u64)>>>) -> Result<()> {
+        let (mut whole, mut bytes) = (Vec::new(), 0);
         loop {
-            let next = files.lock().await.recv().await;
-            let Some((key, size)) = next else { break };
-            self.file(key, size).await?;
-            if self.rows.bytes() >= self.archive.buffer / self.from.workers.max(1) {
-                self.flush().await?;
+            let group = group(&mut *files.lock().await).await;
+            if group.is_empty() {
+                self.cut(whole).await?;
+                return self.flush().await;
+            }
+            let fetched = group.iter().map(|(key, size)| fetch(&self.archive, &self.from, key, *size));
+            let fetched = futures_util::future::try_join_all(fetched).await?;
+            for ((key, _), got) in group.into_iter().zip(fetched) {
+                let Some(inflated) = self.open(&key, got).await? else { continue };
+                bytes += inflated.len();
+                whole.push((key, inflated));
+                if bytes >= CUT {
+                    self.cut(std::mem::take(&mut whole)).await?;
+                    bytes = 0;
+                }
             }
         }
-        self.flush().await
     }
 
     async fn flush(&mut self) -> Result<()> {
@@ -149,56 +176,76 @@ impl Worker {
         Ok(())
     }
 
-    async fn file(&mut self, key: String, size: u64) -> Result<()> {
-        let (from, memory) = (self.from.clone(), &self.archive.deliveries.memory);
-        let limit = from.object_limit;
-        let got =
-            retry(&self.archive.env, Policy::STEP, || memory.get(from.bucket.as_ref(), &key, None, Some(size), limit));
-        let body = match got.await?.0 {
+    /// What a file inflates to; nothing where nothing is to be had of it.
+    async fn open(&self, key: &str, got: Got) -> Result<Option<Vec<u8>>> {
+        let limit = self.from.object_limit;
+        let body = match got {
             Got::Found(object) => object.body,
-            Got::Absent => return Ok(()),
+            Got::Absent => return Ok(None),
             Got::TooLarge(size) => {
-                self.total.lock().await.fault(&key, &format!("{size} bytes, the limit is {limit}"));
-                return Ok(());
+                self.total.lock().await.fault(key, &format!("{size} bytes, the limit is {limit}"));
+                return Ok(None);
             }
         };
         self.progress.files.fetch_add(1, Ordering::Relaxed);
         self.progress.bytes.fetch_add(body.len() as u64, Ordering::Relaxed);
-        let bytes = if body.starts_with(&[0x1f, 0x8b]) {
-            match memory.inflate(body, from.caps).await?.0 {
-                Ok(inflated) => inflated.bytes,
-                Err(error) => {
-                    self.total.lock().await.fault(&key, &error.to_string());
-                    return Ok(());
+        if !body.starts_with(&[0x1f, 0x8b]) {
+            return Ok(Some(body));
+        }
+        match self.archive.deliveries.memory.inflate(body, self.from.caps).await?.0 {
+            Ok(inflated) => Ok(Some(inflated.bytes)),
+            Err(error) => {
+                self.total.lock().await.fault(key, &error.to_string());
+                Ok(None)
+            }
+        }
+    }
+
+    async fn cut(&mut self, files: Vec<(String, Vec<u8>)>) -> Result<()> {
+        let mut rows = std::mem::replace(&mut self.rows, Rows::new(self.archive.ids.identity.clone()));
+        let (mut cut, today) = (Imported::default(), self.archive.env.now().to_zoned(TimeZone::UTC).date());
+        let work = move || {
+            for (key, bytes) in files {
+                rows.begin(origin(key.clone(), today));
+                let before = rows.len();
+                let read = read_any(&bytes, |text| rows.push(text));
+                cut.files += 1;
+                cut.records += (rows.len() - before) as u64;
+                match read {
+                    Ok(read) => {
+                        cut.rejected += read.rejected;
+                        cut.mended += u64::from(read.mended);
+                    }
+                    Err(why) => cut.fault(&key, &why),
                 }
             }
-        } else {
-            body
+            (rows, cut)
         };
-        let mut rows = std::mem::replace(&mut self.rows, Rows::new(self.archive.ids.identity.clone()));
-        let (name, today) = (key.clone(), self.archive.env.now().to_zoned(TimeZone::UTC).date());
-        let cut = move || {
-            let before = rows.len();
-            rows.begin(origin(name, today));
-            let read = read_any(&bytes, |text| rows.push(text));
-            let records = (rows.len() - before) as u64;
-            (rows, records, read)
-        };
-        let (rows, records, read) = self.archive.env.blocking(cut).await?;
+        let (rows, cut) = self.archive.env.blocking(work).await?;
         self.rows = rows;
-        self.progress.records.fetch_add(records, Ordering::Relaxed);
-        let mut total = self.total.lock().await;
-        total.files += 1;
-        total.records += records;
-        match read {
-            Ok(read) => {
-                total.rejected += read.rejected;
-                total.mended += u64::from(read.mended);
-            }
-            Err(why) => total.fault(&key, &why),
+        self.progress.records.fetch_add(cut.records, Ordering::Relaxed);
+        *self.total.lock().await += cut;
+        if self.rows.bytes() >= self.archive.buffer / self.from.workers.max(1) {
+            self.flush().await?;
         }
         Ok(())
     }
+}
+
+/// Files that are fetched together; none when there are no more.
+async fn group(files: &mut mpsc::Receiver<(String, u64)>) -> Vec<(String, u64)> {
+    let mut group: Vec<(String, u64)> = files.recv().await.into_iter().collect();
+    while group.len() < AHEAD && group.iter().map(|(_, size)| size).sum::<u64>() < AHEAD_BYTES {
+        let Ok(next) = files.try_recv() else { break };
+        group.push(next);
+    }
+    group
+}
+
+async fn fetch(archive: &Archive, from: &Import, key: &str, size: u64) -> Result<Got> {
+    let memory = &archive.deliveries.memory;
+    let get = || memory.get(from.bucket.as_ref(), key, None, Some(size), from.object_limit);
+    Ok(retry(&archive.env, Policy::STEP, get).await?.0)
 }
 
 fn origin(object: String, today: jiff::civil::Date) -> Origin {
@@ -216,7 +263,7 @@ pub(super) struct Read {
 
 /// Hands over each record of a file of any of the known forms, as its text.
 pub(super) fn read_any(bytes: &[u8], mut each: impl FnMut(&str)) -> Result<Read, String> {
-    let text = String::from_utf8_lossy(bytes);
+    let text = simdutf8::basic::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed);
     let mut read = Read { rejected: 0, mended: matches!(text, Cow::Owned(_)) };
     let mut elements = Vec::new();
     let mut odd = Vec::new();

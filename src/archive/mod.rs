@@ -5,6 +5,7 @@
 //! and [`raw`] the logs themselves.
 
 pub mod check;
+mod columns;
 pub mod compact;
 pub mod ddl;
 pub mod files;

@@ -1,22 +1,17 @@
-//! Records on their way into files: cut up, in columns, to be sorted.
+//! Records on their way into files, to be sorted.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-use arrow_array::builder::StringBuilder;
-use arrow_array::{
-    Array, ArrayRef, ListArray, RecordBatch, StringArray, StructArray, TimestampMillisecondArray, UInt32Array,
-};
-use arrow_buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
-use arrow_schema::{ArrowError, DataType, Field};
-use arrow_select::take::{take, take_record_batch};
+use arrow_array::{ArrayRef, RecordBatch, StringArray, TimestampMillisecondArray};
+use arrow_schema::ArrowError;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
+use super::columns::Columns;
 use super::schema;
 use crate::core::record::seconds;
-use crate::core::row::{self, EVENT_ID, EVENT_TIME, GROUPS, Holds, LEAVES, RECIPIENT, RESOURCE, Row};
+use crate::core::row;
 
 const DAY: i64 = 86_400;
 
@@ -67,43 +62,52 @@ pub fn account_number(account: Option<&str>) -> u64 {
     account.and_then(|account| account.parse().ok()).unwrap_or(u64::MAX)
 }
 
-/// Rows in columns, in the order in which they came.
+/// Bytes of a piece of texts.
+const PIECE: usize = 1 << 20;
+
+/// Texts in pieces, so that none is moved when more come.
+#[derive(Default)]
+struct Texts {
+    pieces: Vec<String>,
+    /// The piece of each text, and where it begins and ends there.
+    places: Vec<(usize, usize, usize)>,
+}
+
+impl Texts {
+    fn push(&mut self, text: &str) {
+        if self.pieces.last().is_none_or(|piece| piece.capacity() - piece.len() < text.len()) {
+            self.pieces.push(String::with_capacity(PIECE.max(text.len())));
+        }
+        let number = self.pieces.len() - 1;
+        if let Some(piece) = self.pieces.last_mut() {
+            let begin = piece.len();
+            piece.push_str(text);
+            self.places.push((number, begin, piece.len()));
+        }
+    }
+
+    fn get(&self, row: u32) -> Option<&str> {
+        let (piece, begin, end) = *self.places.get(row as usize)?;
+        self.pieces.get(piece)?.get(begin..end)
+    }
+}
+
+/// Records in the order in which they came, and what they are sorted and compared by. They are cut up when they are written.
+#[derive(Default)]
 pub struct Rows {
     identity: Identity,
-    leaves: Vec<StringBuilder>,
-    groups: [Vec<bool>; GROUPS],
-    resources: Vec<StringBuilder>,
-    /// Where each row's resources end, and whether it has any.
-    ends: Vec<i32>,
-    listed: Vec<bool>,
-    rest: StringBuilder,
-    shapes: HashMap<Arc<str>, u32>,
-    shape: Vec<u32>,
-    origins: Vec<Origin>,
+    texts: Texts,
+    pub origins: Vec<Origin>,
     origin: Vec<u32>,
-    keys: Vec<Key>,
-    ids: Vec<Option<Box<str>>>,
+    pub keys: Vec<Key>,
+    /// Each row's event id.
+    pub ids: Vec<Option<Box<str>>>,
     bytes: usize,
 }
 
 impl Rows {
     pub fn new(identity: Identity) -> Self {
-        Self {
-            identity,
-            leaves: (0..LEAVES).map(|_| StringBuilder::new()).collect(),
-            groups: Default::default(),
-            resources: (0..RESOURCE.len()).map(|_| StringBuilder::new()).collect(),
-            ends: vec![0],
-            listed: Vec::new(),
-            rest: StringBuilder::new(),
-            shapes: HashMap::new(),
-            shape: Vec::new(),
-            origins: Vec::new(),
-            origin: Vec::new(),
-            keys: Vec::new(),
-            ids: Vec::new(),
-            bytes: 0,
-        }
+        Self { identity, ..Self::default() }
     }
 
     pub fn len(&self) -> usize {
@@ -119,10 +123,6 @@ impl Rows {
         self.bytes
     }
 
-    pub fn origins(&self) -> &[Origin] {
-        &self.origins
-    }
-
     /// The next rows are of this one.
     pub fn begin(&mut self, origin: Origin) {
         self.origins.push(origin);
@@ -131,89 +131,38 @@ impl Rows {
     /// A record of the origin begun last: a JSON object's text.
     pub fn push(&mut self, text: &str) {
         let Some(origin) = self.origins.last() else { return };
-        let row = row::columns(text);
-        let id = row.leaf(EVENT_ID);
-        let account = row.leaf(RECIPIENT);
-        let time = row.leaf(EVENT_TIME).and_then(seconds);
+        let [time, id, account] = row::told_by(text);
+        let (id, account, seconds) = (id.as_deref(), account.as_deref(), time.as_deref().and_then(seconds));
         self.keys.push(Key {
-            day: day(time, origin),
+            day: day(seconds, origin),
             account: account_number(account),
-            seconds: time.unwrap_or(i64::MIN),
+            seconds: seconds.unwrap_or(i64::MIN),
             id: self.identity.of(id, account, || (origin.object.clone(), text.to_owned())),
-            plain: row.leaf(EVENT_TIME).is_some_and(|time| time.len() == 20 && time.ends_with('Z')),
+            plain: time.as_deref().is_some_and(|time| time.len() == 20 && time.ends_with('Z')),
         });
         self.ids.push(id.map(Into::into));
-        self.columns(&row);
+        self.texts.push(text);
         self.origin.push(u32::try_from(self.origins.len() - 1).unwrap_or(u32::MAX));
         self.bytes += text.len();
     }
 
-    fn columns(&mut self, row: &Row<'_>) {
-        for (column, value) in self.leaves.iter_mut().zip(&row.leaves) {
-            column.append_option(value.as_deref());
-        }
-        for (column, there) in self.groups.iter_mut().zip(row.groups) {
-            column.push(there);
-        }
-        for resource in row.resources.iter().flatten() {
-            for (column, value) in self.resources.iter_mut().zip(resource) {
-                column.append_option(value.as_deref());
-            }
-        }
-        let before = self.ends.last().copied().unwrap_or(0);
-        let more = row.resources.as_ref().map_or(0, Vec::len);
-        self.ends.push(before.saturating_add(i32::try_from(more).unwrap_or(i32::MAX)));
-        self.listed.push(row.resources.is_some());
-        self.rest.append_option(row.rest.as_deref());
-        let number = match self.shapes.get(row.shape.as_str()) {
-            Some(number) => *number,
-            None => {
-                let number = u32::try_from(self.shapes.len()).unwrap_or(u32::MAX);
-                self.bytes += row.shape.len();
-                self.shapes.insert(row.shape.as_str().into(), number);
-                number
-            }
-        };
-        self.shape.push(number);
+    /// The number of the origin that a row is of.
+    pub fn origin(&self, row: u32) -> usize {
+        self.origin.get(row as usize).map_or(0, |origin| *origin as usize)
     }
 
-    /// All rows as columns, with what they are sorted by.
-    pub fn finish(mut self) -> Result<Table, ArrowError> {
-        let mut leaves: Vec<ArrayRef> = Vec::with_capacity(LEAVES);
-        for column in &mut self.leaves {
-            leaves.push(Arc::new(column.finish()));
-        }
-        let resources: Vec<ArrayRef> =
-            self.resources.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef).collect();
-        let resources = StructArray::try_new(schema::resource(), resources, None)?;
-        let element = Arc::new(Field::new("element", DataType::Struct(schema::resource()), true));
-        let resources = ListArray::try_new(
-            element,
-            OffsetBuffer::new(ScalarBuffer::from(std::mem::take(&mut self.ends))),
-            Arc::new(resources),
-            Some(NullBuffer::from(std::mem::take(&mut self.listed))),
-        )?;
-        let mut columns = assemble(row::FIELDS, &leaves, &self.groups, &(Arc::new(resources) as ArrayRef))?;
-        columns.push(Arc::new(self.rest.finish()));
-        let fields: Vec<_> = schema::schema().fields().iter().take(columns.len()).cloned().collect();
-        let batch = RecordBatch::try_new(Arc::new(arrow_schema::Schema::new(fields)), columns)?;
-        let mut shapes: Vec<(Arc<str>, u32)> = self.shapes.into_iter().collect();
-        shapes.sort_unstable_by_key(|(_, number)| *number);
-        Ok(Table {
-            batch,
-            shapes: StringArray::from_iter_values(shapes.iter().map(|(shape, _)| shape)),
-            shape: UInt32Array::from(self.shape),
-            objects: StringArray::from_iter_values(self.origins.iter().map(|origin| &origin.object)),
-            trails: self.origins.iter().map(|origin| origin.trail.as_deref()).collect(),
-            delivered: TimestampMillisecondArray::from_iter(
-                self.origins.iter().map(|origin| origin.delivered.map(Timestamp::as_millisecond)),
-            )
-            .with_timezone("UTC"),
-            origin: UInt32Array::from(self.origin),
-            keys: self.keys,
-            ids: self.ids,
-            origins: self.origins,
-        })
+    /// Rows in the order asked for, as columns.
+    pub fn rows(&self, rows: &[u32]) -> Result<RecordBatch, ArrowError> {
+        let mut columns = Columns::of(rows.len());
+        rows.iter().filter_map(|row| self.texts.get(*row)).for_each(|text| columns.push(text));
+        let mut columns = columns.finish()?;
+        let origins = || rows.iter().map(|row| self.origins.get(self.origin(*row)));
+        let objects: StringArray = origins().map(|origin| Some(origin?.object.as_str())).collect();
+        let trails: StringArray = origins().map(|origin| origin?.trail.as_deref()).collect();
+        let delivered: TimestampMillisecondArray =
+            origins().map(|origin| Some(origin?.delivered?.as_millisecond())).collect();
+        columns.extend([Arc::new(objects) as ArrayRef, Arc::new(trails), Arc::new(delivered.with_timezone("UTC"))]);
+        RecordBatch::try_new(schema::schema(), columns)
     }
 }
 
@@ -240,74 +189,9 @@ pub fn date_of(day: i64) -> String {
     time.strftime("%Y-%m-%d").to_string()
 }
 
-/// Puts leaves into their structs.
-fn assemble(
-    fields: &[row::Field],
-    leaves: &[ArrayRef],
-    groups: &[Vec<bool>],
-    resources: &ArrayRef,
-) -> Result<Vec<ArrayRef>, ArrowError> {
-    let missing = || ArrowError::SchemaError("a column is missing".into());
-    let mut columns: Vec<ArrayRef> = Vec::with_capacity(fields.len());
-    for field in fields {
-        columns.push(match &field.holds {
-            Holds::Leaf(number) => leaves.get(*number).ok_or_else(missing)?.clone(),
-            Holds::Resources => resources.clone(),
-            Holds::Group(number, inner) => {
-                let inner_columns = assemble(inner, leaves, groups, resources)?;
-                let names: Vec<Field> = inner
-                    .iter()
-                    .zip(&inner_columns)
-                    .map(|(field, column)| Field::new(schema::name(field.json), column.data_type().clone(), true))
-                    .collect();
-                let there = NullBuffer::from(groups.get(*number).ok_or_else(missing)?.clone());
-                Arc::new(StructArray::try_new(names.into(), inner_columns, Some(there))?)
-            }
-        });
-    }
-    Ok(columns)
-}
-
-/// Rows as columns; each batch of them is made when it is written.
-pub struct Table {
-    /// The columns that are made of records.
-    batch: RecordBatch,
-    shapes: StringArray,
-    shape: UInt32Array,
-    objects: StringArray,
-    trails: StringArray,
-    delivered: TimestampMillisecondArray,
-    /// Each row's place in those three.
-    origin: UInt32Array,
-    pub keys: Vec<Key>,
-    /// Each row's event id.
-    pub ids: Vec<Option<Box<str>>>,
-    pub origins: Vec<Origin>,
-}
-
-impl Table {
-    /// Which origin a row is of.
-    pub fn origin(&self, row: u32) -> usize {
-        self.origin.values().get(row as usize).map_or(0, |origin| *origin as usize)
-    }
-
-    /// Rows in the order asked for, with all columns.
-    pub fn rows(&self, rows: &[u32]) -> Result<RecordBatch, ArrowError> {
-        let rows = UInt32Array::from(rows.to_vec());
-        let picked = take_record_batch(&self.batch, &rows)?;
-        let mut columns = picked.columns().to_vec();
-        let shape = take(&self.shape, &rows, None)?;
-        columns.push(take(&self.shapes, &shape, None)?);
-        let origin = take(&self.origin, &rows, None)?;
-        for of_origin in [&self.objects as &dyn Array, &self.trails, &self.delivered] {
-            columns.push(take(of_origin, &origin, None)?);
-        }
-        RecordBatch::try_new(schema::schema(), columns)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use arrow_array::Array;
     use jiff::civil::date;
 
     use super::*;
@@ -358,8 +242,7 @@ mod tests {
         let mut rows = Rows::new(Identity::default());
         rows.begin(origin(Some("2026-03-01T12:00:00Z")));
         texts.iter().for_each(|text| rows.push(text));
-        let table = rows.finish().unwrap();
-        let batch = table.rows(&[3, 1, 0, 2]).unwrap();
+        let batch = rows.rows(&[3, 1, 0, 2]).unwrap();
         assert_eq!(batch.schema(), schema::schema());
         let records = schema::record(&batch);
         let back: Vec<&str> = records.iter().flatten().collect();
@@ -374,6 +257,18 @@ mod tests {
             batch.column_by_name("useridentity").unwrap().is_null(1)
                 && !batch.column_by_name("useridentity").unwrap().is_null(2)
         );
+    }
+
+    #[test]
+    fn texts_of_any_length_are_kept_whole() {
+        let lengths = [10, PIECE - 5, 20, PIECE, 0, 3 * PIECE, 7];
+        let texts: Vec<String> = lengths.iter().zip('a'..).map(|(length, c)| c.to_string().repeat(*length)).collect();
+        let mut kept = Texts::default();
+        texts.iter().for_each(|text| kept.push(text));
+        for (row, text) in (0..).zip(&texts) {
+            assert!(kept.get(row) == Some(text), "{row}");
+        }
+        assert!(kept.get(7).is_none() && kept.pieces.len() == 6);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::files::Written;
 use super::ids::Candidate;
-use super::rows::{Origin, Rows, Table, date_of};
+use super::rows::{Origin, Rows, date_of};
 use super::{Archive, files};
 use crate::core::gzip::{Caps, Inflated};
 use crate::core::id::Sha256;
@@ -25,8 +25,8 @@ use crate::error::{Error, Result};
 use crate::seam::Got;
 use crate::store::archive::{self, Log, NewFile, Pending};
 
-/// Rows that are made into columns and written together.
-const BATCH: usize = 8_192;
+/// Rows that are made into columns and written together: few enough that the columns stay near the processor.
+const BATCH: usize = 1_024;
 /// Logs that are looked up in the ledger together, and that are fetched at once.
 const PAGE: usize = 256;
 const FETCHES: usize = 16;
@@ -193,7 +193,7 @@ impl Archive {
                         delivered: Some(key.delivered),
                         day: key.date,
                     });
-                    done.push((id, Some(rows.origins().len() - 1)));
+                    done.push((id, Some(rows.origins.len() - 1)));
                     push_log(&mut rows, &inflated.bytes, &key);
                 }
                 (rows, done)
@@ -264,9 +264,7 @@ impl Archive {
 
     /// Writes rows into a file for each date, and takes the logs off the list; rows that the archive has are left out.
     pub async fn commit(&self, rows: Rows, done: Vec<(i64, Option<usize>)>) -> Result<Flushed> {
-        let finish = move || rows.finish().map_err(|error| files::fault("archive:write", &error.into()));
-        let table = Arc::new(self.env.blocking(finish).await??);
-        let mut batch = Batch::of(table);
+        let mut batch = Batch::of(Arc::new(rows));
         let mut seen = self.repeats(&mut batch, 0).await?;
         loop {
             let written = self.write(&batch).await?;
@@ -376,13 +374,13 @@ pub fn push_log(rows: &mut Rows, bytes: &[u8], key: &LogKey) {
 
 /// Rows in the order in which they are written, without those that are there already.
 struct Batch {
-    table: Arc<Table>,
+    table: Arc<Rows>,
     order: Vec<u32>,
     gone: HashSet<u32>,
 }
 
 impl Batch {
-    fn of(table: Arc<Table>) -> Self {
+    fn of(table: Arc<Rows>) -> Self {
         let key = |row: u32| table.keys.get(row as usize).copied();
         let mut order: Vec<u32> = (0..u32::try_from(table.keys.len()).unwrap_or(u32::MAX)).collect();
         // of those that are the same the one that came first is kept

@@ -27,6 +27,7 @@ pub mod pattern;
 pub mod policy;
 pub mod posture;
 pub mod protection;
+mod quoted;
 pub mod record;
 pub mod route;
 pub mod row;

@@ -193,6 +193,17 @@ pub fn columns(text: &str) -> Row<'_> {
     row
 }
 
+/// Time, id and account, as [`columns`] has them.
+pub fn told_by(text: &str) -> [Option<Cow<'_, str>>; 3] {
+    let values = walk::members(text, ["eventTime", "eventID", "recipientAccountId"]);
+    if values[0].is_some() {
+        return values;
+    }
+    // an aggregated event, perhaps
+    let mut row = columns(text);
+    [EVENT_TIME, EVENT_ID, RECIPIENT].map(|leaf| row.leaves.get_mut(leaf).and_then(Option::take))
+}
+
 /// The record of a shape and its columns: `leaf` by number, `resource` by number and part. `None` when they do not belong
 /// together.
 pub fn rebuild<'v>(

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use serde_json::value::RawValue;
 
-use crate::core::depth;
+use crate::core::{depth, quoted};
 
 /// Brackets in one another; the walk below needs the stack for each.
 const DEEPEST: usize = 120;
@@ -174,7 +174,7 @@ impl<'a> Walk<'a> {
         let (mut at, mut open) = (0, 0_usize);
         loop {
             match bytes.get(at)? {
-                b'"' => at += end_of_string(bytes.get(at..)?)?.0,
+                b'"' => at = quoted::end(bytes, at)?.0,
                 b'{' | b'[' => open += 1,
                 b'}' | b']' => open = open.checked_sub(1)?,
                 _ => {}
@@ -219,21 +219,8 @@ impl<'a> Walk<'a> {
 
     /// A text as written, and whether anything in it is escaped.
     fn quoted(&mut self) -> Option<(&'a str, bool)> {
-        let (end, escaped) = end_of_string(self.rest.as_bytes())?;
+        let (end, escaped) = quoted::end(self.rest.as_bytes(), 0)?;
         Some((self.word(end + 1)?, escaped))
-    }
-}
-
-/// Where the string ends that begins here, and whether anything in it is escaped.
-fn end_of_string(bytes: &[u8]) -> Option<(usize, bool)> {
-    let (mut end, mut escaped) = (1, false);
-    loop {
-        end += memchr::memchr2(b'"', b'\\', bytes.get(end..)?)?;
-        if bytes.get(end) == Some(&b'"') {
-            return Some((end, escaped));
-        }
-        escaped = true;
-        end += 2;
     }
 }
 

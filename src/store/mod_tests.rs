@@ -117,22 +117,24 @@ async fn a_closed_ledger_is_one_file_and_says_so_to_whoever_still_asks() {
     let store = Store::open(&path, &Env::manual(Timestamp::UNIX_EPOCH, 1)).await.unwrap();
     keep(&store, "kept").await.unwrap();
     let (begun, under_way) = oneshot::channel();
+    let (release, released) = std::sync::mpsc::channel::<()>();
     let look = move |_: &Connection| {
         let _ = begun.send(());
-        std::thread::sleep(Duration::from_millis(50));
-        Ok(())
+        Ok(released.recv().is_ok())
     };
-    let (slow, waiting) = (store.clone(), store.clone());
+    let (slow, late, closing) = (store.clone(), store.clone(), store.clone());
     let look = tokio::spawn(async move { slow.read(look).await });
     under_way.await.unwrap();
-    let late = tokio::spawn(async move { keep(&waiting, "asked before").await });
+    let late = tokio::spawn(async move { keep(&late, "asked before").await });
     tokio::task::yield_now().await;
-    assert!(path.with_extension("db-wal").exists());
-
-    store.close().await;
-    assert!(!path.with_extension("db-wal").exists());
-    look.await.unwrap().unwrap();
+    let closing = tokio::spawn(async move { closing.close().await });
     late.await.unwrap().unwrap();
+    assert!(!closing.is_finished() && path.with_extension("db-wal").exists());
+
+    release.send(()).unwrap();
+    closing.await.unwrap();
+    assert!(!path.with_extension("db-wal").exists());
+    assert!(look.await.unwrap().unwrap());
     assert!(store.read(|_| Ok(())).await.is_err());
     assert!(keep(&store, "asked after").await.is_err());
     store.close().await;

@@ -22,7 +22,7 @@ use super::Scanned;
 use super::files::DATE;
 use crate::archive::raw::{self, Distinct, Effort, Raw, Seen};
 use crate::archive::read::viewed;
-use crate::archive::rows::{Identity, Origin, Rows, Table, date_of};
+use crate::archive::rows::{Identity, Origin, Rows, date_of};
 use crate::archive::schema;
 use crate::core::key::LogKey;
 use crate::core::lookup::Question;
@@ -155,7 +155,7 @@ impl PartitionStream for Logs {
     fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
         let (question, identity) = (self.question.clone(), Identity::default());
         let today = self.raw.env.now().to_zoned(TimeZone::UTC).date();
-        let look = move |bytes: &[u8], key: &str, log: Option<&LogKey>| -> Seen<Option<Table>> {
+        let look = move |bytes: &[u8], key: &str, log: Option<&LogKey>| -> Seen<Rows> {
             let mut rows = Rows::new(identity.clone());
             let (delivered, day) = log.map_or((None, today), |log| (Some(log.delivered), log.date));
             rows.begin(Origin { object: key.to_owned(), trail: None, delivered, day });
@@ -165,10 +165,7 @@ impl PartitionStream for Logs {
                 }
             };
             let (records, read) = raw::records(bytes, log, each);
-            match rows.finish() {
-                Ok(table) => Seen { what: Some(table), records, read },
-                Err(error) => Seen { what: None, records, read: Err(error.to_string()) },
-            }
+            Seen { what: rows, records, read }
         };
         let (schema, scanned, told) = (self.schema.clone(), self.scanned.clone(), self.effort.clone());
         let (mut distinct, mut effort) = (Distinct::default(), Effort::default());
@@ -177,8 +174,8 @@ impl PartitionStream for Logs {
             let before = effort.bytes;
             effort.count(&listed, found.as_ref());
             Scanned::add(&scanned.read, effort.bytes - before);
-            let table = found.and_then(|found| found.what);
-            let batches = table.map(|table| batches(&table, &schema, &mut distinct, &mut effort)).unwrap_or_default();
+            let rows = found.map(|found| found.what);
+            let batches = rows.map(|rows| batches(&rows, &schema, &mut distinct, &mut effort)).unwrap_or_default();
             let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
             if effort.listed() >= told.listed() {
                 *told = effort.clone();
@@ -194,12 +191,7 @@ impl PartitionStream for Logs {
 }
 
 /// The rows of a log that were not seen before, in pieces.
-fn batches(
-    table: &Table,
-    schema: &SchemaRef,
-    distinct: &mut Distinct,
-    effort: &mut Effort,
-) -> Vec<Result<RecordBatch>> {
+fn batches(table: &Rows, schema: &SchemaRef, distinct: &mut Distinct, effort: &mut Effort) -> Vec<Result<RecordBatch>> {
     let rows: Vec<u32> =
         (0..).zip(&table.keys).filter(|(_, key)| distinct.is_new(key.id, effort)).map(|(row, _)| row).collect();
     let batch = |rows: &[u32]| -> Result<RecordBatch> {

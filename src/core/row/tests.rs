@@ -9,6 +9,14 @@ fn back(text: &str) -> String {
     rebuild(&row.shape, |number| row.leaf(number), resource).unwrap()
 }
 
+fn told_as_cut(text: &str) -> Result<(), TestCaseError> {
+    let row = columns(text);
+    let cut = [EVENT_TIME, EVENT_ID, RECIPIENT].map(|leaf| row.leaf(leaf));
+    let told = told_by(text);
+    prop_assert_eq!(told.each_ref().map(|value| value.as_deref()), cut, "{}", text);
+    Ok(())
+}
+
 fn record() -> Value {
     json!({
         "eventVersion": "1.11", "userIdentity": {"type": "AssumedRole", "arn": "arn:aws:sts::111122223333:assumed-role/a/b",
@@ -161,6 +169,14 @@ proptest! {
         let object = json!({"resources": value, "userIdentity": value, "eventTime": value, "unknown": value});
         let text = if pretty { serde_json::to_string_pretty(&object).unwrap() } else { object.to_string() };
         prop_assert_eq!(back(&text), text);
+    }
+
+    #[test]
+    fn a_record_is_told_by_what_its_columns_have(members in prop::collection::vec((0_usize..7, value()), 0..8)) {
+        let names = ["eventTime", "eventID", "recipientAccountId", "eventId", "accountId", "timeWindow", "x"];
+        let members: Vec<String> = members.iter().map(|(name, value)| format!("\"{}\": {value}", names[*name])).collect();
+        told_as_cut(&format!("{{{}}}", members.join(",")))?;
+        told_as_cut(&format!("{{\"timeWindow\":{{\"windowStart\":\"\\u0032\"}},{}}}", members.join(",")).replace(",}", "}"))?;
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::{
     CUT_RESOURCES, FIELDS, Field, GROUPS, Holds, LEAF_MARK, LEAVES, RESOURCE, RESOURCE_MARK, Resource, Row, ZERO,
 };
+use crate::core::quoted;
 
 /// A value that is cut out of the text.
 struct Hole {
@@ -16,14 +17,8 @@ struct Hole {
 
 /// Cuts a record up. `text` is a JSON object, as a parser found it.
 pub fn shred(text: &str) -> Row<'_> {
-    let mut walk = Walk {
-        text,
-        leaves: [const { None }; LEAVES],
-        groups: [false; GROUPS],
-        resources: None,
-        holes: Vec::with_capacity(48),
-        cut: [None; LEAVES],
-    };
+    let mut walk = Walk::new(text);
+    walk.holes.reserve(48);
     let Some((_, rest)) = walk.object(walk.blank(0), FIELDS) else {
         // no object after all: kept as it is
         let leaves = [const { None }; LEAVES];
@@ -44,7 +39,31 @@ struct Walk<'a> {
     cut: [Option<usize>; LEAVES],
 }
 
+/// The values of some members of a record itself, as the columns have them.
+pub fn members<'a, const N: usize>(text: &'a str, names: [&str; N]) -> [Option<Cow<'a, str>>; N] {
+    let (mut walk, mut values) = (Walk::new(text), [const { None }; N]);
+    let _ = walk.members(walk.blank(0), |walk, _, name, value| {
+        let end = walk.value_end(value)?;
+        if let Some(slot) = names.iter().zip(&mut values).find_map(|(own, slot)| (*own == name).then_some(slot)) {
+            *slot = walk.value(value, end).0;
+        }
+        Some(end)
+    });
+    values
+}
+
 impl<'a> Walk<'a> {
+    fn new(text: &'a str) -> Self {
+        Self {
+            text,
+            leaves: [const { None }; LEAVES],
+            groups: [false; GROUPS],
+            resources: None,
+            holes: Vec::new(),
+            cut: [None; LEAVES],
+        }
+    }
+
     fn byte(&self, at: usize) -> Option<u8> {
         self.text.as_bytes().get(at).copied()
     }
@@ -57,14 +76,7 @@ impl<'a> Walk<'a> {
 
     /// After a string that begins here.
     fn string_end(&self, at: usize) -> Option<usize> {
-        let mut at = at + 1;
-        loop {
-            let found = memchr::memchr2(b'"', b'\\', self.text.as_bytes().get(at..)?)?;
-            if self.byte(at + found) == Some(b'"') {
-                return Some(at + found + 1);
-            }
-            at += found + 2;
-        }
+        quoted::end(self.text.as_bytes(), at).map(|(end, _)| end + 1)
     }
 
     /// After a value that begins here.
