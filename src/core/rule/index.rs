@@ -75,7 +75,8 @@ impl PartialEq for Rules {
 impl Eq for Rules {}
 
 impl Rules {
-    pub fn compile(rules: Vec<Rule>) -> Self {
+    pub fn compile(mut rules: Vec<Rule>) -> Self {
+        rules.shrink_to_fit();
         let mut compiled = Self::default();
         for (number, rule) in rules.iter().enumerate() {
             let counted: Parts = rule.group.iter().chain(&rule.distinct).map(Field::parts).collect();
@@ -86,6 +87,7 @@ impl Rules {
             }
         }
         compiled.by_name.values_mut().for_each(Vec::shrink_to_fit);
+        compiled.steps.shrink_to_fit();
         let texts = compiled.by_identity.iter().map(|(finder, _)| finder.needle());
         compiled.in_identity = Searcher::new(texts.chain([ESCAPE.needle()]));
         Self { rules, ..compiled }
