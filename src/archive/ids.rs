@@ -23,7 +23,7 @@ use crate::store::archive::ArchiveFile;
 const KEPT: usize = 64 << 20;
 const ID: usize = 16;
 /// The columns that say which record a row is.
-const COLUMNS: [&str; 2] = ["eventid", "recipientaccountid"];
+const COLUMNS: [&str; 3] = ["eventtime", "eventid", "recipientaccountid"];
 
 /// A record that may be there already.
 pub struct Candidate<'r> {
@@ -181,8 +181,8 @@ impl Ids {
         let mut ids = Vec::new();
         for batch in reader {
             let batch = batch.map_err(|error| unreadable(name, &error.into()))?;
-            let [events, accounts, objects] =
-                ["eventid", "recipientaccountid", schema::OBJECT].map(|column| schema::leaf(&batch, column));
+            let told = COLUMNS.map(|column| schema::leaf(&batch, column));
+            let objects = schema::leaf(&batch, schema::OBJECT);
             let texts = whole.then(|| schema::record(&batch));
             ids.extend((0..batch.num_rows()).map(|row| {
                 let of = |column| schema::text(column, row);
@@ -190,7 +190,7 @@ impl Ids {
                     let text = schema::text(texts.as_ref(), row);
                     (of(objects).unwrap_or_default().to_owned(), text.unwrap_or_default().to_owned())
                 };
-                self.identity.of(of(events), of(accounts), otherwise)
+                self.identity.of(told.map(of), otherwise)
             }));
         }
         Ok(ids)

@@ -253,7 +253,8 @@ impl Raw {
             let is_newer = when.unwrap_or(i64::MIN) >= floor;
             if is_newer && self.question.covers(when) && self.question.matches(&row) {
                 let (id, account) = (row.leaf(EVENT_ID), row.leaf(RECIPIENT));
-                let same = identity.of(id, account, || (key.to_owned(), text.to_owned()));
+                let told = [row.leaf(EVENT_TIME), id, account];
+                let same = identity.of(told, || (key.to_owned(), text.to_owned()));
                 let rank = Rank::new(when, id, account);
                 hits.push((same, Hit { rank, record: text.to_owned(), object: key.to_owned(), trail: None }));
             }

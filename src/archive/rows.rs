@@ -32,11 +32,12 @@ pub struct Origin {
 pub struct Identity(RandomState, RandomState);
 
 impl Identity {
-    /// By event and account; of a record without an id, by the object that it lies in and its whole text.
-    pub fn of(&self, id: Option<&str>, account: Option<&str>, otherwise: impl FnOnce() -> (String, String)) -> u128 {
-        match id {
-            Some(id) => self.hash(&(true, id, account.unwrap_or_default())),
-            None => self.hash(&(false, otherwise())),
+    /// By time, event and account, as [`row::told_by`] has them: whoever knows an event's id takes nothing out of the archive
+    /// with a record of another time. Of a record without an id, by the object that it lies in and its whole text.
+    pub fn of(&self, told: [Option<&str>; 3], otherwise: impl FnOnce() -> (String, String)) -> u128 {
+        match told {
+            [time, Some(id), account] => self.hash(&(true, id, account.unwrap_or_default(), time)),
+            [_, None, _] => self.hash(&(false, otherwise())),
         }
     }
 
@@ -131,14 +132,16 @@ impl Rows {
     /// A record of the origin begun last: a JSON object's text.
     pub fn push(&mut self, text: &str) {
         let Some(origin) = self.origins.last() else { return };
-        let [time, id, account] = row::told_by(text);
-        let (id, account, seconds) = (id.as_deref(), account.as_deref(), time.as_deref().and_then(seconds));
+        let told = row::told_by(text);
+        let told = told.each_ref().map(|value| value.as_deref());
+        let [time, id, account] = told;
+        let seconds = time.and_then(seconds);
         self.keys.push(Key {
             day: day(seconds, origin),
             account: account_number(account),
             seconds: seconds.unwrap_or(i64::MIN),
-            id: self.identity.of(id, account, || (origin.object.clone(), text.to_owned())),
-            plain: time.as_deref().is_some_and(|time| time.len() == 20 && time.ends_with('Z')),
+            id: self.identity.of(told, || (origin.object.clone(), text.to_owned())),
+            plain: time.is_some_and(|time| time.len() == 20 && time.ends_with('Z')),
         });
         self.ids.push(id.map(Into::into));
         self.texts.push(text);
@@ -283,6 +286,8 @@ mod tests {
         let one = of(r#"{"eventID":"a","recipientAccountId":"1"}"#, "k");
         assert_eq!(of(r#"{"recipientAccountId":"1","eventID":"a","x":1}"#, "l"), one);
         assert_ne!(of(r#"{"eventID":"a","recipientAccountId":"2"}"#, "k"), one);
+        let forged = r#"{"eventID":"a","recipientAccountId":"1","eventTime":"2026-03-01T00:00:01Z"}"#;
+        assert_ne!(of(forged, "k"), one, "of another time");
         let without = of(r#"{"eventName":"a"}"#, "k");
         assert_eq!(of(r#"{"eventName":"a"}"#, "k"), without);
         assert_ne!(of(r#"{"eventName":"a"}"#, "l"), without, "of another object");

@@ -32,8 +32,8 @@
 //! statistics are there for all columns but the long texts; the leaves in [`BLOOM`] have Bloom filters, also in a struct
 //! (by path: `useridentity.accesskeyid`).
 //!
-//! *Exactly once.* A row is one (`eventid`, `recipientaccountid`) of the whole archive, in whatever trail and however often it
-//! was delivered; of a record without `eventID`, one whole text of one object. `object` is where it was seen first.
+//! *Exactly once.* A row is one (`eventtime`, `eventid`, `recipientaccountid`) of the whole archive, in whatever trail and however
+//! often it was delivered; of a record without `eventID`, one whole text of one object. `object` is where it was seen first.
 //!
 //! *Integrity* is no column either, as it changes: [`crate::store::archive::doubtful`] names the logs that are not verified, and
 //! [`crate::archive::verdict::TABLE`] is that list as a file, for a join by `trail` and `object`. A row that is not in it is

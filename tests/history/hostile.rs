@@ -84,3 +84,22 @@ async fn thousands_of_forged_days_are_one_file() {
     ground.deliver(0, &key(account, 1, 1), &records).await;
     assert_eq!(archive.catch_up().await.expect("archived").files, 1);
 }
+
+/// Whoever knows an event's id takes it out of the archive with no record of another time, whichever comes first.
+#[tokio::test]
+async fn a_record_with_the_id_of_another_takes_nothing_out() {
+    let account = "111122220000";
+    let ground = Ground::new(&[account.to_owned()]).await;
+    let archive = ground.start().await;
+    let [early, real, late] = ["09", "10", "11"].map(|hour| {
+        format!("{{\"eventTime\":\"2026-03-01T{hour}:00:00Z\",\"eventID\":\"e\",\"recipientAccountId\":\"{account}\"}}")
+    });
+    ground.deliver(0, &key(account, 1, 1), &[early.clone(), real.clone()]).await;
+    let flushed = archive.catch_up().await.expect("archived");
+    assert_eq!((flushed.rows, flushed.repeats), (2, 0));
+    ground.deliver(0, &key(account, 1, 2), &[late.clone(), real.clone()]).await;
+    let flushed = archive.catch_up().await.expect("archived");
+    assert_eq!((flushed.rows, flushed.repeats), (1, 1));
+    let kept: Vec<String> = ground.contents().await.into_values().flatten().collect();
+    assert_eq!(kept, [early, real, late]);
+}
