@@ -91,12 +91,18 @@ pub async fn run(mut config: Config, path: &Path, env: &Env) -> Result<()> {
     front.metrics.shard(config.shard);
     front.serve(&config, &mut loops).await?;
     let Some(held) = standby::wait(&mut config, path, env, &front, &mut told).await? else { return Ok(()) };
-    let outcome = match open(&config, env, &held, &front, &mut told).await {
-        Ok(None) => Ok(()),
-        Ok(Some(works)) => Arc::new(Daemon::new(config, path, works, front.health)).live(loops, told).await,
-        Err(error) => Err(error),
+    let (outcome, store) = match open(&config, env, &held, &front, &mut told).await {
+        Ok(None) => (Ok(()), None),
+        Ok(Some(works)) => {
+            let store = works.store.clone();
+            (Arc::new(Daemon::new(config, path, works, front.health)).live(loops, told).await, Some(store))
+        }
+        Err(error) => (Err(error), None),
     };
     held.release().await;
+    if let Some(store) = store {
+        close(&store).await;
+    }
     outcome
 }
 
@@ -147,7 +153,7 @@ pub async fn watch(config: Config, path: &Path, works: Works, told: mpsc::Receiv
     Arc::new(Daemon::new(config, path, works, front.health)).live(loops, told).await
 }
 
-/// Before the lease is given back.
+/// After the lease is given back: the lease names the ledger's head.
 async fn close(store: &Store) {
     if tokio::time::timeout(CLOSING, store.close()).await.is_err() {
         tracing::warn!("the ledger was not closed in time; whoever opens it next takes up the -wal file beside it");
@@ -226,12 +232,10 @@ impl Daemon {
             self.settle_in_flight().await;
         }
         self.end(&mut loops).await;
-        let outcome = match outcome {
-            Ok(()) => self.last_alerts().await,
-            failed => failed,
-        };
+        if outcome.is_ok() {
+            self.last_alerts().await?;
+        }
         let journal = self.journal_head().await;
-        close(&self.works.store).await;
         tracing::info!(journal, "stopped");
         outcome
     }

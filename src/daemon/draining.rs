@@ -38,12 +38,12 @@ pub async fn drain(config: Config, path: &Path, env: &Env) -> Result<Drained> {
         let works = Works::open_behind(&config, env, held.fence(), front.metrics).await?;
         held.begin(&config, &works.store).await?;
         let store = works.store.clone();
-        let drained = work_off(&Daemon::new(config, path, works, front.health)).await;
-        close(&store).await;
-        drained
+        Ok((work_off(&Daemon::new(config, path, works, front.health)).await, store))
     };
     let drained = drained.await;
     held.release().await;
+    let (drained, store) = drained?;
+    close(&store).await;
     drained
 }
 
