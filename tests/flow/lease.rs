@@ -13,8 +13,10 @@ use std::time::Duration;
 use aws_sdk_s3::types::CreateBucketConfiguration;
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags};
+use trailwarden::core::journal::Head;
+use trailwarden::core::lease::Document;
 use trailwarden::env::Env;
-use trailwarden::store::lease;
+use trailwarden::store::{journal, lease};
 use trailwarden::world::stage::Stage;
 use trailwarden::world::{Happening, Scale, Step, World};
 
@@ -213,11 +215,22 @@ listen = "127.0.0.1:0"
         ledger.query_row(text, [], |row| row.get(0)).unwrap()
     }
 
+    fn head(&self) -> Head {
+        journal::head(&self.ledger().unwrap()).unwrap()
+    }
+
     fn keys(&self) -> BTreeSet<String> {
         let ledger = self.ledger().unwrap();
         let mut query = ledger.prepare("SELECT key FROM objects").unwrap();
         query.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
     }
+}
+
+/// What the lease in the directory says.
+fn lease_on(root: &Path) -> Document {
+    let files = std::fs::read_dir(root.join("lease")).unwrap().map(|entry| entry.unwrap().path());
+    let last = files.max_by_key(|path| path.extension()?.to_str()?.parse::<u64>().ok()).expect("a lease");
+    Document::read(&std::fs::read(last).unwrap()).unwrap()
 }
 
 /// What was put into the bucket, and what was said of it.
@@ -417,5 +430,9 @@ fn a_warden_that_waits_is_alive_not_ready_and_says_for_whom() {
     assert_eq!(holder.warden().stop(), Some(0));
     other.warden().until("it takes over at once", |warden| warden.own_log().contains("\"started\""));
     assert_eq!(other.epochs().last().map(|epoch| epoch.number), Some(2));
+    // after the last renewal, as a rule
+    let silence = ["findings", "silence", "--account", "111122223333", "--for", "1h", "--by", "a", "--note", "b"];
+    assert_eq!(verb(&other.config, &silence).status.code(), Some(0));
     assert_eq!(other.warden().stop(), Some(0));
+    assert_eq!(lease_on(root.path()).ledger, Some(other.head()), "who comes next is told how far the ledger was");
 }
