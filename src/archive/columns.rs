@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use arrow_array::builder::StringBuilder;
-use arrow_array::{ArrayRef, ListArray, StructArray};
+use arrow_array::{Array, ArrayRef, ListArray, StringArray, StructArray};
 use arrow_buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{ArrowError, DataType, Field};
 
 use super::schema;
 use crate::core::row::{self, GROUPS, Holds, LEAVES, RESOURCE};
 
-/// What is made of records, row by row.
+/// What is made of records, row by row: one batch after the other.
 pub struct Columns {
     leaves: Vec<Sparse>,
     groups: [Vec<bool>; GROUPS],
@@ -21,16 +21,15 @@ pub struct Columns {
     rest: Sparse,
     shape: StringBuilder,
     rows: usize,
+    /// Used again for every shape.
+    text: String,
 }
 
-/// A column that most rows have nothing in: that is written down when there is something again.
+/// A column that many rows have nothing in: that is written down when there is something again.
+#[derive(Default)]
 struct Sparse(StringBuilder, usize);
 
 impl Sparse {
-    fn of(rows: usize) -> Self {
-        Self(StringBuilder::with_capacity(rows, 0), 0)
-    }
-
     fn set(&mut self, row: usize, value: &str) {
         self.skip_to(row);
         self.0.append_value(value);
@@ -44,31 +43,45 @@ impl Sparse {
         }
     }
 
-    fn finish(mut self, rows: usize) -> ArrayRef {
-        self.skip_to(rows);
-        Arc::new(self.0.finish())
+    /// As long as `nothing`, which stands for it where there is nothing.
+    fn finish(&mut self, nothing: &ArrayRef) -> ArrayRef {
+        if self.1 == 0 {
+            return nothing.clone();
+        }
+        self.skip_to(nothing.len());
+        self.1 = 0;
+        finish(&mut self.0)
+    }
+}
+
+/// What was built; the next batch is likely to be about as large.
+fn finish(column: &mut StringBuilder) -> ArrayRef {
+    let array = column.finish();
+    *column = StringBuilder::with_capacity(array.len(), array.value_data().len() * 9 / 8);
+    Arc::new(array)
+}
+
+impl Default for Columns {
+    fn default() -> Self {
+        Self {
+            leaves: std::iter::repeat_with(Sparse::default).take(LEAVES).collect(),
+            groups: Default::default(),
+            resources: std::iter::repeat_with(StringBuilder::default).take(RESOURCE.len()).collect(),
+            ends: vec![0],
+            listed: Vec::new(),
+            rest: Sparse::default(),
+            shape: StringBuilder::default(),
+            rows: 0,
+            text: String::new(),
+        }
     }
 }
 
 impl Columns {
-    /// For about so many rows.
-    pub fn of(rows: usize) -> Self {
-        Self {
-            leaves: (0..LEAVES).map(|_| Sparse::of(rows)).collect(),
-            groups: Default::default(),
-            resources: (0..RESOURCE.len()).map(|_| StringBuilder::new()).collect(),
-            ends: vec![0],
-            listed: Vec::with_capacity(rows),
-            rest: Sparse::of(0),
-            shape: StringBuilder::with_capacity(rows, 0),
-            rows: 0,
-        }
-    }
-
     pub fn push(&mut self, text: &str) {
         let cut = row::columns(text);
-        for (column, value) in self.leaves.iter_mut().zip(&cut.leaves) {
-            if let Some(value) = value {
+        for (number, value) in cut.leaves() {
+            if let Some(column) = self.leaves.get_mut(number) {
                 column.set(self.rows, value);
             }
         }
@@ -87,25 +100,29 @@ impl Columns {
         if let Some(rest) = &cut.rest {
             self.rest.set(self.rows, rest);
         }
-        self.shape.append_value(&cut.shape);
+        self.text.clear();
+        cut.shape(&mut self.text);
+        self.shape.append_value(&self.text);
         self.rows += 1;
     }
 
     /// The columns that are made of records, in their order.
-    pub fn finish(mut self) -> Result<Vec<ArrayRef>, ArrowError> {
-        let leaves: Vec<ArrayRef> = self.leaves.into_iter().map(|column| column.finish(self.rows)).collect();
-        let resources: Vec<ArrayRef> =
-            self.resources.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef).collect();
+    pub fn finish(&mut self) -> Result<Vec<ArrayRef>, ArrowError> {
+        let rows = std::mem::take(&mut self.rows);
+        let nothing: ArrayRef = Arc::new(StringArray::new_null(rows));
+        let leaves: Vec<ArrayRef> = self.leaves.iter_mut().map(|column| column.finish(&nothing)).collect();
+        let groups = self.groups.each_mut().map(|there| NullBuffer::from(std::mem::take(there)));
+        let resources: Vec<ArrayRef> = self.resources.iter_mut().map(finish).collect();
         let resources = StructArray::try_new(schema::resource(), resources, None)?;
         let element = Arc::new(Field::new("element", DataType::Struct(schema::resource()), true));
         let resources = ListArray::try_new(
             element,
-            OffsetBuffer::new(ScalarBuffer::from(self.ends)),
+            OffsetBuffer::new(ScalarBuffer::from(std::mem::replace(&mut self.ends, vec![0]))),
             Arc::new(resources),
-            Some(NullBuffer::from(self.listed)),
+            Some(NullBuffer::from(std::mem::take(&mut self.listed))),
         )?;
-        let mut columns = assemble(row::FIELDS, &leaves, &self.groups, &(Arc::new(resources) as ArrayRef))?;
-        columns.extend([self.rest.finish(self.rows), Arc::new(self.shape.finish())]);
+        let mut columns = assemble(row::FIELDS, &leaves, &groups, &(Arc::new(resources) as ArrayRef))?;
+        columns.extend([self.rest.finish(&nothing), finish(&mut self.shape)]);
         Ok(columns)
     }
 }
@@ -114,7 +131,7 @@ impl Columns {
 fn assemble(
     fields: &[row::Field],
     leaves: &[ArrayRef],
-    groups: &[Vec<bool>],
+    groups: &[NullBuffer],
     resources: &ArrayRef,
 ) -> Result<Vec<ArrayRef>, ArrowError> {
     let missing = || ArrowError::SchemaError("a column is missing".into());
@@ -130,7 +147,7 @@ fn assemble(
                     .zip(&inner_columns)
                     .map(|(field, column)| Field::new(schema::name(field.json), column.data_type().clone(), true))
                     .collect();
-                let there = NullBuffer::from(groups.get(*number).ok_or_else(missing)?.clone());
+                let there = groups.get(*number).ok_or_else(missing)?.clone();
                 Arc::new(StructArray::try_new(names.into(), inner_columns, Some(there))?)
             }
         });

@@ -15,7 +15,9 @@ use super::{Archive, Flushed};
 use crate::core::gzip::Caps;
 use crate::core::id::{AccountId, Region};
 use crate::core::key::{self, LogKey, LogKind, ObjectKey, Root};
-use crate::core::{printable, record};
+use crate::core::printable;
+use crate::core::record;
+use crate::core::row::{self, Told};
 use crate::error::{Error, Result};
 use crate::retry::{Policy, retry};
 use crate::seam::{DynBucket, Got};
@@ -208,7 +210,7 @@ impl Worker {
             for (key, bytes) in files {
                 rows.begin(origin(key.clone(), today));
                 let before = rows.len();
-                let read = read_any(&bytes, |text| rows.push(text));
+                let read = read_any(&bytes, |text, told| rows.push_told(text, told));
                 cut.files += 1;
                 cut.records += (rows.len() - before) as u64;
                 match read {
@@ -261,18 +263,24 @@ pub(super) struct Read {
     pub mended: bool,
 }
 
-/// Hands over each record of a file of any of the known forms, as its text.
-pub(super) fn read_any(bytes: &[u8], mut each: impl FnMut(&str)) -> Result<Read, String> {
+/// Hands over each record of a file of any of the known forms: its text, and what tells it.
+pub(super) fn read_any(bytes: &[u8], mut each: impl FnMut(&str, &Told<'_>)) -> Result<Read, String> {
     let text = simdutf8::basic::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed);
     let mut read = Read { rejected: 0, mended: matches!(text, Cow::Owned(_)) };
     let mut elements = Vec::new();
     let mut odd = Vec::new();
     let any = any_form().ok_or("no form is known")?;
-    record::read_all(text.as_bytes(), &any, |_, raw| elements.push(raw), |raw| odd.push(raw))
-        .map_err(|error| error.to_string())?;
-    for element in elements {
-        each(element);
+    record::read_all(
+        text.as_bytes(),
+        &any,
+        |record, raw| elements.push((raw, row::told(record, raw))),
+        |raw| odd.push(raw),
+    )
+    .map_err(|error| error.to_string())?;
+    for (element, told) in elements {
+        each(element, &told);
     }
+    let mut each = |text: &str| each(text, &row::told_by(text));
     for element in odd {
         if !element.starts_with('{') {
             read.rejected += 1;
@@ -341,7 +349,7 @@ mod tests {
 
     fn texts(bytes: &[u8]) -> Result<Vec<String>, String> {
         let mut texts = Vec::new();
-        read_any(bytes, |text| texts.push(text.to_owned())).map(|_| texts)
+        read_any(bytes, |text, _| texts.push(text.to_owned())).map(|_| texts)
     }
 
     #[test]
@@ -382,7 +390,7 @@ mod tests {
     fn what_is_broken_is_said_and_the_rest_kept() {
         assert!(texts(b"no json").is_err() && texts(b"{\"a\":").is_err());
         let read =
-            read_any(b"[5, {\"eventID\":\"a\xffb\"}]", |text| assert!(text.contains('\u{fffd}'))).map_err(|_| ());
+            read_any(b"[5, {\"eventID\":\"a\xffb\"}]", |text, _| assert!(text.contains('\u{fffd}'))).map_err(|_| ());
         assert!(matches!(read, Ok(Read { rejected: 1, mended: true })));
     }
 }

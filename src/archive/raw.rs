@@ -277,7 +277,7 @@ pub(super) fn records(
     };
     let read = match log {
         Some(log) => read_log(bytes, log, &mut counted),
-        None => read_any(bytes, &mut counted).map(|read| (read.rejected, read.mended)),
+        None => read_any(bytes, |text, _| counted(text)).map(|read| (read.rejected, read.mended)),
     };
     (records, read)
 }

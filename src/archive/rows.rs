@@ -9,11 +9,14 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 
 use super::columns::Columns;
-use super::schema;
+use super::{files, schema};
 use crate::core::record::seconds;
-use crate::core::row;
+use crate::core::row::{self, Told};
+use crate::error::Result;
 
 const DAY: i64 = 86_400;
+/// Rows that are made into columns and written together: few enough that the columns stay near the processor.
+const BATCH: usize = 1_024;
 
 /// Where records come from: an object of a bucket, or a file that is imported.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,8 +134,12 @@ impl Rows {
 
     /// A record of the origin begun last: a JSON object's text.
     pub fn push(&mut self, text: &str) {
+        self.push_told(text, &row::told_by(text));
+    }
+
+    /// One of which is known what tells it.
+    pub fn push_told(&mut self, text: &str, told: &Told<'_>) {
         let Some(origin) = self.origins.last() else { return };
-        let told = row::told_by(text);
         let told = told.each_ref().map(|value| value.as_deref());
         let [time, id, account] = told;
         let seconds = time.and_then(seconds);
@@ -155,10 +162,16 @@ impl Rows {
     }
 
     /// Rows in the order asked for, as columns.
-    pub fn rows(&self, rows: &[u32]) -> Result<RecordBatch, ArrowError> {
-        let mut columns = Columns::of(rows.len());
-        rows.iter().filter_map(|row| self.texts.get(*row)).for_each(|text| columns.push(text));
-        let mut columns = columns.finish()?;
+    pub fn batches(&self, rows: &[u32]) -> impl Iterator<Item = Result<RecordBatch>> {
+        let mut columns = Columns::default();
+        rows.chunks(BATCH).map(move |rows| {
+            rows.iter().filter_map(|row| self.texts.get(*row)).for_each(|text| columns.push(text));
+            self.batch(rows, columns.finish()).map_err(|error| files::fault("archive:write", &error.into()))
+        })
+    }
+
+    fn batch(&self, rows: &[u32], columns: Result<Vec<ArrayRef>, ArrowError>) -> Result<RecordBatch, ArrowError> {
+        let mut columns = columns?;
         let origins = || rows.iter().map(|row| self.origins.get(self.origin(*row)));
         let objects: StringArray = origins().map(|origin| Some(origin?.object.as_str())).collect();
         let trails: StringArray = origins().map(|origin| origin?.trail.as_deref()).collect();
@@ -245,7 +258,7 @@ mod tests {
         let mut rows = Rows::new(Identity::default());
         rows.begin(origin(Some("2026-03-01T12:00:00Z")));
         texts.iter().for_each(|text| rows.push(text));
-        let batch = rows.rows(&[3, 1, 0, 2]).unwrap();
+        let batch = rows.batches(&[3, 1, 0, 2]).next().unwrap().unwrap();
         assert_eq!(batch.schema(), schema::schema());
         let records = schema::record(&batch);
         let back: Vec<&str> = records.iter().flatten().collect();

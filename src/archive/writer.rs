@@ -20,13 +20,12 @@ use crate::core::id::Sha256;
 use crate::core::key::{self, LogKey, ObjectKey};
 use crate::core::printable;
 use crate::core::record;
+use crate::core::row;
 use crate::delivery::Room;
 use crate::error::{Error, Result};
 use crate::seam::Got;
 use crate::store::archive::{self, Log, NewFile, Pending};
 
-/// Rows that are made into columns and written together: few enough that the columns stay near the processor.
-const BATCH: usize = 1_024;
 /// Logs that are looked up in the ledger together, and that are fetched at once.
 const PAGE: usize = 256;
 const FETCHES: usize = 16;
@@ -315,16 +314,15 @@ impl Archive {
             let Some((from, to)) = batch.span(day) else { continue };
             let date = date_of(day);
             let files = self.store.read(move |conn| archive::overlapping(conn, &date, from, to)).await?;
-            for file in files.into_iter().filter(|file| file.id > after) {
-                let table = batch.table.clone();
-                let candidates: Vec<Candidate<'_>> = batch
-                    .of_day(day)
-                    .map(|row| Candidate {
-                        row,
-                        key: batch.key(row),
-                        event: table.ids.get(row as usize).and_then(|id| id.as_deref()),
-                    })
-                    .collect();
+            let mut files = files.into_iter().filter(|file| file.id > after).peekable();
+            if files.peek().is_none() {
+                continue;
+            }
+            let table = batch.table.clone();
+            let event = |row: u32| table.ids.get(row as usize).and_then(|id| id.as_deref());
+            let candidates: Vec<Candidate<'_>> =
+                batch.of_day(day).map(|row| Candidate { row, key: batch.key(row), event: event(row) }).collect();
+            for file in files {
                 let held = self.ids.held(&self.place, &file, &candidates).await?;
                 batch.gone.extend(held);
             }
@@ -338,10 +336,7 @@ impl Archive {
             let rows: Vec<u32> = batch.of_day(day).collect();
             let (Some(span), false) = (batch.span(day), rows.is_empty()) else { continue };
             let (table, path, effort) = (batch.table.clone(), self.place.scratch(), super::QUICK);
-            let write = move || {
-                let failed = |error: arrow_schema::ArrowError| files::fault("archive:write", &error.into());
-                files::write(&path, effort, rows.chunks(BATCH).map(|rows| table.rows(rows).map_err(failed)))
-            };
+            let write = move || files::write(&path, effort, table.batches(&rows));
             written.push((day, span, self.env.blocking(write).await??));
         }
         Ok(written)
@@ -364,11 +359,16 @@ impl Archive {
 
 /// The elements of a log, those that are no records for anybody else among them: an object with members is kept as it is.
 pub fn push_log(rows: &mut Rows, bytes: &[u8], key: &LogKey) {
-    let mut texts = Vec::new();
-    let mut rejected = Vec::new();
-    if record::read_all(bytes, key, |_, raw| texts.push(raw), |raw| rejected.push(raw)).is_ok() {
-        let objects = rejected.into_iter().filter(|raw| raw.starts_with('{'));
-        texts.into_iter().chain(objects).for_each(|text| rows.push(text));
+    let (mut records, mut rejected) = (Vec::new(), Vec::new());
+    let read = record::read_all(
+        bytes,
+        key,
+        |record, raw| records.push((raw, row::told(record, raw))),
+        |raw| rejected.push(raw),
+    );
+    if read.is_ok() {
+        records.into_iter().for_each(|(text, told)| rows.push_told(text, &told));
+        rejected.into_iter().filter(|raw| raw.starts_with('{')).for_each(|text| rows.push(text));
     }
 }
 

@@ -8,7 +8,9 @@ mod walk;
 
 use std::borrow::Cow;
 
-pub use walk::shred;
+use self::walk::Hole;
+pub use self::walk::shred;
+use crate::core::record::Record;
 
 /// Marks the place of a leaf: the next byte is `0` and its number.
 pub const LEAF_MARK: char = '\u{1}';
@@ -22,6 +24,8 @@ pub const CUT_RESOURCES: usize = 4;
 /// A member of a record, or of an object in it, that has a column. The column's name is the member's in lower case.
 pub struct Field {
     pub json: &'static str,
+    /// What [`hint`] says of that name.
+    hint: u64,
     pub holds: Holds,
 }
 
@@ -34,12 +38,32 @@ pub enum Holds {
     Resources,
 }
 
+const fn field(json: &'static str, holds: Holds) -> Field {
+    Field { json, hint: hint(json), holds }
+}
+
 const fn leaf(json: &'static str, number: usize) -> Field {
-    Field { json, holds: Holds::Leaf(number) }
+    field(json, Holds::Leaf(number))
 }
 
 const fn group(json: &'static str, number: usize, fields: &'static [Field]) -> Field {
-    Field { json, holds: Holds::Group(number, fields) }
+    field(json, Holds::Group(number, fields))
+}
+
+/// A name's length and beginning, which hardly any two names of one object share: to compare it is cheaper.
+const fn hint(name: &str) -> u64 {
+    let bytes = match name.as_bytes().first_chunk::<8>() {
+        Some(bytes) => *bytes,
+        None => {
+            let (mut bytes, mut at) = ([0; 8], 0);
+            while at < name.len() {
+                bytes[at] = name.as_bytes()[at];
+                at += 1;
+            }
+            bytes
+        }
+    };
+    u64::from_le_bytes(bytes) ^ (name.len() as u64) << 56
 }
 
 /// How many leaves there are, and how many objects that hold some.
@@ -88,7 +112,7 @@ pub const FIELDS: &[Field] = &[
     leaf("requestID", 12),
     leaf("eventID", EVENT_ID),
     leaf("readOnly", 14),
-    Field { json: "resources", holds: Holds::Resources },
+    field("resources", Holds::Resources),
     leaf("eventType", 15),
     leaf("apiVersion", 16),
     leaf("managementEvent", 17),
@@ -152,21 +176,41 @@ pub const RESOURCE_TYPE: usize = 2;
 pub type Resource<'a> = [Option<Cow<'a, str>>; RESOURCE.len()];
 
 /// What the archive keeps of a record.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Row<'a> {
-    /// A string's content; of anything else but `null` the JSON text.
-    pub leaves: [Option<Cow<'a, str>>; LEAVES],
+    text: &'a str,
+    /// By number, in the record's order.
+    leaves: Vec<(usize, Cow<'a, str>)>,
     /// Which objects are there.
     pub groups: [bool; GROUPS],
     pub resources: Option<Vec<Resource<'a>>>,
     /// Members that have no column, as a JSON object.
     pub rest: Option<String>,
-    pub shape: String,
+    /// What is cut out of the text, in its order.
+    holes: Vec<Hole>,
 }
 
-impl Row<'_> {
+impl<'a> Row<'a> {
+    /// A string's content; of anything else but `null` the JSON text.
     pub fn leaf(&self, number: usize) -> Option<&str> {
-        self.leaves.get(number)?.as_deref()
+        self.leaves().find_map(|(own, value)| (own == number).then_some(value))
+    }
+
+    /// Those that are there, each once, with their numbers.
+    pub fn leaves(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.leaves.iter().map(|(number, value)| (*number, value.as_ref()))
+    }
+
+    /// Appends the text with a mark for each value that is cut out of it.
+    pub fn shape(&self, into: &mut String) {
+        let mut at = 0;
+        for hole in &self.holes {
+            into.push_str(self.text.get(at..hole.start).unwrap_or_default());
+            into.push(hole.mark);
+            into.push(hole.number);
+            at = hole.end;
+        }
+        into.push_str(self.text.get(at..).unwrap_or_default());
     }
 
     /// What stands for time, id and account of an aggregated event, which has none of those members; nothing of any other.
@@ -177,11 +221,16 @@ impl Row<'_> {
         let text = |value: Option<&serde_json::Value>| value?.as_str().map(str::to_owned);
         let start = rest.get("timeWindow").and_then(|window| window.get("windowStart"));
         let values = [text(start), text(rest.get("eventId")), text(rest.get("accountId"))];
-        for (leaf, value) in [EVENT_TIME, EVENT_ID, RECIPIENT].into_iter().zip(values) {
-            if let Some(slot) = self.leaves.get_mut(leaf).filter(|slot| slot.is_none()) {
-                *slot = value.map(Into::into);
+        for (leaf, value) in TOLD_BY.into_iter().zip(values) {
+            if let (None, Some(value)) = (self.leaf(leaf), value) {
+                self.leaves.push((leaf, value.into()));
             }
         }
+    }
+
+    fn take(&mut self, number: usize) -> Option<Cow<'a, str>> {
+        let at = self.leaves.iter().position(|(own, _)| *own == number)?;
+        Some(self.leaves.swap_remove(at).1)
     }
 }
 
@@ -193,15 +242,27 @@ pub fn columns(text: &str) -> Row<'_> {
     row
 }
 
-/// Time, id and account, as [`columns`] has them.
-pub fn told_by(text: &str) -> [Option<Cow<'_, str>>; 3] {
+/// Time, id and account of a record, as [`columns`] has them.
+pub type Told<'a> = [Option<Cow<'a, str>>; 3];
+
+const TOLD_BY: [usize; 3] = [EVENT_TIME, EVENT_ID, RECIPIENT];
+
+pub fn told_by(text: &str) -> Told<'_> {
     let values = walk::members(text, ["eventTime", "eventID", "recipientAccountId"]);
     if values[0].is_some() {
         return values;
     }
     // an aggregated event, perhaps
     let mut row = columns(text);
-    [EVENT_TIME, EVENT_ID, RECIPIENT].map(|leaf| row.leaves.get_mut(leaf).and_then(Option::take))
+    TOLD_BY.map(|leaf| row.take(leaf))
+}
+
+/// The same of a record that was read from the text.
+pub fn told<'a>(record: &Record<'a>, text: &'a str) -> Told<'a> {
+    if record.event_time.is_none() {
+        return told_by(text);
+    }
+    [record.event_time.clone(), record.event_id.clone(), record.recipient_account_id.clone()]
 }
 
 /// The record of a shape and its columns: `leaf` by number, `resource` by number and part. `None` when they do not belong
@@ -232,16 +293,16 @@ pub fn rebuild<'v>(
 
 /// The text that marks a leaf's place, and a resource part's.
 pub fn leaf_mark(number: usize) -> String {
-    mark(LEAF_MARK, number)
+    [LEAF_MARK, mark(number)].iter().collect()
 }
 
 pub fn resource_mark(resource: usize, part: usize) -> String {
-    mark(RESOURCE_MARK, resource * RESOURCE.len() + part)
+    [RESOURCE_MARK, mark(resource * RESOURCE.len() + part)].iter().collect()
 }
 
-fn mark(mark: char, number: usize) -> String {
-    let number = u8::try_from(number).unwrap_or(0).saturating_add(ZERO);
-    format!("{mark}{}", char::from(number))
+/// The character that stands for a number in a mark.
+fn mark(number: usize) -> char {
+    u8::try_from(number).unwrap_or(0).saturating_add(ZERO).into()
 }
 
 #[cfg(test)]

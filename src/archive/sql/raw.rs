@@ -28,9 +28,6 @@ use crate::core::key::LogKey;
 use crate::core::lookup::Question;
 use crate::core::row::LEAVES;
 
-/// Rows that are handed over together.
-const BATCH: usize = 8_192;
-
 /// Logs under a prefix. Each scan lists and reads them anew.
 pub struct RawTable {
     raw: Arc<Raw>,
@@ -194,14 +191,14 @@ impl PartitionStream for Logs {
 fn batches(table: &Rows, schema: &SchemaRef, distinct: &mut Distinct, effort: &mut Effort) -> Vec<Result<RecordBatch>> {
     let rows: Vec<u32> =
         (0..).zip(&table.keys).filter(|(_, key)| distinct.is_new(key.id, effort)).map(|(row, _)| row).collect();
-    let batch = |rows: &[u32]| -> Result<RecordBatch> {
-        let batch = table.rows(rows)?;
+    let mut days = rows.iter().filter_map(|row| table.keys.get(*row as usize)).map(|key| date_of(key.day));
+    let batch = |batch: crate::error::Result<RecordBatch>| -> Result<RecordBatch> {
+        let batch = batch.map_err(|error| DataFusionError::External(Box::new(error)))?;
         let cast_to = |(column, field): (&ArrayRef, &Arc<Field>)| cast(column, field.data_type());
         let mut columns: Vec<ArrayRef> =
             batch.columns().iter().zip(schema.fields()).map(cast_to).collect::<std::result::Result<_, _>>()?;
-        let days = rows.iter().filter_map(|row| table.keys.get(*row as usize)).map(|key| date_of(key.day));
-        columns.push(Arc::new(StringViewArray::from_iter_values(days)));
+        columns.push(Arc::new(StringViewArray::from_iter_values(days.by_ref().take(batch.num_rows()))));
         Ok(RecordBatch::try_new(schema.clone(), columns)?)
     };
-    rows.chunks(BATCH).map(batch).collect()
+    table.batches(&rows).map(batch).collect()
 }

@@ -3,17 +3,26 @@ use serde_json::{Value, json};
 
 use super::*;
 
+fn shape(row: &Row<'_>) -> String {
+    let mut shape = String::new();
+    row.shape(&mut shape);
+    shape
+}
+
 fn back(text: &str) -> String {
     let row = shred(text);
     let resource = |number: usize, part: usize| row.resources.as_ref()?.get(number)?[part].as_deref();
-    rebuild(&row.shape, |number| row.leaf(number), resource).unwrap()
+    rebuild(&shape(&row), |number| row.leaf(number), resource).unwrap()
 }
 
 fn told_as_cut(text: &str) -> Result<(), TestCaseError> {
     let row = columns(text);
     let cut = [EVENT_TIME, EVENT_ID, RECIPIENT].map(|leaf| row.leaf(leaf));
-    let told = told_by(text);
-    prop_assert_eq!(told.each_ref().map(|value| value.as_deref()), cut, "{}", text);
+    let told_by = told_by(text);
+    prop_assert_eq!(told_by.each_ref().map(|value| value.as_deref()), cut, "{}", text);
+    if let Ok(record) = serde_json::from_str::<Record<'_>>(text) {
+        prop_assert_eq!(told(&record, text), told_by, "{}", text);
+    }
     Ok(())
 }
 
@@ -72,11 +81,11 @@ fn columns_hold_what_the_record_says_and_the_shape_nothing_of_it() {
     let resources = row.resources.as_ref().unwrap();
     assert_eq!((resources[0][0].as_deref(), resources[1][3].as_deref()), (Some("arn:r"), Some("arn:p")));
     assert_eq!(row.rest, None);
-    assert!(!row.shape.contains("RunInstances") && !row.shape.contains("arn:") && !row.shape.contains("1e300"));
+    assert!(["RunInstances", "arn:", "1e300"].iter().all(|value| !shape(&row).contains(value)));
     assert_eq!(back(&text), text);
     let mut other = record();
     other["eventID"] = json!("another");
-    assert_eq!(shred(&other.to_string()).shape, row.shape, "records of a kind share their shape");
+    assert_eq!(shape(&shred(&other.to_string())), shape(&row), "records of a kind share their shape");
 }
 
 #[test]
@@ -101,7 +110,7 @@ fn of_members_of_one_name_the_last_one_counts_and_both_come_back() {
     let text = r#"{"eventName":"first","eventName":"la\u0073t","eventID":"1","eventID":null,"resources":[{"type":"a","type":"b"}],"resources":[]}"#;
     let row = shred(text);
     assert_eq!((row.leaf(3), row.leaf(EVENT_ID)), (Some("last"), None));
-    assert!(row.shape.contains("first"));
+    assert!(shape(&row).contains("first"));
     assert_eq!(back(text), text);
 }
 
@@ -131,7 +140,7 @@ fn odd_texts_come_back() {
 fn a_shape_without_its_columns_is_refused() {
     let text = record().to_string();
     let row = shred(&text);
-    assert_eq!(rebuild(&row.shape, |_| None, |_, _| None), None);
+    assert_eq!(rebuild(&shape(&row), |_| None, |_, _| None), None);
     assert_eq!(rebuild("\u{1}", |_| Some(""), |_, _| None), None);
 }
 
@@ -188,7 +197,7 @@ proptest! {
             let row = shred(&text);
             let resource = |number: usize, part: usize| row.resources.as_ref()?.get(number)?[part].as_deref();
             if !text.contains(['\u{1}', '\u{2}']) {
-                prop_assert_eq!(rebuild(&row.shape, |number| row.leaf(number), resource), Some(text.clone()));
+                prop_assert_eq!(rebuild(&shape(&row), |number| row.leaf(number), resource), Some(text.clone()));
             }
         }
     }

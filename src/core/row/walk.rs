@@ -3,49 +3,69 @@
 use std::borrow::Cow;
 
 use super::{
-    CUT_RESOURCES, FIELDS, Field, GROUPS, Holds, LEAF_MARK, LEAVES, RESOURCE, RESOURCE_MARK, Resource, Row, ZERO,
+    CUT_RESOURCES, FIELDS, Field, GROUPS, Holds, LEAF_MARK, RESOURCE, RESOURCE_MARK, Resource, Row, hint, mark,
 };
 use crate::core::quoted;
 
-/// A value that is cut out of the text.
-struct Hole {
-    start: usize,
-    end: usize,
-    mark: char,
-    number: u8,
+/// A value that is cut out of the text, and the two characters that mark its place.
+#[derive(Debug, Clone)]
+pub(super) struct Hole {
+    pub start: usize,
+    pub end: usize,
+    pub mark: char,
+    pub number: char,
 }
+
+/// What a value is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Is {
+    /// A string that is written as it is, and one with something escaped.
+    Plain,
+    Escaped,
+    Null,
+    Other,
+}
+
+/// Values that a record has, as a rule: what there is room for at first.
+const USUAL: usize = 40;
 
 /// Cuts a record up. `text` is a JSON object, as a parser found it.
 pub fn shred(text: &str) -> Row<'_> {
     let mut walk = Walk::new(text);
-    walk.holes.reserve(48);
+    walk.leaves.reserve(USUAL);
+    walk.holes.reserve(USUAL);
     let Some((_, rest)) = walk.object(walk.blank(0), FIELDS) else {
         // no object after all: kept as it is
-        let leaves = [const { None }; LEAVES];
-        return Row { leaves, groups: [false; GROUPS], resources: None, rest: None, shape: text.to_owned() };
+        return Row {
+            text,
+            leaves: Vec::new(),
+            groups: [false; GROUPS],
+            resources: None,
+            rest: None,
+            holes: Vec::new(),
+        };
     };
-    let shape = walk.shape();
     let rest = (!rest.is_empty()).then(|| format!("{{{rest}}}"));
-    Row { leaves: walk.leaves, groups: walk.groups, resources: walk.resources, rest, shape }
+    Row { text, leaves: walk.leaves, groups: walk.groups, resources: walk.resources, rest, holes: walk.holes }
 }
 
 struct Walk<'a> {
     text: &'a str,
-    leaves: [Option<Cow<'a, str>>; LEAVES],
+    leaves: Vec<(usize, Cow<'a, str>)>,
+    /// A bit for each leaf that was met.
+    met: u64,
     groups: [bool; GROUPS],
     resources: Option<Vec<Resource<'a>>>,
     holes: Vec<Hole>,
-    /// The hole of each leaf.
-    cut: [Option<usize>; LEAVES],
 }
 
 /// The values of some members of a record itself, as the columns have them.
 pub fn members<'a, const N: usize>(text: &'a str, names: [&str; N]) -> [Option<Cow<'a, str>>; N] {
     let (mut walk, mut values) = (Walk::new(text), [const { None }; N]);
     let _ = walk.members(walk.blank(0), |walk, _, name, value| {
-        let end = walk.value_end(value)?;
+        let (end, is) = walk.value(value)?;
         if let Some(slot) = names.iter().zip(&mut values).find_map(|(own, slot)| (*own == name).then_some(slot)) {
-            *slot = walk.value(value, end).0;
+            *slot = walk.content(value, end, is);
         }
         Some(end)
     });
@@ -54,14 +74,7 @@ pub fn members<'a, const N: usize>(text: &'a str, names: [&str; N]) -> [Option<C
 
 impl<'a> Walk<'a> {
     fn new(text: &'a str) -> Self {
-        Self {
-            text,
-            leaves: [const { None }; LEAVES],
-            groups: [false; GROUPS],
-            resources: None,
-            holes: Vec::new(),
-            cut: [None; LEAVES],
-        }
+        Self { text, leaves: Vec::new(), met: 0, groups: [false; GROUPS], resources: None, holes: Vec::new() }
     }
 
     fn byte(&self, at: usize) -> Option<u8> {
@@ -70,36 +83,43 @@ impl<'a> Walk<'a> {
 
     /// The next place that is not blank.
     fn blank(&self, at: usize) -> usize {
-        let rest = self.text.as_bytes().get(at..).unwrap_or_default();
-        at + rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r')).count()
+        let mut at = at;
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.byte(at) {
+            at += 1;
+        }
+        at
     }
 
-    /// After a string that begins here.
-    fn string_end(&self, at: usize) -> Option<usize> {
-        quoted::end(self.text.as_bytes(), at).map(|(end, _)| end + 1)
+    /// Where the value that begins here ends, and what it is.
+    fn value(&self, start: usize) -> Option<(usize, Is)> {
+        let bytes = self.text.as_bytes();
+        Some(match bytes.get(start)? {
+            b'"' => {
+                let (quote, escaped) = quoted::end(bytes, start)?;
+                (quote + 1, if escaped { Is::Escaped } else { Is::Plain })
+            }
+            b'{' | b'[' => (self.nested(start)?, Is::Other),
+            _ => {
+                let length = bytes.get(start..)?.iter().take_while(|byte| !b",}] \t\n\r".contains(byte)).count();
+                let word = bytes.get(start..start + length).filter(|word| !word.is_empty())?;
+                (start + length, if word == b"null" { Is::Null } else { Is::Other })
+            }
+        })
     }
 
-    /// After a value that begins here.
-    fn value_end(&self, start: usize) -> Option<usize> {
+    /// After an object or an array that begins here.
+    fn nested(&self, start: usize) -> Option<usize> {
+        let bytes = self.text.as_bytes();
         let (mut at, mut depth) = (start, 0_usize);
         loop {
-            match self.byte(at) {
-                Some(b'"') => at = self.string_end(at)?,
-                Some(b'{' | b'[') => {
-                    depth += 1;
-                    at += 1;
-                }
-                Some(b'}' | b']') if depth > 0 => {
-                    depth -= 1;
-                    at += 1;
-                }
-                Some(b'}' | b']' | b',' | b' ' | b'\t' | b'\n' | b'\r') | None if depth == 0 => {
-                    return (at > start).then_some(at);
-                }
-                Some(_) => at += 1,
-                None => return None,
+            match bytes.get(at)? {
+                b'"' => at = quoted::end(bytes, at)?.0,
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' => depth -= 1,
+                _ => {}
             }
-            if depth == 0 && matches!(self.byte(start), Some(b'"' | b'{' | b'[')) {
+            at += 1;
+            if depth == 0 {
                 return Some(at);
             }
         }
@@ -120,9 +140,9 @@ impl<'a> Walk<'a> {
             return Some(at + 1);
         }
         loop {
-            let name_end = self.string_end(at)?;
-            let name = self.text.get(at + 1..name_end - 1)?;
-            let colon = self.blank(name_end);
+            let (name_end, _) = quoted::end(self.text.as_bytes(), at)?;
+            let name = self.text.get(at + 1..name_end)?;
+            let colon = self.blank(name_end + 1);
             let value = self.blank(colon + 1);
             let end = each(self, at, name, value)?;
             at = self.blank(end);
@@ -137,16 +157,13 @@ impl<'a> Walk<'a> {
     fn object(&mut self, at: usize, fields: &'static [Field]) -> Option<(usize, String)> {
         let (mut rest, mut next) = (String::new(), 0);
         let end = self.members(at, |walk, begin, name, value| {
-            // most services write members in the same order
-            let order = fields.iter().enumerate().skip(next).chain(fields.iter().enumerate().take(next));
-            let field = order.into_iter().find(|(_, field)| field.json == name);
-            if let Some((position, _)) = field {
-                next = position + 1;
-            }
-            match field.map(|(_, field)| &field.holds) {
+            let position = position(fields, next, name);
+            next = position.map_or(next, |position| position + 1);
+            let field = position.and_then(|position| fields.get(position));
+            match field.map(|field| &field.holds) {
                 Some(Holds::Leaf(number)) => {
-                    let end = walk.value_end(value)?;
-                    walk.leaf(*number, value, end);
+                    let (end, is) = walk.value(value)?;
+                    walk.leaf(*number, value, end, is);
                     return Some(end);
                 }
                 Some(Holds::Group(number, fields)) if walk.byte(value) == Some(b'{') => {
@@ -168,9 +185,8 @@ impl<'a> Walk<'a> {
                 }
                 _ => {}
             }
-            let end = walk.value_end(value)?;
-            let is_null = walk.text.get(value..end) == Some("null");
-            if field.is_none() || !is_null {
+            let (end, is) = walk.value(value)?;
+            if field.is_none() || is != Is::Null {
                 push_member(&mut rest, walk.text.get(begin..end)?);
             }
             Some(end)
@@ -179,36 +195,42 @@ impl<'a> Walk<'a> {
     }
 
     /// Of members of one name the last one counts, for readers of JSON and here.
-    fn leaf(&mut self, number: usize, start: usize, end: usize) {
-        let (value, hole) = self.value(start, end);
-        let earlier = self.cut.get(number).copied().flatten();
-        if let Some(hole) = earlier.and_then(|at| self.holes.get_mut(at)) {
+    fn leaf(&mut self, number: usize, start: usize, end: usize, is: Is) {
+        let mark = mark(number);
+        if self.met & 1 << number != 0 {
+            self.leaves.retain(|(own, _)| *own != number);
             // what was cut out for the earlier one stays in the text
-            hole.end = hole.start;
-            hole.mark = '\0';
+            self.holes.retain(|hole| (hole.mark, hole.number) != (LEAF_MARK, mark));
         }
-        let cut = hole.map(|(start, end)| {
-            let number = u8::try_from(number).unwrap_or(0) + ZERO;
-            self.holes.push(Hole { start, end, mark: LEAF_MARK, number });
-            self.holes.len() - 1
-        });
-        if let (Some(slot), Some(place)) = (self.leaves.get_mut(number), self.cut.get_mut(number)) {
-            (*slot, *place) = (value, cut);
+        self.met |= 1 << number;
+        if let Some(content) = self.content(start, end, is) {
+            self.leaves.push((number, content));
+            self.cut(start, end, is, (LEAF_MARK, mark));
         }
     }
 
-    /// What a column gets of a value, and what of the text that is, if it stands there as it is.
-    fn value(&self, start: usize, end: usize) -> (Option<Cow<'a, str>>, Option<(usize, usize)>) {
-        let raw = self.text.get(start..end).unwrap_or_default();
-        let Some(inner) = raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"')) else {
-            return if raw == "null" { (None, None) } else { (Some(raw.into()), Some((start, end))) };
-        };
-        if !inner.contains('\\') {
-            return (Some(inner.into()), Some((start + 1, end - 1)));
+    /// What a column gets of a value.
+    fn content(&self, start: usize, end: usize, is: Is) -> Option<Cow<'a, str>> {
+        match is {
+            Is::Null => None,
+            Is::Plain => self.text.get(start + 1..end - 1).map(Cow::Borrowed),
+            Is::Other => self.text.get(start..end).map(Cow::Borrowed),
+            Is::Escaped => {
+                let raw = self.text.get(start..end)?;
+                // half of a surrogate pair is no text
+                Some(serde_json::from_str::<String>(raw).map_or(Cow::Borrowed(raw), Cow::Owned))
+            }
         }
-        // half of a surrogate pair is no text
-        let content = serde_json::from_str::<String>(raw).map_or(Cow::Borrowed(raw), Cow::Owned);
-        (Some(content), None)
+    }
+
+    /// Cuts a value's content out of the text, if it stands there as it is.
+    fn cut(&mut self, start: usize, end: usize, is: Is, (mark, number): (char, char)) {
+        let (start, end) = match is {
+            Is::Null | Is::Escaped => return,
+            Is::Plain => (start + 1, end - 1),
+            Is::Other => (start, end),
+        };
+        self.holes.push(Hole { start, end, mark, number });
     }
 
     /// The list of resources: where it ends, and whether the columns hold all of it.
@@ -220,10 +242,13 @@ impl<'a> Walk<'a> {
                 let number = resources.len();
                 let mut resource: Resource<'a> = Default::default();
                 at = self.members(at, |walk, _, name, value| {
-                    let end = walk.value_end(value)?;
+                    let (end, is) = walk.value(value)?;
                     match RESOURCE.iter().position(|part| *part == name) {
                         Some(part) if resource.get(part).is_some_and(Option::is_none) => {
-                            resource[part] = walk.part(number, part, value, end);
+                            resource[part] = walk.content(value, end, is);
+                            if number < CUT_RESOURCES {
+                                walk.cut(value, end, is, (RESOURCE_MARK, mark(number * RESOURCE.len() + part)));
+                            }
                         }
                         _ => whole = false,
                     }
@@ -231,7 +256,7 @@ impl<'a> Walk<'a> {
                 })?;
                 resources.push(resource);
             } else {
-                at = self.value_end(at)?;
+                at = self.value(at)?.0;
                 whole = false;
             }
             at = self.blank(at);
@@ -242,29 +267,14 @@ impl<'a> Walk<'a> {
         self.resources = Some(resources);
         Some((at + 1, whole))
     }
+}
 
-    fn part(&mut self, resource: usize, part: usize, start: usize, end: usize) -> Option<Cow<'a, str>> {
-        let (value, hole) = self.value(start, end);
-        if let (Some((start, end)), true) = (hole, resource < CUT_RESOURCES) {
-            let number = u8::try_from(resource * RESOURCE.len() + part).unwrap_or(0) + ZERO;
-            self.holes.push(Hole { start, end, mark: RESOURCE_MARK, number });
-        }
-        value
-    }
-
-    fn shape(&self) -> String {
-        let cut: usize = self.holes.iter().map(|hole| hole.end - hole.start).sum();
-        let mut shape = String::with_capacity(self.text.len() - cut + 2 * self.holes.len());
-        let mut at = 0;
-        for hole in self.holes.iter().filter(|hole| hole.mark != '\0') {
-            shape.push_str(self.text.get(at..hole.start).unwrap_or_default());
-            shape.push(hole.mark);
-            shape.push(char::from(hole.number));
-            at = hole.end;
-        }
-        shape.push_str(self.text.get(at..).unwrap_or_default());
-        shape
-    }
+/// Where the field of a name is; looked for after the last one first, as most services write members in the same order.
+fn position(fields: &[Field], next: usize, name: &str) -> Option<usize> {
+    let (before, after) = fields.split_at_checked(next)?;
+    let hint = hint(name);
+    let is_named = |field: &Field| field.hint == hint && field.json == name;
+    after.iter().position(is_named).map(|at| next + at).or_else(|| before.iter().position(is_named))
 }
 
 fn push_member(members: &mut String, member: &str) {
