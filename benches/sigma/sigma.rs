@@ -120,7 +120,8 @@ fn main() {
     }
     let scratch = Scratch::new("sigma");
     let scale = Scale { accounts: 2, regions: 1, hours: 8, logs_per_hour: (2, 2), records_per_log: RECORDS };
-    let files = play(&scratch.0, scale).logs.iter().filter_map(|log| match key::parse(&log.key) {
+    let played = play(&scratch.0, scale);
+    let files = played.logs.iter().filter_map(|log| match key::parse(&log.key) {
         ObjectKey::Log(key) if key.kind == LogKind::Events => {
             Some(File { key, stored: fs::read(&log.path).expect("it was just written") })
         }
