@@ -10,6 +10,9 @@ use arrow_schema::{ArrowError, DataType, Field};
 use super::schema;
 use crate::core::row::{self, GROUPS, Holds, LEAVES, RESOURCE};
 
+/// Bytes of a column that there is room for before they come.
+const ROOM: usize = 1 << 20;
+
 /// What is made of records, row by row: one batch after the other.
 pub struct Columns {
     leaves: Vec<Sparse>,
@@ -54,10 +57,10 @@ impl Sparse {
     }
 }
 
-/// What was built; the next batch is likely to be about as large.
+/// What was built; the next batch is likely to be about as large, unless this one was odd.
 fn finish(column: &mut StringBuilder) -> ArrayRef {
     let array = column.finish();
-    *column = StringBuilder::with_capacity(array.len(), array.value_data().len() * 9 / 8);
+    *column = StringBuilder::with_capacity(array.len(), (array.value_data().len() * 9 / 8).min(ROOM));
     Arc::new(array)
 }
 

@@ -6,7 +6,7 @@ use super::Deliveries;
 use crate::core::change::HISTORY;
 use crate::core::finding::{Finding, Kind};
 use crate::core::rule::{Detection, Group, Hit, Hits, Rule, Rules, Watch, many};
-use crate::core::window::{Moment, Turn};
+use crate::core::window::Turn;
 use crate::error::Result;
 use crate::store::watches::{self, Watched};
 use crate::store::{Tx, findings};
@@ -62,7 +62,7 @@ pub(super) fn tell(
         for hit in &group.hits {
             // what happened long ago is for a backtest
             let recent = tx.seconds() - hit.moment.at <= HISTORY;
-            if recent && watches::count(tx, &hit.event)? {
+            if recent && watches::count(tx, &hit.event())? {
                 fresh.push(hit);
             }
         }
@@ -93,8 +93,8 @@ fn take(
         let mut anyone = rule.clone();
         anyone.window.at_least = 1;
         anyone.window.then.clear();
-        let plain = |hit: &&Hit| Hit { moment: Moment { step: 0, ..hit.moment }, ..(*hit).clone() };
-        let hits: Vec<Hit> = fresh.iter().map(plain).collect();
+        let mut hits: Vec<Hit> = fresh.iter().map(|hit| (*hit).clone()).collect();
+        hits.iter_mut().for_each(|hit| hit.moment.step = 0);
         return take(tx, &anyone, &together(rule), &hits.iter().collect::<Vec<_>>(), (bucket, log));
     }
     let detection = watch.detection(rule, &group.values);

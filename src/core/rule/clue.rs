@@ -2,8 +2,8 @@
 
 use std::cell::OnceCell;
 use std::cmp::Reverse;
-use std::sync::LazyLock;
 
+use memchr::memchr_iter;
 use memchr::memmem::Finder;
 
 use crate::core::needs::Need;
@@ -15,8 +15,15 @@ const MOST: usize = 3;
 const SHORT: usize = 3;
 const IDENTITY: &str = "userIdentity";
 
-/// As characters are written that need not be: those that are looked for are all of ASCII.
-pub(super) static ESCAPE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\\u00"));
+/// How characters are written that need not be: those that are looked for are all of ASCII.
+pub(super) const ESCAPES: [&str; 2] = ["\\u00", "\\/"];
+/// Bytes of a member in which escapes are looked for, and not in the whole record.
+const LITTLE: usize = 40;
+
+pub(super) fn has_escapes(text: &[u8]) -> bool {
+    memchr_iter(b'\\', text)
+        .any(|at| ESCAPES.iter().any(|escape| text.get(at..).is_some_and(|rest| rest.starts_with(escape.as_bytes()))))
+}
 
 /// A text, and where it must stand: in a member of the record, or anywhere. Without one, the member must be there.
 #[derive(Debug)]
@@ -37,15 +44,19 @@ impl<'r> Written<'r> {
         Self { record, raw, escapes: OnceCell::new() }
     }
 
-    fn has_escapes(&self) -> bool {
-        *self.escapes.get_or_init(|| ESCAPE.find(self.raw.as_bytes()).is_some())
+    /// Whether a part of it may say what it does not look like.
+    fn may_hide(&self, part: &str) -> bool {
+        if part.len() <= LITTLE {
+            return has_escapes(part.as_bytes());
+        }
+        *self.escapes.get_or_init(|| has_escapes(self.raw.as_bytes()))
     }
 }
 
 impl Clue {
     /// The clues of needs that the record's frame does not tell, the most telling first.
     pub fn of(needs: &[Need]) -> Box<[Self]> {
-        const TOLD: &[&str] = &["eventName", "eventSource", "errorCode", "eventType", "eventTime"];
+        const TOLD: &[&str] = &["eventName", "eventSource", "eventType", "eventTime"];
         let told = |path: &[String]| matches!(path, [name] if TOLD.contains(&name.as_str()));
         let mut clues: Vec<(Reverse<usize>, Self)> = Vec::new();
         for need in needs {
@@ -83,7 +94,7 @@ impl Clue {
             None => Some(written.raw),
         };
         let found = |finder: &Finder<'_>, text: &str| finder.find(text.as_bytes()).is_some();
-        text.is_some_and(|text| self.text.as_ref().is_none_or(|finder| found(finder, text) || written.has_escapes()))
+        text.is_some_and(|text| self.text.as_ref().is_none_or(|finder| found(finder, text) || written.may_hide(text)))
     }
 }
 
@@ -91,7 +102,7 @@ fn finder(text: &str) -> Box<Finder<'static>> {
     Box::new(Finder::new(text).into_owned())
 }
 
-/// A text that no writer of JSON need write otherwise, except in `\u`.
+/// A text that no writer of JSON need write otherwise, except as in [`ESCAPES`].
 pub(super) fn is_plain(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\' | b'/'))
+    !text.is_empty() && text.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\'))
 }

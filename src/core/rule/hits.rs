@@ -1,8 +1,11 @@
 //! What rules matched in one file, group by group.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
-use std::fmt::Write;
+use std::collections::BTreeMap;
+use std::hash::RandomState;
+
+use hashbrown::HashMap;
+use hashbrown::hash_map::EntryRef;
 
 use super::{Field, Rule, Sample};
 use crate::core::change::EventId;
@@ -20,6 +23,8 @@ pub const SAMPLES: usize = 3;
 const SMALL: usize = 4_096;
 /// Bytes of a counted value that is remembered as it is; of a longer one its hash is.
 const LONG: usize = 64;
+/// Bytes of an event's identity that are kept as they are.
+const IDENTITY: usize = 256;
 /// Bytes of a group's value that are shown.
 const SHOWN: usize = 200;
 
@@ -29,10 +34,47 @@ pub type WatchId = [u8; 16];
 /// One event that a rule matched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hit {
-    /// Of rule, step, `eventID` and `recipientAccountId`: what comes again is known by it.
-    pub event: EventId,
+    identity: Identity,
     pub moment: Moment,
     pub shown: Option<Shown>,
+}
+
+/// Rule, step, `recipientAccountId` and `eventID`: hashed when somebody asks, as most hits of a counted value give way to later
+/// ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Identity {
+    Written(String),
+    Hashed(EventId),
+}
+
+impl Hit {
+    /// What comes again is known by it.
+    pub fn event(&self) -> EventId {
+        match &self.identity {
+            Identity::Written(text) => first_bytes(text),
+            Identity::Hashed(event) => *event,
+        }
+    }
+}
+
+impl Identity {
+    /// Without an id the record is its own: told by what it is, and when.
+    fn tell(&mut self, rule: &Rule, step: usize, seen: &Seen<'_>) {
+        let mut text = match self {
+            Self::Written(text) => std::mem::take(text),
+            Self::Hashed(_) => String::new(),
+        };
+        text.clear();
+        let id = seen.record.id().filter(|id| !id.is_empty()).unwrap_or(seen.raw);
+        text.push_str(&rule.id);
+        text.push('\n');
+        push_number(&mut text, step);
+        text.push('\n');
+        text.push_str(seen.record.account().unwrap_or_default());
+        text.push('\n');
+        text.push_str(id);
+        *self = if text.len() > IDENTITY { Self::Hashed(first_bytes(&text)) } else { Self::Written(text) };
+    }
 }
 
 /// An event that is shown, if anybody is told of it.
@@ -86,7 +128,7 @@ pub struct Hits {
 #[derive(Debug)]
 struct Held {
     group: Group,
-    values: HashMap<Box<str>, Valued>,
+    values: HashMap<String, Valued, RandomState>,
 }
 
 /// A value's number, and the places of the first and the last hit with it.
@@ -151,7 +193,7 @@ impl Hits {
                     region: region.and_then(|region| Region::parse(region).ok()),
                     hits: Vec::new(),
                 };
-                groups.entry(self.text.as_str().into()).or_insert(Held { group, values: HashMap::new() })
+                groups.entry(self.text.as_str().into()).or_insert(Held { group, values: HashMap::default() })
             }
         };
         held.group.account = held.group.account.filter(|known| Some(*known) == account);
@@ -162,15 +204,13 @@ impl Hits {
         });
         let Some((place, value)) = held.place(rule, at, value.as_deref()) else { return };
         let moment = Moment { at, step, value };
-        self.text.clear();
-        identify(&mut self.text, rule, step, seen);
-        let event = first_bytes(&self.text);
-        match held.group.hits.get_mut(place) {
-            Some(hit) => (hit.event, hit.moment) = (event, moment),
-            None => {
-                let shown = (place < SAMPLES).then(|| Shown::of(seen));
-                held.group.hits.push(Hit { event, moment, shown });
-            }
+        if place == held.group.hits.len() {
+            let shown = (place < SAMPLES).then(|| Shown::of(seen));
+            held.group.hits.push(Hit { identity: Identity::Written(String::new()), moment, shown });
+        }
+        if let Some(hit) = held.group.hits.get_mut(place) {
+            hit.moment = moment;
+            hit.identity.tell(rule, step, seen);
         }
     }
 }
@@ -183,10 +223,10 @@ impl Held {
         let Some(value) = value else { return Some((next, 0)) };
         let is_long = value.len() > LONG;
         let name = if is_long { Cow::Owned(Sha256::of(value.as_bytes()).to_string()) } else { Cow::Borrowed(value) };
-        if !self.values.contains_key(&*name) {
-            self.values.insert((*name).into(), Valued { number: number_of(value), places: None });
-        }
-        let known = self.values.get_mut(&*name)?;
+        let known = match self.values.entry_ref(&*name) {
+            EntryRef::Occupied(known) => known.into_mut(),
+            EntryRef::Vacant(new) => new.insert(Valued { number: number_of(value), places: None }),
+        };
         if !rule.then.is_empty() {
             return Some((next, known.number));
         }
@@ -223,22 +263,24 @@ fn name<V: AsRef<str>>(text: &mut String, rule: &str, values: impl Iterator<Item
     text.push_str(rule);
     for value in values {
         let value = value.as_ref();
-        // writing to a text cannot fail
-        let _ = write!(text, "\n{}\n{value}", value.len());
+        text.push('\n');
+        push_number(text, value.len());
+        text.push('\n');
+        text.push_str(value);
     }
+}
+
+fn push_number(text: &mut String, number: usize) {
+    if number > 9 {
+        push_number(text, number / 10);
+    }
+    text.extend(char::from_digit((number % 10) as u32, 10));
 }
 
 fn named<V: AsRef<str>>(rule: &str, values: impl Iterator<Item = V>) -> String {
     let mut text = String::new();
     name(&mut text, rule, values);
     text
-}
-
-/// Without an id the record is its own: told by what it is, and when.
-fn identify(text: &mut String, rule: &Rule, step: usize, seen: &Seen<'_>) {
-    let account = seen.record.account().unwrap_or_default();
-    let id = seen.record.id().filter(|id| !id.is_empty()).unwrap_or(seen.raw);
-    let _ = write!(text, "{}\n{step}\n{account}\n{id}", rule.id);
 }
 
 fn first_bytes(text: &str) -> [u8; 16] {

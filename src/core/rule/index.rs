@@ -8,7 +8,7 @@ use std::cell::LazyCell;
 use aho_corasick::packed::Searcher;
 use memchr::memmem::Finder;
 
-use super::clue::{Clue, ESCAPE, Written, is_plain};
+use super::clue::{Clue, ESCAPES, Written, has_escapes, is_plain};
 use super::hits::Seen;
 use super::table::Table;
 use super::{Field, Hits, Rule, Scene};
@@ -88,8 +88,11 @@ impl Rules {
         }
         compiled.by_name.values_mut().for_each(Vec::shrink_to_fit);
         compiled.steps.shrink_to_fit();
-        let texts = compiled.by_identity.iter().map(|(finder, _)| finder.needle());
-        compiled.in_identity = Searcher::new(texts.chain([ESCAPE.needle()]));
+        let texts: Vec<&[u8]> = compiled.by_identity.iter().map(|(finder, _)| finder.needle()).collect();
+        // to look for so short a text as an escaped slash makes the search slower
+        let has_slash = texts.iter().any(|text| text.contains(&b'/'));
+        let escapes = ESCAPES.iter().take(1 + usize::from(has_slash)).map(|escape| escape.as_bytes());
+        compiled.in_identity = Searcher::new(texts.iter().copied().chain(escapes));
         Self { rules, ..compiled }
     }
 
@@ -180,7 +183,7 @@ impl Rules {
         let identity = record.user_identity.map(|raw| raw.get().as_bytes());
         if let Some(text) = identity.filter(|text| self.in_identity.as_ref().is_none_or(|any| any.find(text).is_some()))
         {
-            let has_escapes = LazyCell::new(|| ESCAPE.find(text).is_some());
+            let has_escapes = LazyCell::new(|| has_escapes(text));
             for (part, entries) in &self.by_identity {
                 if part.find(text).is_some() || *has_escapes {
                     take(entries);

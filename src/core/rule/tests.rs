@@ -92,6 +92,26 @@ fn a_record_is_shown_to_the_rules_that_it_may_be_about() {
 }
 
 #[test]
+fn texts_are_found_however_they_are_written() {
+    let rules = Rules::compile(vec![
+        rule("parameter", r#"{ $.eventName = "CreateUser" && $.requestParameters.path = "*/teams/red" }"#),
+        rule("identity", r#"{ $.userIdentity.arn = "*:user/red" }"#),
+        rule("error", r#"{ $.errorCode = "*Denied*" }"#),
+    ]);
+    for (length, code) in [(0, "AccessDenied"), (300, "Client.Denied.Access")] {
+        let mut user = event("1", "CreateUser");
+        user["requestParameters"] = json!({"path": format!("{}/teams/red", "x".repeat(length))});
+        user["userIdentity"] = json!({"type": "IAMUser", "arn": "arn:aws:iam::111122223333:user/red"});
+        user["errorCode"] = json!(code);
+        let text = user.to_string();
+        for (from, to) in [("", ""), ("/", "\\/"), ("red", "r\\u0065d"), ("Denied", "D\\u0065nied")] {
+            let text = if from.is_empty() { text.clone() } else { text.replace(from, to) };
+            assert_eq!(matched(&look(&rules, &text)), [0, 1, 2], "{text}");
+        }
+    }
+}
+
+#[test]
 fn languages_stand_side_by_side() {
     let sigma = "title: T\nlogsource: {product: aws, service: cloudtrail}\ndetection:\n  a:\n    eventName: createuser\n  condition: a\n";
     let crate::core::sigma::Body::Detection(detection) =

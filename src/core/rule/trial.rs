@@ -48,7 +48,7 @@ impl<'r> Trial<'r> {
     }
 
     fn count(&mut self, number: usize, rule: &Rule, group: &Group, object: &str, now: i64) {
-        let fresh: Vec<&Hit> = group.hits.iter().filter(|hit| self.seen.insert(hit.event)).collect();
+        let fresh: Vec<&Hit> = group.hits.iter().filter(|hit| self.seen.insert(hit.event())).collect();
         if fresh.is_empty() {
             return;
         }
