@@ -39,10 +39,10 @@ pub struct Hit {
     pub shown: Option<Shown>,
 }
 
-/// Rule, step, `recipientAccountId` and `eventID`: hashed when somebody asks, as most hits of a counted value give way to later
-/// ones.
+/// Rule, step, `recipientAccountId` and `eventID`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Identity {
+    /// Not hashed before somebody asks: most hits of a counted value give way to later ones.
     Written(String),
     Hashed(EventId),
 }
@@ -54,26 +54,6 @@ impl Hit {
             Identity::Written(text) => first_bytes(text),
             Identity::Hashed(event) => *event,
         }
-    }
-}
-
-impl Identity {
-    /// Without an id the record is its own: told by what it is, and when.
-    fn tell(&mut self, rule: &Rule, step: usize, seen: &Seen<'_>) {
-        let mut text = match self {
-            Self::Written(text) => std::mem::take(text),
-            Self::Hashed(_) => String::new(),
-        };
-        text.clear();
-        let id = seen.record.id().filter(|id| !id.is_empty()).unwrap_or(seen.raw);
-        text.push_str(&rule.id);
-        text.push('\n');
-        push_number(&mut text, step);
-        text.push('\n');
-        text.push_str(seen.record.account().unwrap_or_default());
-        text.push('\n');
-        text.push_str(id);
-        *self = if text.len() > IDENTITY { Self::Hashed(first_bytes(&text)) } else { Self::Written(text) };
     }
 }
 
@@ -204,13 +184,19 @@ impl Hits {
         });
         let Some((place, value)) = held.place(rule, at, value.as_deref()) else { return };
         let moment = Moment { at, step, value };
-        if place == held.group.hits.len() {
-            let shown = (place < SAMPLES).then(|| Shown::of(seen));
-            held.group.hits.push(Hit { identity: Identity::Written(String::new()), moment, shown });
-        }
-        if let Some(hit) = held.group.hits.get_mut(place) {
-            hit.moment = moment;
-            hit.identity.tell(rule, step, seen);
+        self.text.clear();
+        identify(&mut self.text, rule, step, seen);
+        let identity = if rule.distinct.is_some() && self.text.len() <= IDENTITY {
+            Identity::Written(self.text.clone())
+        } else {
+            Identity::Hashed(first_bytes(&self.text))
+        };
+        match held.group.hits.get_mut(place) {
+            Some(hit) => (hit.identity, hit.moment) = (identity, moment),
+            None => {
+                let shown = (place < SAMPLES).then(|| Shown::of(seen));
+                held.group.hits.push(Hit { identity, moment, shown });
+            }
         }
     }
 }
@@ -281,6 +267,18 @@ fn named<V: AsRef<str>>(rule: &str, values: impl Iterator<Item = V>) -> String {
     let mut text = String::new();
     name(&mut text, rule, values);
     text
+}
+
+/// Without an id the record is its own: told by what it is, and when.
+fn identify(text: &mut String, rule: &Rule, step: usize, seen: &Seen<'_>) {
+    text.push_str(&rule.id);
+    text.push('\n');
+    push_number(text, step);
+    let id = seen.record.id().filter(|id| !id.is_empty()).unwrap_or(seen.raw);
+    for part in [seen.record.account().unwrap_or_default(), id] {
+        text.push('\n');
+        text.push_str(part);
+    }
 }
 
 fn first_bytes(text: &str) -> [u8; 16] {
