@@ -1,4 +1,4 @@
-//! Where a JSON string ends. Most are short: to look at eight bytes at a time costs less than a call that is quick with long ones.
+//! Where a JSON string ends, and what holds strings. Most are short: to look at eight bytes at a time costs less than a call that is quick with long ones.
 
 const LOW: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
@@ -15,6 +15,23 @@ pub fn end(bytes: &[u8], start: usize) -> Option<(usize, bool)> {
         }
         escaped = true;
         at += 2;
+    }
+}
+
+/// After the object or array that begins at `start`.
+pub fn nested(bytes: &[u8], start: usize) -> Option<usize> {
+    let (mut at, mut open) = (start, 0_usize);
+    loop {
+        match bytes.get(at)? {
+            b'"' => at = end(bytes, at)?.0,
+            b'{' | b'[' => open += 1,
+            b'}' | b']' => open = open.checked_sub(1)?,
+            _ => {}
+        }
+        at += 1;
+        if open == 0 {
+            return Some(at);
+        }
     }
 }
 

@@ -170,20 +170,8 @@ impl<'a> Walk<'a> {
     }
 
     fn nested(&mut self) -> Option<()> {
-        let bytes = self.rest.as_bytes();
-        let (mut at, mut open) = (0, 0_usize);
-        loop {
-            match bytes.get(at)? {
-                b'"' => at = quoted::end(bytes, at)?.0,
-                b'{' | b'[' => open += 1,
-                b'}' | b']' => open = open.checked_sub(1)?,
-                _ => {}
-            }
-            at += 1;
-            if open == 0 {
-                return self.word(at).map(drop);
-            }
-        }
+        let end = quoted::nested(self.rest.as_bytes(), 0)?;
+        self.word(end).map(drop)
     }
 
     fn members(&mut self, wanted: &dyn Fn(&str) -> bool) -> Option<Object<'a>> {

@@ -98,31 +98,13 @@ impl<'a> Walk<'a> {
                 let (quote, escaped) = quoted::end(bytes, start)?;
                 (quote + 1, if escaped { Is::Escaped } else { Is::Plain })
             }
-            b'{' | b'[' => (self.nested(start)?, Is::Other),
+            b'{' | b'[' => (quoted::nested(bytes, start)?, Is::Other),
             _ => {
                 let length = bytes.get(start..)?.iter().take_while(|byte| !b",}] \t\n\r".contains(byte)).count();
                 let word = bytes.get(start..start + length).filter(|word| !word.is_empty())?;
                 (start + length, if word == b"null" { Is::Null } else { Is::Other })
             }
         })
-    }
-
-    /// After an object or an array that begins here.
-    fn nested(&self, start: usize) -> Option<usize> {
-        let bytes = self.text.as_bytes();
-        let (mut at, mut depth) = (start, 0_usize);
-        loop {
-            match bytes.get(at)? {
-                b'"' => at = quoted::end(bytes, at)?.0,
-                b'{' | b'[' => depth += 1,
-                b'}' | b']' => depth -= 1,
-                _ => {}
-            }
-            at += 1;
-            if depth == 0 {
-                return Some(at);
-            }
-        }
     }
 
     /// The members of the object that begins here: for each, where its name begins, the name, and where its value does; the
