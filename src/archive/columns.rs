@@ -8,7 +8,7 @@ use arrow_buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{ArrowError, DataType, Field};
 
 use super::schema;
-use crate::core::row::{self, GROUPS, Holds, LEAVES, RESOURCE};
+use crate::core::row::{self, GROUPS, Holds, LEAVES, Place, RESOURCE, Row};
 
 /// Bytes of a column that there is room for before they come.
 const ROOM: usize = 1 << 20;
@@ -17,10 +17,12 @@ const ROOM: usize = 1 << 20;
 pub struct Columns {
     leaves: Vec<Sparse>,
     groups: [Vec<bool>; GROUPS],
-    resources: Vec<StringBuilder>,
-    /// Where each row's resources end, and whether it has any.
+    /// Of all rows together, and how many there are.
+    resources: Vec<Sparse>,
+    listed: usize,
+    /// Where each row's resources end, and whether it has a list of them.
     ends: Vec<i32>,
-    listed: Vec<bool>,
+    lists: Vec<bool>,
     rest: Sparse,
     shape: StringBuilder,
     rows: usize,
@@ -69,9 +71,10 @@ impl Default for Columns {
         Self {
             leaves: std::iter::repeat_with(Sparse::default).take(LEAVES).collect(),
             groups: Default::default(),
-            resources: std::iter::repeat_with(StringBuilder::default).take(RESOURCE.len()).collect(),
+            resources: std::iter::repeat_with(Sparse::default).take(RESOURCE.len()).collect(),
+            listed: 0,
             ends: vec![0],
-            listed: Vec::new(),
+            lists: Vec::new(),
             rest: Sparse::default(),
             shape: StringBuilder::default(),
             rows: 0,
@@ -81,30 +84,32 @@ impl Default for Columns {
 }
 
 impl Columns {
-    pub fn push(&mut self, text: &str) {
-        let cut = row::columns(text);
-        for (number, value) in cut.leaves() {
-            if let Some(column) = self.leaves.get_mut(number) {
-                column.set(self.rows, value);
+    pub fn push(&mut self, row: Row<'_>) {
+        for (place, value) in row.values() {
+            match place {
+                Place::Leaf(number) => {
+                    if let Some(column) = self.leaves.get_mut(usize::from(number)) {
+                        column.set(self.rows, value);
+                    }
+                }
+                Place::Resource => self.listed += 1,
+                Place::Part(part) => {
+                    if let Some(column) = self.resources.get_mut(usize::from(part)) {
+                        column.set(self.listed - 1, value);
+                    }
+                }
             }
         }
-        for (column, there) in self.groups.iter_mut().zip(cut.groups) {
-            column.push(there);
+        for (number, column) in self.groups.iter_mut().enumerate() {
+            column.push(row.has_group(number));
         }
-        for resource in cut.resources.iter().flatten() {
-            for (column, value) in self.resources.iter_mut().zip(resource) {
-                column.append_option(value.as_deref());
-            }
-        }
-        let before = self.ends.last().copied().unwrap_or(0);
-        let more = cut.resources.as_ref().map_or(0, Vec::len);
-        self.ends.push(before.saturating_add(i32::try_from(more).unwrap_or(i32::MAX)));
-        self.listed.push(cut.resources.is_some());
-        if let Some(rest) = &cut.rest {
+        self.ends.push(i32::try_from(self.listed).unwrap_or(i32::MAX));
+        self.lists.push(row.has_resources());
+        if let Some(rest) = row.rest() {
             self.rest.set(self.rows, rest);
         }
         self.text.clear();
-        cut.shape(&mut self.text);
+        row.shape(&mut self.text);
         self.shape.append_value(&self.text);
         self.rows += 1;
     }
@@ -115,14 +120,15 @@ impl Columns {
         let nothing: ArrayRef = Arc::new(StringArray::new_null(rows));
         let leaves: Vec<ArrayRef> = self.leaves.iter_mut().map(|column| column.finish(&nothing)).collect();
         let groups = self.groups.each_mut().map(|there| NullBuffer::from(std::mem::take(there)));
-        let resources: Vec<ArrayRef> = self.resources.iter_mut().map(finish).collect();
+        let no_part: ArrayRef = Arc::new(StringArray::new_null(std::mem::take(&mut self.listed)));
+        let resources: Vec<ArrayRef> = self.resources.iter_mut().map(|column| column.finish(&no_part)).collect();
         let resources = StructArray::try_new(schema::resource(), resources, None)?;
         let element = Arc::new(Field::new("element", DataType::Struct(schema::resource()), true));
         let resources = ListArray::try_new(
             element,
             OffsetBuffer::new(ScalarBuffer::from(std::mem::replace(&mut self.ends, vec![0]))),
             Arc::new(resources),
-            Some(NullBuffer::from(std::mem::take(&mut self.listed))),
+            Some(NullBuffer::from(std::mem::take(&mut self.lists))),
         )?;
         let mut columns = assemble(row::FIELDS, &leaves, &groups, &(Arc::new(resources) as ArrayRef))?;
         columns.extend([self.rest.finish(&nothing), finish(&mut self.shape)]);

@@ -13,11 +13,10 @@ use tokio::sync::{Mutex, mpsc};
 use super::rows::{Origin, Rows};
 use super::{Archive, Flushed};
 use crate::core::gzip::Caps;
-use crate::core::id::{AccountId, Region};
-use crate::core::key::{self, LogKey, LogKind, ObjectKey, Root};
+use crate::core::key::{self, ObjectKey};
 use crate::core::printable;
-use crate::core::record;
-use crate::core::row::{self, Told};
+use crate::core::record::BadLog;
+use crate::core::record::frame::Form;
 use crate::error::{Error, Result};
 use crate::retry::{Policy, retry};
 use crate::seam::{DynBucket, Got};
@@ -210,7 +209,7 @@ impl Worker {
             for (key, bytes) in files {
                 rows.begin(origin(key.clone(), today));
                 let before = rows.len();
-                let read = read_any(&bytes, |text, told| rows.push_told(text, told));
+                let read = read_any(&mut rows, &bytes);
                 cut.files += 1;
                 cut.records += (rows.len() - before) as u64;
                 match read {
@@ -218,7 +217,7 @@ impl Worker {
                         cut.rejected += read.rejected;
                         cut.mended += u64::from(read.mended);
                     }
-                    Err(why) => cut.fault(&key, &why),
+                    Err(why) => cut.fault(&key, &why.to_string()),
                 }
             }
             (rows, cut)
@@ -263,50 +262,16 @@ pub(super) struct Read {
     pub mended: bool,
 }
 
-/// Hands over each record of a file of any of the known forms: its text, and what tells it.
-pub(super) fn read_any(bytes: &[u8], mut each: impl FnMut(&str, &Told<'_>)) -> Result<Read, String> {
+/// Takes the records in of a file of any of the known forms; nothing of one that is broken.
+pub(super) fn read_any(rows: &mut Rows, bytes: &[u8]) -> Result<Read, BadLog> {
     let text = simdutf8::basic::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed);
-    let mut read = Read { rejected: 0, mended: matches!(text, Cow::Owned(_)) };
-    let mut elements = Vec::new();
-    let mut odd = Vec::new();
-    let any = any_form().ok_or("no form is known")?;
-    record::read_all(
-        text.as_bytes(),
-        &any,
-        |record, raw| elements.push((raw, row::told(record, raw))),
-        |raw| odd.push(raw),
-    )
-    .map_err(|error| error.to_string())?;
-    for (element, told) in elements {
-        each(element, &told);
-    }
-    let mut each = |text: &str| each(text, &row::told_by(text));
-    for element in odd {
-        if !element.starts_with('{') {
-            read.rejected += 1;
-        } else if !wrapped(element, &mut each) {
-            each(element);
-        }
-    }
-    Ok(read)
-}
-
-/// A key whose files have every form: `Records`, a bare array, one object a line.
-fn any_form() -> Option<LogKey> {
-    Some(LogKey {
-        root: Root { prefix: String::new(), org: None, account: AccountId::parse("000000000000").ok()? },
-        kind: LogKind::Aggregated,
-        region: Region::parse("us-east-1").ok()?,
-        date: jiff::civil::date(2013, 11, 1),
-        delivered: jiff::Timestamp::UNIX_EPOCH,
-        unique: String::new(),
-        odd_name: false,
-    })
+    let rejected = rows.read(&text, Form::Any, wrapped)?;
+    Ok(Read { rejected, mended: matches!(text, Cow::Owned(_)) })
 }
 
 /// Records within something else: an answer of LookupEvents, an event of it, rows of a query of CloudTrail Lake's, an event as
 /// EventBridge delivers it. False: it is none of these.
-fn wrapped(element: &str, each: &mut impl FnMut(&str)) -> bool {
+fn wrapped(element: &str, each: &mut dyn FnMut(&str)) -> bool {
     let Ok(Value::Object(members)) = serde_json::from_str::<Value>(element) else { return false };
     if let Some(Value::Array(events)) = members.get("Events") {
         events.iter().for_each(|event| inner(event, each));
@@ -335,7 +300,7 @@ fn wrapped(element: &str, each: &mut impl FnMut(&str)) -> bool {
 /// Members that hold a record: as text, or as an object.
 const INNER: [&str; 4] = ["CloudTrailEvent", "eventJson", "eventData", "detail"];
 
-fn inner(value: &Value, each: &mut impl FnMut(&str)) {
+fn inner(value: &Value, each: &mut dyn FnMut(&str)) {
     match INNER.iter().find_map(|name| value.get(*name)) {
         Some(Value::String(text)) if text.trim_start().starts_with('{') => each(text),
         Some(Value::Object(record)) => each(&Value::Object(record.clone()).to_string()),
@@ -347,9 +312,15 @@ fn inner(value: &Value, each: &mut impl FnMut(&str)) {
 mod tests {
     use super::*;
 
-    fn texts(bytes: &[u8]) -> Result<Vec<String>, String> {
-        let mut texts = Vec::new();
-        read_any(bytes, |text, _| texts.push(text.to_owned())).map(|_| texts)
+    fn read(bytes: &[u8]) -> Result<(Read, Vec<String>), BadLog> {
+        let mut rows = Rows::default();
+        rows.begin(origin("a.json".into(), jiff::civil::date(2026, 3, 1)));
+        let read = read_any(&mut rows, bytes)?;
+        Ok((read, rows.texts().map(str::to_owned).collect()))
+    }
+
+    fn texts(bytes: &[u8]) -> Result<Vec<String>, BadLog> {
+        Ok(read(bytes)?.1)
     }
 
     #[test]
@@ -389,8 +360,7 @@ mod tests {
     #[test]
     fn what_is_broken_is_said_and_the_rest_kept() {
         assert!(texts(b"no json").is_err() && texts(b"{\"a\":").is_err());
-        let read =
-            read_any(b"[5, {\"eventID\":\"a\xffb\"}]", |text, _| assert!(text.contains('\u{fffd}'))).map_err(|_| ());
-        assert!(matches!(read, Ok(Read { rejected: 1, mended: true })));
+        let (read, texts) = read(b"[5, {\"eventID\":\"a\xffb\"}]").unwrap();
+        assert_eq!((read.rejected, read.mended, texts), (1, true, vec!["{\"eventID\":\"a\u{fffd}b\"}".to_owned()]));
     }
 }

@@ -12,13 +12,15 @@ use tokio::sync::mpsc;
 
 use super::import::read_any;
 use super::lookup::{Hit, Taker};
-use super::rows::{Identity, days_of};
+use super::rows::{Identity, Origin, Rows, days_of};
 use super::schema;
 use crate::core::gzip::Caps;
 use crate::core::key::{self, LogKey, LogKind, ObjectKey};
 use crate::core::lookup::{Question, Rank, when};
-use crate::core::row::{self, EVENT_ID, EVENT_TIME, RECIPIENT};
-use crate::core::{printable, record};
+use crate::core::printable;
+use crate::core::record::BadLog;
+use crate::core::record::frame::{self, Form};
+use crate::core::row::{self, EVENT_TIME};
 use crate::delivery::{INLINE, Memory, Room};
 use crate::env::Env;
 use crate::error::{Error, Result};
@@ -248,12 +250,13 @@ impl Raw {
             if !self.question.may_match(text) {
                 return;
             }
-            let row = row::columns(text);
+            let cut = row::columns(text);
+            let row = cut.row();
             let when = when(row.leaf(EVENT_TIME), delivered);
             let is_newer = when.unwrap_or(i64::MIN) >= floor;
             if is_newer && self.question.covers(when) && self.question.matches(&row) {
-                let (id, account) = (row.leaf(EVENT_ID), row.leaf(RECIPIENT));
-                let told = [row.leaf(EVENT_TIME), id, account];
+                let told = row.told();
+                let [_, id, account] = told;
                 let same = identity.of(told, || (key.to_owned(), text.to_owned()));
                 let rank = Rank::new(when, id, account);
                 hits.push((same, Hit { rank, record: text.to_owned(), object: key.to_owned(), trail: None }));
@@ -277,9 +280,9 @@ pub(super) fn records(
     };
     let read = match log {
         Some(log) => read_log(bytes, log, &mut counted),
-        None => read_any(bytes, |text, _| counted(text)).map(|read| (read.rejected, read.mended)),
+        None => read_file(bytes, &mut counted),
     };
-    (records, read)
+    (records, read.map_err(|why| why.to_string()))
 }
 
 /// Events that were found before.
@@ -296,14 +299,27 @@ impl Distinct {
     }
 }
 
-/// The records of a log and what else is an object in it; how many elements are none.
-fn read_log(bytes: &[u8], log: &LogKey, each: &mut impl FnMut(&str)) -> std::result::Result<(u64, bool), String> {
-    let (mut odd, mut rejected) = (Vec::new(), 0);
-    record::read_all(bytes, log, |_, text| each(text), |text| odd.push(text)).map_err(|error| error.to_string())?;
-    for text in odd {
-        if text.starts_with('{') { each(text) } else { rejected += 1 }
-    }
+/// The objects of a log; how many elements are none.
+fn read_log(bytes: &[u8], log: &LogKey, each: &mut impl FnMut(&str)) -> std::result::Result<(u64, bool), BadLog> {
+    let text = simdutf8::basic::from_utf8(bytes).map_err(|_| BadLog::NotUtf8)?;
+    let mut rejected = 0;
+    frame::elements(text, Form::of(log), |rest| {
+        let end = frame::skip(rest)?;
+        match rest.get(..end).filter(|element| element.starts_with('{')) {
+            Some(record) => each(record),
+            None => rejected += 1,
+        }
+        Ok(end)
+    })?;
     Ok((rejected, false))
+}
+
+fn read_file(bytes: &[u8], each: &mut impl FnMut(&str)) -> std::result::Result<(u64, bool), BadLog> {
+    let mut rows = Rows::default();
+    rows.begin(Origin { object: String::new(), trail: None, delivered: None, day: jiff::civil::Date::default() });
+    let read = read_any(&mut rows, bytes)?;
+    rows.texts().for_each(each);
+    Ok((read.rejected, read.mended))
 }
 
 /// What a listing shows.

@@ -1,6 +1,7 @@
 //! Records on their way into files, to be sorted.
 
 use std::hash::{BuildHasher, RandomState};
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch, StringArray, TimestampMillisecondArray};
@@ -10,8 +11,9 @@ use jiff::civil::Date;
 
 use super::columns::Columns;
 use super::{files, schema};
-use crate::core::record::seconds;
-use crate::core::row::{self, Told};
+use crate::core::record::frame::{self, Form};
+use crate::core::record::{BadLog, seconds};
+use crate::core::row::{self, Around, Cut, Row};
 use crate::error::Result;
 
 const DAY: i64 = 86_400;
@@ -35,7 +37,7 @@ pub struct Origin {
 pub struct Identity(RandomState, RandomState);
 
 impl Identity {
-    /// By time, event and account, as [`row::told_by`] has them: whoever knows an event's id takes nothing out of the archive
+    /// By time, event and account, as [`Row::told`] has them: whoever knows an event's id takes nothing out of the archive
     /// with a record of another time. Of a record without an id, by the object that it lies in and its whole text.
     pub fn of(&self, told: [Option<&str>; 3], otherwise: impl FnOnce() -> (String, String)) -> u128 {
         match told {
@@ -66,37 +68,85 @@ pub fn account_number(account: Option<&str>) -> u64 {
     account.and_then(|account| account.parse().ok()).unwrap_or(u64::MAX)
 }
 
-/// Bytes of a piece of texts.
+/// Bytes of texts in a piece, and those that stand for each value with a column, about.
 const PIECE: usize = 1 << 20;
+const PER_CUT: usize = 32;
 
-/// Texts in pieces, so that none is moved when more come.
+/// Texts and what is cut out of them, in pieces, so that none is moved when more come.
 #[derive(Default)]
 struct Texts {
-    pieces: Vec<String>,
-    /// The piece of each text, and where it begins and ends there.
-    places: Vec<(usize, usize, usize)>,
+    pieces: Vec<Piece>,
+    rows: Vec<Place>,
+}
+
+struct Piece {
+    text: String,
+    cuts: Vec<Cut>,
+}
+
+/// Where a row's text and cuts are.
+struct Place {
+    piece: usize,
+    text: Range<usize>,
+    cuts: Range<usize>,
+    around: Around,
 }
 
 impl Texts {
-    fn push(&mut self, text: &str) {
-        if self.pieces.last().is_none_or(|piece| piece.capacity() - piece.len() < text.len()) {
-            self.pieces.push(String::with_capacity(PIECE.max(text.len())));
+    /// Takes the record in that a text begins with, and answers where it ends; or all of the text, whatever it is.
+    fn take(&mut self, text: &str, all: bool) -> Option<usize> {
+        if self.pieces.is_empty() {
+            self.pieces.push(Piece::with_room(PIECE));
         }
-        let number = self.pieces.len() - 1;
-        if let Some(piece) = self.pieces.last_mut() {
-            let begin = piece.len();
-            piece.push_str(text);
-            self.places.push((number, begin, piece.len()));
-        }
+        let piece = self.pieces.last_mut()?;
+        let first = piece.cuts.len();
+        let (end, around) = match row::cut(text, &mut piece.cuts) {
+            Some((end, around)) if !all => (end, around),
+            None if !all => return None,
+            cut => (text.len(), cut.map(|(_, around)| around).unwrap_or_default()),
+        };
+        let begin = piece.text.len();
+        let (text, cuts) = if piece.text.capacity() - begin < end {
+            let mut next = Piece::with_room(PIECE.max(end));
+            next.cuts.extend(piece.cuts.drain(first..));
+            next.text.push_str(text.get(..end)?);
+            let places = (0..end, 0..next.cuts.len());
+            self.pieces.push(next);
+            places
+        } else {
+            piece.text.push_str(text.get(..end)?);
+            (begin..begin + end, first..piece.cuts.len())
+        };
+        self.rows.push(Place { piece: self.pieces.len() - 1, text, cuts, around });
+        Some(end)
     }
 
-    fn get(&self, row: u32) -> Option<&str> {
-        let (piece, begin, end) = *self.places.get(row as usize)?;
-        self.pieces.get(piece)?.get(begin..end)
+    fn get(&self, row: usize) -> Option<Row<'_>> {
+        let place = self.rows.get(row)?;
+        let piece = self.pieces.get(place.piece)?;
+        let (text, cuts) = (piece.text.get(place.text.clone())?, piece.cuts.get(place.cuts.clone())?);
+        Some(Row { text, cuts, around: &place.around })
+    }
+
+    fn truncate(&mut self, rows: usize) {
+        self.rows.truncate(rows);
+        let last = self.rows.last();
+        let (pieces, text, cuts) = last.map_or((0, 0, 0), |last| (last.piece + 1, last.text.end, last.cuts.end));
+        self.pieces.truncate(pieces);
+        if let Some(piece) = self.pieces.last_mut() {
+            piece.text.truncate(text);
+            piece.cuts.truncate(cuts);
+        }
     }
 }
 
-/// Records in the order in which they came, and what they are sorted and compared by. They are cut up when they are written.
+impl Piece {
+    fn with_room(bytes: usize) -> Self {
+        Self { text: String::with_capacity(bytes), cuts: Vec::with_capacity(bytes / PER_CUT) }
+    }
+}
+
+/// Records in the order in which they came, and what they are sorted and compared by.
 #[derive(Default)]
 pub struct Rows {
     identity: Identity,
@@ -104,9 +154,6 @@ pub struct Rows {
     pub origins: Vec<Origin>,
     origin: Vec<u32>,
     pub keys: Vec<Key>,
-    /// Each row's event id.
-    pub ids: Vec<Option<Box<str>>>,
-    bytes: usize,
 }
 
 impl Rows {
@@ -122,9 +169,10 @@ impl Rows {
         self.keys.is_empty()
     }
 
-    /// Bytes of the records' texts.
+    /// Bytes of the records' texts and what is cut out of them.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        let of = |piece: &Piece| piece.text.len() + piece.cuts.len() * size_of::<Cut>();
+        self.texts.pieces.iter().map(of).sum()
     }
 
     /// The next rows are of this one.
@@ -134,26 +182,79 @@ impl Rows {
 
     /// A record of the origin begun last: a JSON object's text.
     pub fn push(&mut self, text: &str) {
-        self.push_told(text, &row::told_by(text));
+        self.add(text, true);
     }
 
-    /// One of which is known what tells it.
-    pub fn push_told(&mut self, text: &str, told: &Told<'_>) {
-        let Some(origin) = self.origins.last() else { return };
-        let told = told.each_ref().map(|value| value.as_deref());
-        let [time, id, account] = told;
+    /// The record that a text begins with: where it ends. None where no valid JSON object is there.
+    fn take(&mut self, text: &str) -> Option<usize> {
+        self.add(text, false)
+    }
+
+    fn add(&mut self, text: &str, all: bool) -> Option<usize> {
+        let origin = self.origins.last()?;
+        let end = self.texts.take(text, all)?;
+        let row = self.texts.get(self.keys.len())?;
+        let told = row.told();
+        let [time, _, account] = told;
         let seconds = time.and_then(seconds);
         self.keys.push(Key {
             day: day(seconds, origin),
             account: account_number(account),
             seconds: seconds.unwrap_or(i64::MIN),
-            id: self.identity.of(told, || (origin.object.clone(), text.to_owned())),
+            id: self.identity.of(told, || (origin.object.clone(), row.text.to_owned())),
             plain: time.is_some_and(|time| time.len() == 20 && time.ends_with('Z')),
         });
-        self.ids.push(id.map(Into::into));
-        self.texts.push(text);
         self.origin.push(u32::try_from(self.origins.len() - 1).unwrap_or(u32::MAX));
-        self.bytes += text.len();
+        Some(end)
+    }
+
+    /// Takes in each object of a file of the origin begun last, and nothing where the file is broken; answers how many elements
+    /// are none. `unwrap` is asked about what has no time: whether other texts are meant, and which.
+    pub fn read(
+        &mut self,
+        text: &str,
+        form: Form,
+        unwrap: impl Fn(&str, &mut dyn FnMut(&str)) -> bool,
+    ) -> Result<u64, BadLog> {
+        let (before, mut rejected) = (self.len(), 0);
+        let read = frame::elements(text, form, |rest| {
+            let Some(end) = self.take(rest) else {
+                let end = frame::skip(rest)?;
+                match rest.get(..end).filter(|element| element.starts_with('{')) {
+                    Some(long) => self.push(long),
+                    None => rejected += 1,
+                }
+                return Ok(end);
+            };
+            if self.keys.last().is_some_and(|key| key.seconds == i64::MIN) {
+                let element = rest.get(..end).unwrap_or_default();
+                self.truncate(self.len() - 1);
+                if !unwrap(element, &mut |text| self.push(text)) {
+                    self.push(element);
+                }
+            }
+            Ok(end)
+        });
+        if read.is_err() {
+            self.truncate(before);
+        }
+        read.map(|()| rejected)
+    }
+
+    /// The records' texts.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        (0..self.len()).filter_map(|row| Some(self.texts.get(row)?.text))
+    }
+
+    /// Forgets all but the first rows.
+    fn truncate(&mut self, rows: usize) {
+        self.keys.truncate(rows);
+        self.origin.truncate(rows);
+        self.texts.truncate(rows);
+    }
+
+    pub fn row(&self, row: u32) -> Option<Row<'_>> {
+        self.texts.get(row as usize)
     }
 
     /// The number of the origin that a row is of.
@@ -165,7 +266,7 @@ impl Rows {
     pub fn batches(&self, rows: &[u32]) -> impl Iterator<Item = Result<RecordBatch>> {
         let mut columns = Columns::default();
         rows.chunks(BATCH).map(move |rows| {
-            rows.iter().filter_map(|row| self.texts.get(*row)).for_each(|text| columns.push(text));
+            rows.iter().filter_map(|row| self.row(*row)).for_each(|row| columns.push(row));
             self.batch(rows, columns.finish()).map_err(|error| files::fault("archive:write", &error.into()))
         })
     }
@@ -280,11 +381,31 @@ mod tests {
         let lengths = [10, PIECE - 5, 20, PIECE, 0, 3 * PIECE, 7];
         let texts: Vec<String> = lengths.iter().zip('a'..).map(|(length, c)| c.to_string().repeat(*length)).collect();
         let mut kept = Texts::default();
-        texts.iter().for_each(|text| kept.push(text));
-        for (row, text) in (0..).zip(&texts) {
-            assert!(kept.get(row) == Some(text), "{row}");
+        texts.iter().for_each(|text| assert_eq!(kept.take(text, true), Some(text.len())));
+        for (row, text) in texts.iter().enumerate() {
+            assert!(kept.get(row).is_some_and(|row| row.text == text), "{row}");
         }
         assert!(kept.get(7).is_none() && kept.pieces.len() == 6);
+    }
+
+    #[test]
+    fn of_a_broken_file_nothing_is_taken_in() {
+        let mut rows = Rows::default();
+        let long = format!("{{\"eventTime\":\"2026-03-01T22:10:00Z\",\"userAgent\":\"{}\"}}", "x".repeat(PIECE / 3));
+        rows.begin(origin(None));
+        for (text, rejected, kept) in [
+            (format!("[{long},{long}]"), Some(0), 2),
+            (format!("[{long},{long},{long},{{\"a\":}}]"), None, 2),
+            (format!("[{long}]x"), None, 2),
+            (format!("[{long}, 5, [1], {{\"detail\":[1]}}]"), Some(2), 4),
+        ] {
+            let read = rows.read(&text, Form::Any, |_, _| false);
+            assert_eq!((read.ok(), rows.len(), rows.texts().count()), (rejected, kept, kept));
+        }
+        let texts: Vec<&str> = rows.texts().collect();
+        assert_eq!(texts, [&long, &long, &long, "{\"detail\":[1]}"]);
+        let batch = rows.batches(&[0, 3]).next().unwrap().unwrap();
+        assert_eq!(schema::record(&batch).iter().flatten().collect::<Vec<_>>(), [texts[0], texts[3]]);
     }
 
     #[test]

@@ -19,8 +19,8 @@ use crate::core::gzip::{Caps, Inflated};
 use crate::core::id::Sha256;
 use crate::core::key::{self, LogKey, ObjectKey};
 use crate::core::printable;
-use crate::core::record;
-use crate::core::row;
+use crate::core::record::frame::Form;
+use crate::core::row::EVENT_ID;
 use crate::delivery::Room;
 use crate::error::{Error, Result};
 use crate::seam::Got;
@@ -319,7 +319,7 @@ impl Archive {
                 continue;
             }
             let table = batch.table.clone();
-            let event = |row: u32| table.ids.get(row as usize).and_then(|id| id.as_deref());
+            let event = |row: u32| table.row(row)?.leaf(EVENT_ID);
             let candidates: Vec<Candidate<'_>> =
                 batch.of_day(day).map(|row| Candidate { row, key: batch.key(row), event: event(row) }).collect();
             for file in files {
@@ -359,16 +359,9 @@ impl Archive {
 
 /// The elements of a log, those that are no records for anybody else among them: an object with members is kept as it is.
 pub fn push_log(rows: &mut Rows, bytes: &[u8], key: &LogKey) {
-    let (mut records, mut rejected) = (Vec::new(), Vec::new());
-    let read = record::read_all(
-        bytes,
-        key,
-        |record, raw| records.push((raw, row::told(record, raw))),
-        |raw| rejected.push(raw),
-    );
-    if read.is_ok() {
-        records.into_iter().for_each(|(text, told)| rows.push_told(text, &told));
-        rejected.into_iter().filter(|raw| raw.starts_with('{')).for_each(|text| rows.push(text));
+    if let Ok(text) = simdutf8::basic::from_utf8(bytes) {
+        // of a broken log nothing is believed
+        let _ = rows.read(text, Form::of(key), |_, _| false);
     }
 }
 

@@ -170,9 +170,10 @@ impl Question {
     pub fn matches(&self, row: &Row<'_>) -> bool {
         let holds = |term: &Term| match term.field {
             Field::Leaf(leaf) => row.leaf(leaf).is_some_and(|value| term.test.matches(value)),
-            Field::Resource(part) => row.resources.iter().flatten().any(|resource| {
-                resource.get(part).and_then(Option::as_deref).is_some_and(|value| term.test.matches(value))
-            }),
+            Field::Resource(part) => row
+                .resources()
+                .iter()
+                .any(|resource| resource.get(part).copied().flatten().is_some_and(|value| term.test.matches(value))),
         };
         self.clauses.iter().all(|clause| clause.terms.iter().any(holds))
     }
@@ -222,7 +223,7 @@ fn terms(attribute: Attribute, value: &str) -> Vec<Term> {
 }
 
 /// What LookupEvents calls the user name of a record.
-pub fn username<'r>(row: &'r Row<'_>) -> Option<&'r str> {
+pub fn username<'r>(row: &Row<'r>) -> Option<&'r str> {
     let session = || row.leaf(PRINCIPAL_ID)?.split_once(':').map(|(_, session)| session);
     let root = || row.leaf(IDENTITY_TYPE).filter(|kind| *kind == "Root").map(|_| "root");
     row.leaf(USER_NAME)

@@ -9,12 +9,35 @@ const BACKSLASHES: u64 = LOW * b'\\' as u64;
 pub fn end(bytes: &[u8], start: usize) -> Option<(usize, bool)> {
     let (mut at, mut escaped) = (start + 1, false);
     loop {
-        at = stop(bytes, at)?;
+        at = stop::<false>(bytes, at)?;
         if bytes.get(at) == Some(&b'"') {
             return Some((at, escaped));
         }
         escaped = true;
         at += 2;
+    }
+}
+
+/// The same of a text that nobody has parsed: none where it is no JSON string.
+pub fn valid(bytes: &[u8], start: usize) -> Option<(usize, bool)> {
+    let (mut at, mut escaped) = (start + 1, false);
+    loop {
+        at = stop::<true>(bytes, at)?;
+        match bytes.get(at)? {
+            b'"' => return Some((at, escaped)),
+            b'\\' => at += escape(bytes, at)?,
+            _ => return None,
+        }
+        escaped = true;
+    }
+}
+
+/// Bytes of what a backslash begins.
+fn escape(bytes: &[u8], at: usize) -> Option<usize> {
+    match bytes.get(at + 1)? {
+        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(2),
+        b'u' => bytes.get(at + 2..at + 6)?.iter().all(u8::is_ascii_hexdigit).then_some(6),
+        _ => None,
     }
 }
 
@@ -35,18 +58,21 @@ pub fn nested(bytes: &[u8], start: usize) -> Option<usize> {
     }
 }
 
-/// The next quote or backslash.
-fn stop(bytes: &[u8], from: usize) -> Option<usize> {
+/// The next quote or backslash, or what must not stand in a string: a control character.
+fn stop<const CONTROLS: bool>(bytes: &[u8], from: usize) -> Option<usize> {
     let rest = bytes.get(from..)?;
     let (words, tail) = rest.as_chunks::<8>();
     for (number, word) in words.iter().enumerate() {
         let word = u64::from_le_bytes(*word);
-        let found = zero(word ^ QUOTES) | zero(word ^ BACKSLASHES);
+        let mut found = zero(word ^ QUOTES) | zero(word ^ BACKSLASHES);
+        if CONTROLS {
+            found |= word.wrapping_sub(LOW * 0x20) & !word & HIGH;
+        }
         if found != 0 {
             return Some(from + number * 8 + found.trailing_zeros() as usize / 8);
         }
     }
-    let at = tail.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+    let at = tail.iter().position(|byte| matches!(byte, b'"' | b'\\') || CONTROLS && *byte < 0x20)?;
     Some(from + words.len() * 8 + at)
 }
 

@@ -1,6 +1,7 @@
 //! Inflated bytes → records, and whether what they say fits the key they lie at.
 
 mod fit;
+pub mod frame;
 mod part;
 mod time;
 
@@ -8,13 +9,14 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, IgnoredAny, Visitor};
+use serde::de::{Deserializer, IgnoredAny, Visitor};
 use serde_json::value::RawValue;
 
 use self::fit::Fit;
+use self::frame::Form;
 pub use self::part::{Member, Parts};
 pub use self::time::seconds;
-use crate::core::key::{LogKey, LogKind};
+use crate::core::key::LogKey;
 use crate::core::{depth, printable};
 
 /// A record, borrowed from the file. Only what the rules need is typed; the rest stays as written in `raw`.
@@ -193,177 +195,50 @@ const DAY: i64 = 86_400;
 /// Accepts `{"Records": […]}`; for aggregated files also a bare array and one object a line. When it fails, `each` may have
 /// been called before: drop what it made.
 pub fn read<'a>(bytes: &'a [u8], key: &LogKey, each: impl FnMut(&Record<'a>, &'a str)) -> Result<LogFile, BadLog> {
-    read_all(bytes, key, each, |_| {})
-}
-
-/// As [`read`]; hands the text of each element that is no record to `rejected`.
-pub fn read_all<'a>(
-    bytes: &'a [u8],
-    key: &LogKey,
-    each: impl FnMut(&Record<'a>, &'a str),
-    rejected: impl FnMut(&'a str),
-) -> Result<LogFile, BadLog> {
     let text = simdutf8::basic::from_utf8(bytes).map_err(|_| BadLog::NotUtf8)?;
-    let fit = Fit::new(key);
-    let mut reading =
-        Reading { walk: Walk { text, at: 0 }, fit, each, rejected, file: LogFile::default(), position: 0 };
-    let may_be_bare = key.kind == LogKind::Aggregated;
-    match reading.walk.peek() {
-        Some(b'{') => {
-            if !reading.object()? {
-                if !may_be_bare {
-                    return Err(BadLog::NoRecords);
-                }
-                reading.walk.at = 0;
-                while reading.walk.peek().is_some() {
-                    reading.element()?;
-                }
-            }
-        }
-        Some(b'[') if may_be_bare => reading.array()?,
-        _ => {
-            reading.walk.value::<IgnoredAny>()?;
-            reading.walk.end()?;
-            return Err(BadLog::NoRecords);
-        }
-    }
-    reading.walk.end()?;
+    let mut reading = Reading { fit: Fit::new(key), each, file: LogFile::default(), position: 0 };
+    frame::elements(text, Form::of(key), |rest| reading.element(rest))?;
     Ok(reading.file)
 }
 
-/// A place in the text. Walking the frame by hand lets `serde_json` read each record once and still tells where it ends.
-struct Walk<'a> {
-    text: &'a str,
-    at: usize,
-}
-
-impl<'a> Walk<'a> {
-    fn rest(&self) -> &'a str {
-        self.text.get(self.at..).unwrap_or_default()
-    }
-
-    /// The next byte that is no white space.
-    fn peek(&mut self) -> Option<u8> {
-        let rest = self.rest().as_bytes();
-        let blanks = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r')).count();
-        self.at += blanks;
-        rest.get(blanks).copied()
-    }
-
-    fn take(&mut self, byte: u8) -> bool {
-        let found = self.peek() == Some(byte);
-        self.at += usize::from(found);
-        found
-    }
-
-    fn expect(&mut self, byte: u8) -> Result<(), BadLog> {
-        if self.take(byte) { Ok(()) } else { Err(self.fault(format!("`{}` is missing", char::from(byte)))) }
-    }
-
-    fn end(&mut self) -> Result<(), BadLog> {
-        if self.peek().is_none() { Ok(()) } else { Err(self.fault("more follows the end")) }
-    }
-
-    fn fault(&self, what: impl fmt::Display) -> BadLog {
-        BadLog::NotJson(printable(&format!("{what}, at byte {}", self.at), 200))
-    }
-
-    /// One value and its text.
-    fn try_value<T: Deserialize<'a>>(&mut self) -> Result<(T, &'a str), serde_json::Error> {
-        let rest = self.rest();
-        let mut stream = serde_json::Deserializer::from_str(rest).into_iter::<T>();
-        let value = stream.next().unwrap_or_else(|| Err(serde_json::Error::custom("the text ends early")))?;
-        let raw = rest.get(..stream.byte_offset()).unwrap_or_default();
-        self.at += raw.len();
-        Ok((value, raw))
-    }
-
-    fn value<T: Deserialize<'a>>(&mut self) -> Result<(T, &'a str), BadLog> {
-        self.peek();
-        self.try_value().map_err(|error| self.fault(error))
-    }
-}
-
-struct Reading<'a, 'k, F, R> {
-    walk: Walk<'a>,
+struct Reading<'k, F> {
     fit: Fit<'k>,
     each: F,
-    rejected: R,
     file: LogFile,
     position: usize,
 }
 
-impl<'a, F: FnMut(&Record<'a>, &'a str), R: FnMut(&'a str)> Reading<'a, '_, F, R> {
-    /// Whether it had `Records`.
-    fn object(&mut self) -> Result<bool, BadLog> {
-        self.walk.expect(b'{')?;
-        let mut found = false;
-        if self.walk.take(b'}') {
-            return Ok(found);
-        }
-        loop {
-            if self.walk.peek() != Some(b'"') {
-                return Err(self.walk.fault("a member without a name"));
-            }
-            let (name, _) = self.walk.value::<Name<'a>>()?;
-            self.walk.expect(b':')?;
-            if name.0.as_deref() != Some("Records") {
-                self.walk.value::<IgnoredAny>()?;
-            } else if found {
-                // readers differ in which of the two they take
-                return Err(self.walk.fault("`Records` stands twice"));
-            } else if self.walk.peek() == Some(b'[') {
-                self.array()?;
-                found = true;
-            } else {
-                return Err(BadLog::NoRecords);
-            }
-            if !self.walk.take(b',') {
-                self.walk.expect(b'}')?;
-                return Ok(found);
-            }
-        }
-    }
-
-    fn array(&mut self) -> Result<(), BadLog> {
-        self.walk.expect(b'[')?;
-        if self.walk.take(b']') {
-            return Ok(());
-        }
-        loop {
-            self.element()?;
-            if !self.walk.take(b',') {
-                return self.walk.expect(b']');
-            }
-        }
-    }
-
+impl<F> Reading<'_, F> {
     /// One record or one reject; fails only where the text is no JSON.
-    fn element(&mut self) -> Result<(), BadLog> {
+    fn element<'a>(&mut self, rest: &'a str) -> Result<usize, serde_json::Error>
+    where
+        F: FnMut(&Record<'a>, &'a str),
+    {
         let position = self.position;
         self.position += 1;
         // serde would also fill a struct from an array, by position
-        let reason = if self.walk.peek() == Some(b'{') {
-            match self.walk.try_value::<Record<'a>>() {
-                Ok((record, raw)) => {
-                    if let Err(reason) = self.accept(&record, raw) {
+        let reason = if rest.starts_with('{') {
+            match frame::value::<Record<'a>>(rest) {
+                Ok((record, end)) => {
+                    if let Err(reason) = self.accept(&record, rest.get(..end).unwrap_or_default()) {
                         self.reject(position, reason);
-                        (self.rejected)(raw);
                     }
-                    return Ok(());
+                    return Ok(end);
                 }
                 Err(error) => printable(&error.to_string(), 160),
             }
         } else {
             "no object".to_owned()
         };
-        let (_, raw) = self.walk.value::<IgnoredAny>()?;
+        let (_, end) = frame::value::<IgnoredAny>(rest)?;
         self.reject(position, reason);
-        (self.rejected)(raw);
-        Ok(())
+        Ok(end)
     }
 
-    fn accept(&mut self, record: &Record<'a>, raw: &'a str) -> Result<(), String> {
+    fn accept<'a>(&mut self, record: &Record<'a>, raw: &'a str) -> Result<(), String>
+    where
+        F: FnMut(&Record<'a>, &'a str),
+    {
         let Some(seconds) = record.seconds() else {
             return Err(match &record.event_time {
                 Some(time) => format!("`{}` is no event time", printable(time, 60)),
@@ -388,10 +263,6 @@ impl<'a, F: FnMut(&Record<'a>, &'a str), R: FnMut(&'a str)> Reading<'a, '_, F, R
         }
     }
 }
-
-/// A member's name.
-#[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow, deserialize_with = "text")] Option<Cow<'a, str>>);
 
 #[cfg(test)]
 mod tests {

@@ -6,11 +6,7 @@
 
 mod walk;
 
-use std::borrow::Cow;
-
-use self::walk::Hole;
-pub use self::walk::shred;
-use crate::core::record::Record;
+pub use self::walk::{cut, value_end};
 
 /// Marks the place of a leaf: the next byte is `0` and its number.
 pub const LEAF_MARK: char = '\u{1}';
@@ -173,97 +169,179 @@ pub const RESOURCE: [&str; 4] = ["ARN", "accountId", "type", "ARNPrefix"];
 pub const RESOURCE_ARN: usize = 0;
 pub const RESOURCE_TYPE: usize = 2;
 
-pub type Resource<'a> = [Option<Cow<'a, str>>; RESOURCE.len()];
-
-/// What the archive keeps of a record.
-#[derive(Debug, Clone)]
-pub struct Row<'a> {
-    text: &'a str,
-    /// By number, in the record's order.
-    leaves: Vec<(usize, Cow<'a, str>)>,
-    /// Which objects are there.
-    pub groups: [bool; GROUPS],
-    pub resources: Option<Vec<Resource<'a>>>,
-    /// Members that have no column, as a JSON object.
-    pub rest: Option<String>,
-    /// What is cut out of the text, in its order.
-    holes: Vec<Hole>,
+/// A value that has a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cut {
+    place: Place,
+    is: Is,
+    /// Where its content begins and ends in the text; of what was made anew, its number.
+    start: u32,
+    end: u32,
 }
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// By number.
+    Leaf(u8),
+    /// Here a resource begins: its parts follow.
+    Resource,
+    /// By its place in [`RESOURCE`].
+    Part(u8),
+}
+
+/// Where the content of a value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Is {
+    InText,
+    /// It is written otherwise in the text, or nowhere.
+    Made,
+    /// The last member of a name says `null`.
+    Nothing,
+}
+
+/// What else is known of a record that was cut up.
+#[derive(Debug, Clone, Default)]
+pub struct Around {
+    groups: u16,
+    has_resources: bool,
+    odd: Option<Box<Odd>>,
+}
+
+/// What few records have.
+#[derive(Debug, Clone, Default)]
+struct Odd {
+    /// Members that have no column, as a JSON object.
+    rest: Option<String>,
+    made: Vec<String>,
+}
+
+/// A record's text and what is cut out of it: what the archive keeps. Whoever has many of them keeps the parts together.
+#[derive(Debug, Clone, Copy)]
+pub struct Row<'a> {
+    pub text: &'a str,
+    /// In the text's order.
+    pub cuts: &'a [Cut],
+    pub around: &'a Around,
+}
+
+/// The parts of a resource, as in [`RESOURCE`].
+pub type Resource<'a> = [Option<&'a str>; RESOURCE.len()];
 
 impl<'a> Row<'a> {
     /// A string's content; of anything else but `null` the JSON text.
-    pub fn leaf(&self, number: usize) -> Option<&str> {
-        self.leaves().find_map(|(own, value)| (own == number).then_some(value))
+    pub fn leaf(&self, number: usize) -> Option<&'a str> {
+        self.values().find_map(|(place, value)| (place == leaf_place(number)).then_some(value))
     }
 
-    /// Those that are there, each once, with their numbers.
-    pub fn leaves(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.leaves.iter().map(|(number, value)| (*number, value.as_ref()))
+    /// All that is there, each once, in the text's order.
+    pub fn values(self) -> impl Iterator<Item = (Place, &'a str)> {
+        self.cuts.iter().map(move |cut| (cut.place, self.content(cut)))
+    }
+
+    fn content(&self, cut: &Cut) -> &'a str {
+        let (start, end) = (cut.start as usize, cut.end as usize);
+        let content = match cut.is {
+            Is::InText => self.text.get(start..end),
+            Is::Made => self.around.odd.as_ref().and_then(|odd| odd.made.get(start)).map(String::as_str),
+            Is::Nothing => None,
+        };
+        content.unwrap_or_default()
+    }
+
+    /// Whether an object is there, by its number.
+    pub fn has_group(&self, number: usize) -> bool {
+        self.around.groups >> number & 1 == 1
+    }
+
+    /// Whether there is a list of resources; it may have none.
+    pub fn has_resources(&self) -> bool {
+        self.around.has_resources
+    }
+
+    pub fn resources(&self) -> Vec<Resource<'a>> {
+        let mut resources = Vec::new();
+        for (place, value) in self.values() {
+            match (place, resources.last_mut()) {
+                (Place::Resource, _) => resources.push(Resource::default()),
+                (Place::Part(part), Some(resource)) => {
+                    if let Some(slot) = resource.get_mut(usize::from(part)) {
+                        *slot = Some(value);
+                    }
+                }
+                _ => {}
+            }
+        }
+        resources
+    }
+
+    /// Members that have no column, as a JSON object.
+    pub fn rest(&self) -> Option<&'a str> {
+        self.around.odd.as_ref()?.rest.as_deref()
     }
 
     /// Appends the text with a mark for each value that is cut out of it.
     pub fn shape(&self, into: &mut String) {
-        let mut at = 0;
-        for hole in &self.holes {
-            into.push_str(self.text.get(at..hole.start).unwrap_or_default());
-            into.push(hole.mark);
-            into.push(hole.number);
-            at = hole.end;
+        let (mut at, mut resources) = (0, 0);
+        for cut in self.cuts {
+            let marked = match cut.place {
+                Place::Leaf(number) => (LEAF_MARK, usize::from(number)),
+                Place::Resource => {
+                    resources += 1;
+                    continue;
+                }
+                Place::Part(_) if resources > CUT_RESOURCES => continue,
+                Place::Part(part) => (RESOURCE_MARK, (resources - 1) * RESOURCE.len() + usize::from(part)),
+            };
+            if cut.is == Is::InText {
+                into.push_str(self.text.get(at..cut.start as usize).unwrap_or_default());
+                into.push(marked.0);
+                into.push(mark(marked.1));
+                at = cut.end as usize;
+            }
         }
         into.push_str(self.text.get(at..).unwrap_or_default());
     }
 
-    /// What stands for time, id and account of an aggregated event, which has none of those members; nothing of any other.
-    fn stand_in(&mut self) {
-        let rest = self.rest.as_deref().filter(|rest| rest.contains("timeWindow"));
-        let Some(rest) = rest.filter(|_| self.leaf(EVENT_TIME).is_none()) else { return };
-        let rest: serde_json::Value = serde_json::from_str(rest).unwrap_or_default();
-        let text = |value: Option<&serde_json::Value>| value?.as_str().map(str::to_owned);
-        let start = rest.get("timeWindow").and_then(|window| window.get("windowStart"));
-        let values = [text(start), text(rest.get("eventId")), text(rest.get("accountId"))];
-        for (leaf, value) in TOLD_BY.into_iter().zip(values) {
-            if let (None, Some(value)) = (self.leaf(leaf), value) {
-                self.leaves.push((leaf, value.into()));
+    /// Time, id and account: what an aggregated event says instead of them stands in their place.
+    pub fn told(&self) -> [Option<&'a str>; 3] {
+        let mut told = [None; 3];
+        for (place, value) in self.values() {
+            if let Some(at) = TOLD_BY.iter().position(|leaf| place == leaf_place(*leaf)) {
+                told[at] = Some(value);
             }
         }
-    }
-
-    fn take(&mut self, number: usize) -> Option<Cow<'a, str>> {
-        let at = self.leaves.iter().position(|(own, _)| *own == number)?;
-        Some(self.leaves.swap_remove(at).1)
+        told
     }
 }
 
-/// What the columns hold of a record: it is cut up, and what an aggregated event says instead of time, id and account stands
-/// in their place.
-pub fn columns(text: &str) -> Row<'_> {
-    let mut row = shred(text);
-    row.stand_in();
-    row
+fn leaf_place(number: usize) -> Place {
+    Place::Leaf(u8::try_from(number).unwrap_or(u8::MAX))
 }
 
-/// Time, id and account of a record, as [`columns`] has them.
-pub type Told<'a> = [Option<Cow<'a, str>>; 3];
+/// One record that was cut up.
+pub struct Columns<'a> {
+    text: &'a str,
+    cuts: Vec<Cut>,
+    around: Around,
+}
+
+impl Columns<'_> {
+    pub fn row(&self) -> Row<'_> {
+        Row { text: self.text, cuts: &self.cuts, around: &self.around }
+    }
+}
+
+/// Cuts a record up; a text that is no JSON object has no columns.
+pub fn columns(text: &str) -> Columns<'_> {
+    let mut cuts = Vec::with_capacity(USUAL);
+    let around = cut(text, &mut cuts).map(|(_, around)| around).unwrap_or_default();
+    Columns { text, cuts, around }
+}
+
+/// Values that a record has, as a rule.
+const USUAL: usize = 40;
 
 const TOLD_BY: [usize; 3] = [EVENT_TIME, EVENT_ID, RECIPIENT];
-
-pub fn told_by(text: &str) -> Told<'_> {
-    let values = walk::members(text, ["eventTime", "eventID", "recipientAccountId"]);
-    if values[0].is_some() {
-        return values;
-    }
-    // an aggregated event, perhaps
-    let mut row = columns(text);
-    TOLD_BY.map(|leaf| row.take(leaf))
-}
-
-/// The same of a record that was read from the text.
-pub fn told<'a>(record: &Record<'a>, text: &'a str) -> Told<'a> {
-    if record.event_time.is_none() {
-        return told_by(text);
-    }
-    [record.event_time.clone(), record.event_id.clone(), record.recipient_account_id.clone()]
-}
 
 /// The record of a shape and its columns: `leaf` by number, `resource` by number and part. `None` when they do not belong
 /// together.

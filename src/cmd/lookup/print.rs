@@ -50,7 +50,8 @@ impl<'c> Printer<'c> {
                         out.write_all(b",")?;
                     }
                     out.write_all(b"\n")?;
-                    let event = serde_json::to_string(&Event::of(&row::columns(&hit.record), hit, integrity))?;
+                    let cut = row::columns(&hit.record);
+                    let event = serde_json::to_string(&Event::of(&cut.row(), hit, integrity))?;
                     out.write_all(if self.is_watched { tame(&event) } else { event }.as_bytes())?;
                 }
             }
@@ -91,7 +92,8 @@ impl<'c> Printer<'c> {
     }
 
     fn line(&self, out: &mut impl Write, hit: &Hit, integrity: &str) -> io::Result<()> {
-        let row = row::columns(&hit.record);
+        let cut = row::columns(&hit.record);
+        let row = cut.row();
         let of = |leaf| printable(row.leaf(leaf).unwrap_or("-"), CELL);
         let (source, event) = (of(EVENT_SOURCE), of(EVENT_NAME));
         let event = format!("{}:{event}", source.strip_suffix(".amazonaws.com").unwrap_or(&source));
@@ -162,7 +164,8 @@ const NAMES: [&str; 16] = [
 ];
 
 fn cells(hit: &Hit, integrity: &str) -> [String; 16] {
-    let row = row::columns(&hit.record);
+    let cut = row::columns(&hit.record);
+    let row = cut.row();
     let of = |leaf| row.leaf(leaf).unwrap_or_default().to_owned();
     let resources: Vec<&str> = resources(&row).filter_map(|(_, arn)| arn).collect();
     [
@@ -186,9 +189,8 @@ fn cells(hit: &Hit, integrity: &str) -> [String; 16] {
 }
 
 /// Type and ARN of each resource.
-fn resources<'r>(row: &'r Row<'_>) -> impl Iterator<Item = (Option<&'r str>, Option<&'r str>)> {
-    let of = |part: &'r Option<std::borrow::Cow<'_, str>>| part.as_deref();
-    row.resources.iter().flatten().map(move |resource| (of(&resource[RESOURCE_TYPE]), of(&resource[RESOURCE_ARN])))
+fn resources<'r>(row: &Row<'r>) -> impl Iterator<Item = (Option<&'r str>, Option<&'r str>)> {
+    row.resources().into_iter().map(|resource| (resource[RESOURCE_TYPE], resource[RESOURCE_ARN]))
 }
 
 /// One line of RFC 4180. What a spreadsheet would take for a formula is marked as text by an apostrophe.
@@ -237,7 +239,7 @@ struct Named<'r> {
 }
 
 impl<'r> Event<'r> {
-    fn of(row: &'r Row<'_>, hit: &'r Hit, integrity: &'r str) -> Self {
+    fn of(row: &Row<'r>, hit: &'r Hit, integrity: &'r str) -> Self {
         let named = |(kind, arn)| Named { resource_type: kind, resource_name: arn };
         Self {
             event_id: row.leaf(EVENT_ID),

@@ -16,7 +16,8 @@ const RECORD: &str = r#"{"eventTime":"2026-03-01T10:00:00Z","eventID":"e1","even
 #[test]
 fn a_value_is_asked_for_whole_and_case_by_case() {
     use Attribute::*;
-    let row = columns(RECORD);
+    let cut = columns(RECORD);
+    let row = cut.row();
     for (attribute, value, found) in [
         (EventId, "e1", true),
         (EventId, "E1", false),
@@ -67,11 +68,11 @@ fn a_string_in_the_request_is_found_however_it_is_written() {
         r#"{"responseElements":"bAck"}"#,
         r#"{"requestParameters":"[\"bAck\"]"}"#,
     ] {
-        assert!(asked(Attribute::Resource, "bAck").matches(&columns(record)), "{record}");
+        assert!(asked(Attribute::Resource, "bAck").matches(&columns(record).row()), "{record}");
         assert!(asked(Attribute::Resource, "bAck").may_match(record), "{record}");
     }
     for record in [r#"{"requestParameters":{"bAck":1}}"#, r#"{"requestParameters":{"a":"bAcks"}}"#, "{}"] {
-        assert!(!asked(Attribute::Resource, "bAck").matches(&columns(record)), "{record}");
+        assert!(!asked(Attribute::Resource, "bAck").matches(&columns(record).row()), "{record}");
     }
 }
 
@@ -96,8 +97,8 @@ fn times_are_from_one_and_before_another() {
 
 #[test]
 fn the_user_name_is_what_lookupevents_shows() {
-    let of = |identity: &str| username(&columns(&format!("{{\"userIdentity\":{identity}}}"))).map(str::to_owned);
-    assert_eq!(username(&columns(RECORD)), Some("alice@example.com"));
+    let of = |identity: &str| username(&columns(&format!("{{\"userIdentity\":{identity}}}")).row()).map(str::to_owned);
+    assert_eq!(username(&columns(RECORD).row()), Some("alice@example.com"));
     assert_eq!(of(r#"{"type":"Root","principalId":"111122223333"}"#).as_deref(), Some("root"));
     assert_eq!(of(r#"{"type":"IAMUser","userName":"bob","principalId":"AIDAX"}"#).as_deref(), Some("bob"));
     assert_eq!(of(r#"{"type":"AWSService","invokedBy":"ec2.amazonaws.com"}"#).as_deref(), Some("ec2.amazonaws.com"));
