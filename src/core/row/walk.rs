@@ -87,7 +87,11 @@ impl<'a> Walk<'a, '_> {
 
     fn number(&self, start: usize) -> Option<usize> {
         let mut at = start + usize::from(self.byte(start) == Some(b'-'));
-        at = if self.byte(at) == Some(b'0') { at + 1 } else { self.digits(at)? };
+        let digits = self.digits(at)?;
+        if self.byte(at) == Some(b'0') && digits > at + 1 {
+            return None;
+        }
+        at = digits;
         if self.byte(at) == Some(b'.') {
             at = self.digits(at + 1)?;
         }
