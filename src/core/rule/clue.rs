@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::cmp::Reverse;
 
+use aho_corasick::packed::Searcher;
 use memchr::memchr_iter;
 use memchr::memmem::Finder;
 
@@ -42,6 +43,15 @@ pub(super) struct Written<'r> {
 impl<'r> Written<'r> {
     pub fn new(record: &'r Record<'_>, raw: &'r str) -> Self {
         Self { record, raw, escapes: OnceCell::new() }
+    }
+
+    /// Whether something is found in a member, or anywhere; or may be there, otherwise written.
+    fn may_say(&self, member: Option<Member>, found: impl Fn(&[u8]) -> bool) -> bool {
+        let text = match member {
+            Some(member) => self.record.written(member).map(|raw| raw.get()),
+            None => Some(self.raw),
+        };
+        text.is_some_and(|text| found(text.as_bytes()) || self.may_hide(text))
     }
 
     /// Whether a part of it may say what it does not look like.
@@ -88,13 +98,36 @@ impl Clue {
         Some((Reverse(0), Self { member, text: Some(finder(&format!("\"{name}\""))) }))
     }
 
+    pub fn member(&self) -> Option<Member> {
+        self.member
+    }
+
+    /// The text that is looked for.
+    pub fn needle(&self) -> Option<&[u8]> {
+        self.text.as_ref().map(|finder| finder.needle())
+    }
+
     pub fn is_in(&self, written: &Written<'_>) -> bool {
-        let text = match self.member {
-            Some(member) => written.record.written(member).map(|raw| raw.get()),
-            None => Some(written.raw),
-        };
-        let found = |finder: &Finder<'_>, text: &str| finder.find(text.as_bytes()).is_some();
-        text.is_some_and(|text| self.text.as_ref().is_none_or(|finder| found(finder, text) || written.may_hide(text)))
+        let found = |text: &[u8]| self.text.as_ref().is_none_or(|finder| finder.find(text).is_some());
+        written.may_say(self.member, found)
+    }
+}
+
+/// Texts of which one must stand in a member of the record, or anywhere.
+#[derive(Debug)]
+pub(super) struct Gate {
+    member: Option<Member>,
+    texts: Searcher,
+}
+
+impl Gate {
+    /// None: so many are not looked for together.
+    pub fn new<'t>(member: Option<Member>, texts: impl Iterator<Item = &'t [u8]>) -> Option<Self> {
+        Some(Self { member, texts: Searcher::new(texts)? })
+    }
+
+    pub fn is_open(&self, written: &Written<'_>) -> bool {
+        written.may_say(self.member, |text| self.texts.find(text).is_some())
     }
 }
 

@@ -8,6 +8,7 @@ use std::cell::LazyCell;
 use aho_corasick::packed::Searcher;
 use memchr::memmem::Finder;
 
+use super::bin::{Bin, Entry};
 use super::clue::{Clue, ESCAPES, Written, has_escapes, is_plain};
 use super::hits::Seen;
 use super::table::Table;
@@ -23,16 +24,16 @@ const IDENTITIES: usize = 16;
 pub struct Rules {
     rules: Vec<Rule>,
     steps: Vec<Step>,
-    by_name: Table<Vec<Entry>>,
+    by_name: Table<Bin>,
     /// Services that rules are about, each with its number, counted from one, and with what is about nothing else of it.
-    by_source: Table<(u32, Vec<Entry>)>,
+    by_source: Table<(u32, Bin)>,
     /// Of records with an `errorCode`.
-    of_errors: Vec<Entry>,
+    of_errors: Bin,
     /// Of records whose identity has a text in it.
-    by_identity: Vec<(Finder<'static>, Vec<Entry>)>,
+    by_identity: Vec<(Finder<'static>, Bin)>,
     /// Whether it has any of these, in whatever letters.
     in_identity: Option<Searcher>,
-    of_all: Vec<Entry>,
+    of_all: Bin,
 }
 
 /// A step of a rule, and what is read to ask whether a record is one.
@@ -43,17 +44,6 @@ struct Step {
     parts: Parts,
     /// What is read of a record that is one, to count it.
     counted: Parts,
-}
-
-/// Where a step may be what a record is about.
-#[derive(Debug)]
-struct Entry {
-    /// Its number.
-    step: u32,
-    /// The number of the service that the record must be of; none is 0.
-    source: u32,
-    /// What the record's text must have besides.
-    clues: Box<[Clue]>,
 }
 
 /// What an alternative of a matcher's needs is filed under.
@@ -86,7 +76,7 @@ impl Rules {
                 matcher.needs().alternatives().for_each(|needs| compiled.file(id, needs));
             }
         }
-        compiled.by_name.values_mut().for_each(Vec::shrink_to_fit);
+        compiled.bins().for_each(Bin::close);
         compiled.steps.shrink_to_fit();
         let texts: Vec<&[u8]> = compiled.by_identity.iter().map(|(finder, _)| finder.needle()).collect();
         // to look for so short a text as an escaped slash makes the search slower
@@ -116,6 +106,12 @@ impl Rules {
         self.rules.iter().find(|rule| rule.id == id)
     }
 
+    fn bins(&mut self) -> impl Iterator<Item = &mut Bin> {
+        let by_identity = self.by_identity.iter_mut().map(|(_, bin)| bin);
+        let by_source = self.by_source.values_mut().map(|(_, bin)| bin);
+        self.by_name.values_mut().chain(by_source).chain(by_identity).chain([&mut self.of_errors, &mut self.of_all])
+    }
+
     fn file(&mut self, step: u32, needs: &[Need]) {
         let key = key(needs);
         let source = equal(needs, &["eventSource"]).map_or(0, |name| self.service(name));
@@ -139,13 +135,13 @@ impl Rules {
         *number
     }
 
-    fn identity(&mut self, text: &str) -> &mut Vec<Entry> {
+    fn identity(&mut self, text: &str) -> &mut Bin {
         let known = self.by_identity.iter().position(|(finder, _)| finder.needle() == text.as_bytes());
         let at = known.unwrap_or(self.by_identity.len());
         if known.is_none() && at < IDENTITIES {
-            self.by_identity.push((Finder::new(text).into_owned(), Vec::new()));
+            self.by_identity.push((Finder::new(text).into_owned(), Bin::default()));
         }
-        self.by_identity.get_mut(at).map_or(&mut self.of_all, |(_, entries)| entries)
+        self.by_identity.get_mut(at).map_or(&mut self.of_all, |(_, bin)| bin)
     }
 
     /// Asks all rules about a record. `raw` is the text that it was read from, and no deeper than a record may be.
@@ -166,16 +162,12 @@ impl Rules {
         let of_source = record.event_source.as_deref().and_then(|name| self.by_source.get(name));
         let source = of_source.map_or(0, |(number, _)| *number);
         let written = Written::new(record, raw);
-        let mut take = |entries: &[Entry]| {
-            let of_source = entries.iter().filter(|entry| entry.source == 0 || entry.source == source);
-            let about = of_source.filter(|entry| entry.clues.iter().all(|clue| clue.is_in(&written)));
-            wanted.extend(about.map(|entry| entry.step));
-        };
-        if let Some(entries) = record.event_name.as_deref().and_then(|name| self.by_name.get(name)) {
-            take(entries);
+        let mut take = |bin: &Bin| bin.take(source, &written, wanted);
+        if let Some(bin) = record.event_name.as_deref().and_then(|name| self.by_name.get(name)) {
+            take(bin);
         }
-        if let Some((_, entries)) = of_source {
-            take(entries);
+        if let Some((_, bin)) = of_source {
+            take(bin);
         }
         if record.error_code.is_some() {
             take(&self.of_errors);
@@ -184,9 +176,9 @@ impl Rules {
         if let Some(text) = identity.filter(|text| self.in_identity.as_ref().is_none_or(|any| any.find(text).is_some()))
         {
             let has_escapes = LazyCell::new(|| has_escapes(text));
-            for (part, entries) in &self.by_identity {
+            for (part, bin) in &self.by_identity {
                 if part.find(text).is_some() || *has_escapes {
-                    take(entries);
+                    take(bin);
                 }
             }
         }
