@@ -212,6 +212,7 @@ async fn archive(
         buffer: usize::try_from(wanted.buffer).unwrap_or(usize::MAX),
         target: wanted.target,
         begun: Default::default(),
+        turn: Default::default(),
     })
 }
 

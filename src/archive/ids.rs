@@ -13,9 +13,10 @@ use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::statistics::Statistics;
 
 use super::files::{Pieces, Place, unreadable};
-use super::rows::{Identity, Key};
+use super::rows::{Identity, Key, Rows};
 use super::schema;
 use crate::core::record::seconds;
+use crate::core::row::EVENT_ID;
 use crate::error::Result;
 use crate::store::archive::ArchiveFile;
 
@@ -24,13 +25,6 @@ const KEPT: usize = 64 << 20;
 const ID: usize = 16;
 /// The columns that say which record a row is.
 const COLUMNS: [&str; 3] = ["eventtime", "eventid", "recipientaccountid"];
-
-/// A record that may be there already.
-pub struct Candidate<'r> {
-    pub row: u32,
-    pub key: Key,
-    pub event: Option<&'r str>,
-}
 
 /// Ids of files, sorted, by the file's name.
 #[derive(Default)]
@@ -87,12 +81,17 @@ impl Ids {
         Some(ids)
     }
 
-    /// The candidates that a file holds.
-    pub async fn held(&self, place: &Place, file: &ArchiveFile, candidates: &[Candidate<'_>]) -> Result<Vec<u32>> {
-        let among: Vec<&Candidate<'_>> =
-            candidates.iter().filter(|candidate| may_lie_in(file, candidate.key.seconds)).collect();
+    /// Those of some rows that a file holds, by their ids.
+    pub async fn held(
+        &self,
+        place: &Place,
+        file: &ArchiveFile,
+        table: &Rows,
+        rows: &[(Key, u32)],
+    ) -> Result<HashSet<u128>> {
+        let among: Vec<&(Key, u32)> = rows.iter().filter(|(key, _)| may_lie_in(file, key.seconds)).collect();
         if among.is_empty() {
-            return Ok(Vec::new());
+            return Ok(HashSet::new());
         }
         let ids = match self.known(&file.name) {
             Some(ids) => ids,
@@ -106,41 +105,42 @@ impl Ids {
                 ids.sort_unstable();
                 Arc::new(ids)
             }
-            None => return self.search(place, file, &among).await,
+            None => return self.search(place, file, table, &among).await,
         };
-        Ok(among.iter().filter(|candidate| ids.binary_search(&candidate.key.id).is_ok()).map(|c| c.row).collect())
+        Ok(among.iter().map(|(key, _)| key.id).filter(|id| ids.binary_search(id).is_ok()).collect())
     }
 
     /// Asks the statistics and filters of each row group, and reads the ids where they do not say no.
-    async fn search(&self, place: &Place, file: &ArchiveFile, among: &[&Candidate<'_>]) -> Result<Vec<u32>> {
+    async fn search(
+        &self,
+        place: &Place,
+        file: &ArchiveFile,
+        table: &Rows,
+        among: &[&(Key, u32)],
+    ) -> Result<HashSet<u128>> {
         let (metadata, mut pieces) = place.metadata(&file.name, file.bytes).await?;
-        let mut held = Vec::new();
+        let mut held = HashSet::new();
         for (number, group) in metadata.row_groups().iter().enumerate() {
             let times = times(group);
-            let here: Vec<&&Candidate<'_>> = among
-                .iter()
-                .filter(|candidate| {
-                    !candidate.key.plain || times.is_none_or(|(from, to)| (from..=to).contains(&candidate.key.seconds))
-                })
-                .collect();
+            let may_be = |key: &Key| !key.plain || times.is_none_or(|(from, to)| (from..=to).contains(&key.seconds));
+            let here: Vec<&&(Key, u32)> = among.iter().filter(|(key, _)| may_be(key)).collect();
             if here.is_empty() {
                 continue;
             }
             let filter = filter(place, &file.name, &metadata, &mut pieces, number).await?;
-            let likely: Vec<&&&Candidate<'_>> = here
-                .iter()
-                .filter(|candidate| match (&filter, candidate.event) {
-                    (Some(filter), Some(event)) => filter.check(event),
-                    (_, None) => has_nulls(group),
-                    (None, Some(_)) => true,
-                })
-                .collect();
+            let event = |row: u32| table.row(row)?.leaf(EVENT_ID);
+            let is_likely = |row: u32| match (&filter, event(row)) {
+                (Some(filter), Some(event)) => filter.check(event),
+                (_, None) => has_nulls(group),
+                (None, Some(_)) => true,
+            };
+            let likely: Vec<u128> = here.iter().filter(|(_, row)| is_likely(*row)).map(|(key, _)| key.id).collect();
             if likely.is_empty() {
                 continue;
             }
             let ids: HashSet<u128> =
                 self.read(place, &file.name, &metadata, &mut pieces, number).await?.into_iter().collect();
-            held.extend(likely.iter().filter(|candidate| ids.contains(&candidate.key.id)).map(|c| c.row));
+            held.extend(likely.into_iter().filter(|id| ids.contains(id)));
         }
         Ok(held)
     }

@@ -172,7 +172,8 @@ impl Worker {
             return Ok(());
         }
         let rows = std::mem::replace(&mut self.rows, Rows::new(self.archive.ids.identity.clone()));
-        let flushed = self.archive.commit(rows, Vec::new()).await?;
+        let flushed;
+        (flushed, self.rows) = self.archive.commit(rows, Vec::new()).await?;
         self.total.lock().await.flushed += flushed;
         Ok(())
     }

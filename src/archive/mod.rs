@@ -26,6 +26,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tokio::sync::Mutex;
+
 use crate::core::shard::Shard;
 use crate::delivery::Deliveries;
 use crate::env::Env;
@@ -65,6 +67,8 @@ pub struct Archive {
     pub target: u64,
     /// Whether its files are known to be those of the ledger.
     pub begun: AtomicBool,
+    /// Whoever changes which files there are takes it first.
+    pub turn: Mutex<()>,
 }
 
 impl Archive {

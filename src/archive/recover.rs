@@ -153,8 +153,9 @@ impl Archive {
                 None => {}
             }
             if (more.is_none() && !rows.is_empty()) || rows.bytes() >= self.buffer {
-                let whole = std::mem::replace(&mut rows, Rows::new(self.ids.identity.clone()));
-                total += self.commit(whole, Vec::new()).await?;
+                let flushed;
+                (flushed, rows) = self.commit(rows, Vec::new()).await?;
+                total += flushed;
             }
             if more.is_none() {
                 break;

@@ -76,6 +76,8 @@ const PER_CUT: usize = 32;
 #[derive(Default)]
 struct Texts {
     pieces: Vec<Piece>,
+    /// Pieces that were used before.
+    spare: Vec<Piece>,
     rows: Vec<Place>,
 }
 
@@ -96,7 +98,8 @@ impl Texts {
     /// Takes the record in that a text begins with, and answers where it ends; or all of the text, whatever it is.
     fn take(&mut self, text: &str, all: bool) -> Option<usize> {
         if self.pieces.is_empty() {
-            self.pieces.push(Piece::with_room(PIECE));
+            let piece = self.piece(0);
+            self.pieces.push(piece);
         }
         let piece = self.pieces.last_mut()?;
         let first = piece.cuts.len();
@@ -107,8 +110,9 @@ impl Texts {
         };
         let begin = piece.text.len();
         let (text, cuts) = if piece.text.capacity() - begin < end {
-            let mut next = Piece::with_room(PIECE.max(end));
-            next.cuts.extend(piece.cuts.drain(first..));
+            let cuts = piece.cuts.split_off(first);
+            let mut next = self.piece(end);
+            next.cuts.extend(cuts);
             next.text.push_str(text.get(..end)?);
             let places = (0..end, 0..next.cuts.len());
             self.pieces.push(next);
@@ -119,6 +123,12 @@ impl Texts {
         };
         self.rows.push(Place { piece: self.pieces.len() - 1, text, cuts, around });
         Some(end)
+    }
+
+    /// One with room for a text.
+    fn piece(&mut self, bytes: usize) -> Piece {
+        let spare = if bytes > PIECE { None } else { self.spare.pop() };
+        spare.map_or_else(|| Piece::with_room(PIECE.max(bytes)), Piece::emptied)
     }
 
     fn get(&self, row: usize) -> Option<Row<'_>> {
@@ -143,6 +153,17 @@ impl Texts {
 impl Piece {
     fn with_room(bytes: usize) -> Self {
         Self { text: String::with_capacity(bytes), cuts: Vec::with_capacity(bytes / PER_CUT) }
+    }
+
+    fn emptied(mut self) -> Self {
+        self.text.clear();
+        self.cuts.clear();
+        self
+    }
+
+    /// Whether it takes no more than most do.
+    fn is_usual(&self) -> bool {
+        self.text.capacity() <= PIECE && self.cuts.capacity() <= 2 * PIECE / PER_CUT
     }
 }
 
@@ -244,6 +265,16 @@ impl Rows {
     /// The records' texts.
     pub fn texts(&self) -> impl Iterator<Item = &str> {
         (0..self.len()).filter_map(|row| Some(self.texts.get(row)?.text))
+    }
+
+    /// The same table for other rows: the memory that it took is there already.
+    pub fn emptied(mut self) -> Self {
+        self.texts.rows.clear();
+        self.texts.spare.extend(self.texts.pieces.drain(..).filter(Piece::is_usual));
+        self.origins.clear();
+        self.origin.clear();
+        self.keys.clear();
+        self
     }
 
     /// Forgets all but the first rows.

@@ -3,24 +3,24 @@
 //! Logs wait in the ledger until their records are in a durable file *and* one transaction has written that file's row and taken
 //! the logs off the list. A crash before it leaves a file without a row, which the next start removes; the logs are read again.
 
-use std::collections::HashSet;
 use std::fs::{File, TryLockError};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+use tokio::sync::MutexGuard;
 use tokio::time::Instant;
 
 use super::files::Written;
-use super::ids::Candidate;
-use super::rows::{Origin, Rows, date_of};
+use super::rows::{Key, Origin, Rows, date_of};
 use super::{Archive, files};
 use crate::core::gzip::{Caps, Inflated};
 use crate::core::id::Sha256;
 use crate::core::key::{self, LogKey, ObjectKey};
 use crate::core::printable;
 use crate::core::record::frame::Form;
-use crate::core::row::EVENT_ID;
 use crate::delivery::Room;
 use crate::error::{Error, Result};
 use crate::seam::Got;
@@ -252,7 +252,7 @@ impl Archive {
         }
         let logs = whole.done.clone();
         match self.commit(whole.rows, whole.done).await {
-            Ok(flushed) => Ok(flushed),
+            Ok((flushed, _)) => Ok(flushed),
             Err(error) => {
                 // they are on the list still, and are read again
                 gathered.after = logs.iter().map(|(id, _)| id - 1).min().unwrap_or(0).min(after);
@@ -261,16 +261,17 @@ impl Archive {
         }
     }
 
-    /// Writes rows into a file for each date, and takes the logs off the list; rows that the archive has are left out.
-    pub async fn commit(&self, rows: Rows, done: Vec<(i64, Option<usize>)>) -> Result<Flushed> {
+    /// Writes rows into a file for each date, and takes the logs off the list; rows that the archive has are left out. Gives the
+    /// table back, without rows.
+    pub async fn commit(&self, rows: Rows, done: Vec<(i64, Option<usize>)>) -> Result<(Flushed, Rows)> {
         let mut batch = Batch::of(Arc::new(rows));
         let mut seen = self.repeats(&mut batch, 0).await?;
         loop {
             let written = self.write(&batch).await?;
             let lock = self.lock().await?;
-            let known = batch.gone.len();
+            let known = batch.repeats;
             seen = self.repeats(&mut batch, seen).await?;
-            if batch.gone.len() > known {
+            if batch.repeats > known {
                 // somebody else has archived some of them meanwhile
                 continue;
             }
@@ -294,15 +295,16 @@ impl Archive {
                 files: new.len(),
                 rows: new.iter().map(|file| file.rows).sum(),
                 bytes: new.iter().map(|file| file.bytes).sum(),
-                repeats: batch.gone.len() as u64,
+                repeats: batch.repeats as u64,
             };
             self.store.write(move |tx| archive::add(tx, &new, &logs)).await?;
             drop(lock);
             for (day, file) in placed {
-                self.ids.keep(&file.name, batch.of_day(day).map(|row| batch.key(row).id).collect());
+                self.ids.keep(&file.name, batch.of_day(day).iter().map(|(key, _)| key.id).collect());
             }
             self.relist().await?;
-            return Ok(flushed);
+            let table = Arc::try_unwrap(batch.table).map(Rows::emptied);
+            return Ok((flushed, table.unwrap_or_else(|_| Rows::new(self.ids.identity.clone()))));
         }
     }
 
@@ -311,20 +313,14 @@ impl Archive {
     async fn repeats(&self, batch: &mut Batch, after: i64) -> Result<i64> {
         let last = self.store.read(archive::last).await?;
         for day in batch.days() {
-            let Some((from, to)) = batch.span(day) else { continue };
+            let Some((from, to)) = span(batch.of_day(day)) else { continue };
             let date = date_of(day);
             let files = self.store.read(move |conn| archive::overlapping(conn, &date, from, to)).await?;
-            let mut files = files.into_iter().filter(|file| file.id > after).peekable();
-            if files.peek().is_none() {
-                continue;
-            }
-            let table = batch.table.clone();
-            let event = |row: u32| table.row(row)?.leaf(EVENT_ID);
-            let candidates: Vec<Candidate<'_>> =
-                batch.of_day(day).map(|row| Candidate { row, key: batch.key(row), event: event(row) }).collect();
-            for file in files {
-                let held = self.ids.held(&self.place, &file, &candidates).await?;
-                batch.gone.extend(held);
+            for file in files.into_iter().filter(|file| file.id > after) {
+                let held = self.ids.held(&self.place, &file, &batch.table, batch.of_day(day)).await?;
+                if !held.is_empty() {
+                    batch.keep(|key| !held.contains(&key.id));
+                }
             }
         }
         Ok(last)
@@ -333,8 +329,9 @@ impl Archive {
     async fn write(&self, batch: &Batch) -> Result<Vec<(i64, (i64, i64), Written)>> {
         let mut written = Vec::new();
         for day in batch.days() {
-            let rows: Vec<u32> = batch.of_day(day).collect();
-            let (Some(span), false) = (batch.span(day), rows.is_empty()) else { continue };
+            let rows = batch.of_day(day);
+            let Some(span) = span(rows) else { continue };
+            let rows: Vec<u32> = rows.iter().map(|(_, row)| *row).collect();
             let (table, path, effort) = (batch.table.clone(), self.place.scratch(), super::QUICK);
             let write = move || files::write(&path, effort, table.batches(&rows));
             written.push((day, span, self.env.blocking(write).await??));
@@ -343,18 +340,26 @@ impl Archive {
     }
 
     /// Taken while files become part of the archive: one process at a time does that.
-    pub(super) async fn lock(&self) -> Result<File> {
+    pub(super) async fn lock(&self) -> Result<Turn<'_>> {
+        // whoever waits for another of this process is called
+        let own = self.turn.lock().await;
         let path = self.place.state.with_extension("archive-lock");
         let file = File::options().create(true).truncate(false).write(true).open(&path);
         let file = file.map_err(|error| Error::fatal("archive:lock", format!("{}: {error}", path.display())))?;
         loop {
             match file.try_lock() {
-                Ok(()) => return Ok(file),
+                Ok(()) => return Ok(Turn { _file: file, _own: own }),
                 Err(TryLockError::WouldBlock) => tokio::time::sleep(AGAIN).await,
                 Err(TryLockError::Error(error)) => return Err(Error::fatal("archive:lock", error)),
             }
         }
     }
+}
+
+/// Held while files become part of the archive.
+pub(super) struct Turn<'a> {
+    _file: File,
+    _own: MutexGuard<'a, ()>,
 }
 
 /// The elements of a log, those that are no records for anybody else among them: an object with members is kept as it is.
@@ -368,59 +373,65 @@ pub fn push_log(rows: &mut Rows, bytes: &[u8], key: &LogKey) {
 /// Rows in the order in which they are written, without those that are there already.
 struct Batch {
     table: Arc<Rows>,
-    order: Vec<u32>,
-    gone: HashSet<u32>,
+    order: Vec<(Key, u32)>,
+    repeats: usize,
 }
 
 impl Batch {
     fn of(table: Arc<Rows>) -> Self {
-        let key = |row: u32| table.keys.get(row as usize).copied();
-        let mut order: Vec<u32> = (0..u32::try_from(table.keys.len()).unwrap_or(u32::MAX)).collect();
+        let mut order: Vec<(Key, u32)> = table.keys.iter().copied().zip(0..).collect();
         // of those that are the same the one that came first is kept
-        order.sort_unstable_by_key(|row| (key(*row), *row));
-        let mut gone = HashSet::new();
-        let mut ids = HashSet::with_capacity(order.len());
-        for row in &order {
-            if let Some(key) = key(*row)
-                && !ids.insert(key.id)
-            {
-                gone.insert(*row);
+        order.sort_unstable();
+        let mut ids = HashTable::with_capacity(order.len());
+        let is_new = |key: &Key| match ids.entry(hash(key.id), |id| *id == key.id, |id| hash(*id)) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(new) => {
+                new.insert(key.id);
+                true
             }
-        }
-        Self { table, order, gone }
+        };
+        let mut batch = Self { table, order, repeats: 0 };
+        batch.keep(is_new);
+        batch
     }
 
-    fn key(&self, row: u32) -> super::rows::Key {
-        self.table.keys.get(row as usize).copied().unwrap_or_default()
+    fn keep(&mut self, mut is_kept: impl FnMut(&Key) -> bool) {
+        let all = self.order.len();
+        self.order.retain(|(key, _)| is_kept(key));
+        self.repeats += all - self.order.len();
     }
 
     fn days(&self) -> Vec<i64> {
-        let mut days: Vec<i64> = self.order.iter().map(|row| self.key(*row).day).collect();
+        let mut days: Vec<i64> = self.order.iter().map(|(key, _)| key.day).collect();
         days.dedup();
         days
     }
 
-    fn of_day(&self, day: i64) -> impl Iterator<Item = u32> + '_ {
-        let begin = self.order.partition_point(|row| self.key(*row).day < day);
-        let end = self.order.partition_point(|row| self.key(*row).day <= day);
-        let rows = self.order.get(begin..end).unwrap_or_default();
-        rows.iter().copied().filter(|row| !self.gone.contains(row))
-    }
-
-    /// First and last event time of a day's rows.
-    fn span(&self, day: i64) -> Option<(i64, i64)> {
-        let times = || self.of_day(day).map(|row| self.key(row).seconds);
-        Some((times().min()?, times().max()?))
+    fn of_day(&self, day: i64) -> &[(Key, u32)] {
+        let begin = self.order.partition_point(|(key, _)| key.day < day);
+        let end = self.order.partition_point(|(key, _)| key.day <= day);
+        self.order.get(begin..end).unwrap_or_default()
     }
 
     /// How many rows each origin has.
     fn counts(&self) -> Vec<u64> {
         let mut counts = vec![0; self.table.origins.len()];
-        for row in self.order.iter().filter(|row| !self.gone.contains(row)) {
+        for (_, row) in &self.order {
             if let Some(count) = counts.get_mut(self.table.origin(*row)) {
                 *count += 1;
             }
         }
         counts
     }
+}
+
+/// First and last event time of rows.
+fn span(rows: &[(Key, u32)]) -> Option<(i64, i64)> {
+    let times = || rows.iter().map(|(key, _)| key.seconds);
+    Some((times().min()?, times().max()?))
+}
+
+/// An identity is a hash that nobody else can make.
+fn hash(id: u128) -> u64 {
+    u64::try_from(id >> 64).unwrap_or_default()
 }

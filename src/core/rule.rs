@@ -3,6 +3,7 @@
 //! Rules are compiled once into [`Rules`], which asks every record only what some rule needs of it. What they match is gathered
 //! file by file as [`Hits`], and counted group by group in a [`Watch`].
 
+mod bin;
 mod clue;
 mod detection;
 mod field;

@@ -121,7 +121,7 @@ async fn live(flushes: usize, records: usize) {
     });
     let mut flushed = Flushed::default();
     for flush in 0..flushes {
-        flushed += archive.commit(rows(&archive, flush, (flushes, records)), Vec::new()).await.expect("flushed");
+        flushed += archive.commit(rows(&archive, flush, (flushes, records)), Vec::new()).await.expect("flushed").0;
         committed.store((flush + 1) * records, Ordering::SeqCst);
     }
     ended.store(true, Ordering::SeqCst);

@@ -220,7 +220,7 @@ async fn of_two_that_write_the_same_at_once_the_second_leaves_it_out() {
     drop(lock);
     let mut total = trailwarden::archive::Flushed::default();
     for one in both {
-        total += one.await.expect("it ends").expect("committed");
+        total += one.await.expect("it ends").expect("committed").0;
     }
     assert_eq!((total.files, total.rows, total.repeats), (1, 20, 20));
     assert_eq!(ground.contents().await.values().map(std::collections::BTreeSet::len).sum::<usize>(), 20);

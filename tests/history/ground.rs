@@ -100,6 +100,7 @@ impl Ground {
             buffer: known.buffer,
             target: known.target,
             begun: Default::default(),
+            turn: Default::default(),
         })
     }
 
