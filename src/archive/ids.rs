@@ -16,7 +16,7 @@ use super::files::{Pieces, Place, unreadable};
 use super::rows::{Identity, Key, Rows};
 use super::schema;
 use crate::core::record::seconds;
-use crate::core::row::EVENT_ID;
+use crate::core::row::{EVENT_ID, Row};
 use crate::error::Result;
 use crate::store::archive::ArchiveFile;
 
@@ -128,12 +128,12 @@ impl Ids {
                 continue;
             }
             let filter = filter(place, &file.name, &metadata, &mut pieces, number).await?;
-            let event = |row: u32| table.row(row)?.leaf(EVENT_ID);
-            let is_likely = |row: u32| match (&filter, event(row)) {
+            let may_hold = |row: Row<'_>| match (&filter, row.leaf(EVENT_ID)) {
                 (Some(filter), Some(event)) => filter.check(event),
                 (_, None) => has_nulls(group),
                 (None, Some(_)) => true,
             };
+            let is_likely = |row: u32| table.see(row, may_hold).unwrap_or(true);
             let likely: Vec<u128> = here.iter().filter(|(_, row)| is_likely(*row)).map(|(key, _)| key.id).collect();
             if likely.is_empty() {
                 continue;

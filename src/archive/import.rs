@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use jiff::tz::TimeZone;
 use serde_json::Value;
 use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinHandle;
 
 use super::rows::{Origin, Rows};
 use super::{Archive, Flushed};
@@ -24,6 +25,8 @@ use crate::seam::{DynBucket, Got};
 /// Files that are fetched together, by each thread that cuts records up; and stored bytes after which there are enough.
 const AHEAD: usize = 16;
 const AHEAD_BYTES: u64 = 8 << 20;
+/// Files that are listed before somebody fetches them.
+const LISTED: usize = 2_000;
 /// Inflated bytes that are cut up together.
 const CUT: usize = 4 << 20;
 /// Faults that are named; all are counted.
@@ -90,7 +93,7 @@ impl std::ops::AddAssign for Imported {
 impl Archive {
     /// Reads all files under a prefix, in parallel.
     pub async fn import(self: &Arc<Self>, from: Arc<Import>, progress: Arc<Progress>) -> Result<Imported> {
-        let (send, receive) = mpsc::channel(AHEAD * from.workers.max(1));
+        let (send, receive) = mpsc::channel(LISTED);
         let (receive, total) = (Arc::new(Mutex::new(receive)), Arc::new(Mutex::new(Imported::default())));
         let mut workers = tokio::task::JoinSet::new();
         for _ in 0..from.workers.max(1) {
@@ -136,6 +139,9 @@ impl Archive {
     }
 }
 
+/// Keys and sizes of files that are to be read.
+type Files = Arc<Mutex<mpsc::Receiver<(String, u64)>>>;
+
 struct Worker {
     archive: Arc<Archive>,
     from: Arc<Import>,
@@ -145,17 +151,17 @@ struct Worker {
 }
 
 impl Worker {
-    async fn run(mut self, files: Arc<Mutex<mpsc::Receiver<(String, u64)>>>) -> Result<()> {
+    async fn run(mut self, files: Files) -> Result<()> {
         let (mut whole, mut bytes) = (Vec::new(), 0);
+        let mut ahead = self.fetch(&files);
         loop {
-            let group = group(&mut *files.lock().await).await;
-            if group.is_empty() {
+            let fetched = ahead.await.map_err(|error| Error::transient("archive:import", error))??;
+            if fetched.is_empty() {
                 self.cut(whole).await?;
                 return self.flush().await;
             }
-            let fetched = group.iter().map(|(key, size)| fetch(&self.archive, &self.from, key, *size));
-            let fetched = futures_util::future::try_join_all(fetched).await?;
-            for ((key, _), got) in group.into_iter().zip(fetched) {
+            ahead = self.fetch(&files);
+            for (key, got) in fetched {
                 let Some(inflated) = self.open(&key, got).await? else { continue };
                 bytes += inflated.len();
                 whole.push((key, inflated));
@@ -165,6 +171,17 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// Fetches the next files, while others are cut up; none when there are no more.
+    fn fetch(&self, files: &Files) -> JoinHandle<Result<Vec<(String, Got)>>> {
+        let (archive, from, files) = (self.archive.clone(), self.from.clone(), files.clone());
+        tokio::spawn(async move {
+            let group = group(&mut *files.lock().await).await;
+            let fetched = group.iter().map(|(key, size)| fetch(&archive, &from, key, *size));
+            let fetched = futures_util::future::try_join_all(fetched).await?;
+            Ok(group.into_iter().map(|(key, _)| key).zip(fetched).collect())
+        })
     }
 
     async fn flush(&mut self) -> Result<()> {

@@ -71,6 +71,8 @@ pub fn account_number(account: Option<&str>) -> u64 {
 /// Bytes of texts in a piece, and those that stand for each value with a column, about.
 const PIECE: usize = 1 << 20;
 const PER_CUT: usize = 32;
+/// Values of a row that are remembered.
+const MOST_CUTS: usize = 128;
 
 /// Texts and what is cut out of them, in pieces, so that none is moved when more come.
 #[derive(Default)]
@@ -78,7 +80,7 @@ struct Texts {
     pieces: Vec<Piece>,
     /// Pieces that were used before.
     spare: Vec<Piece>,
-    rows: Vec<Place>,
+    rows: Vec<Slot>,
 }
 
 struct Piece {
@@ -87,16 +89,18 @@ struct Piece {
 }
 
 /// Where a row's text and cuts are.
-struct Place {
+struct Slot {
     piece: usize,
     text: Range<usize>,
     cuts: Range<usize>,
-    around: Around,
+    /// None: the text is cut up again whenever it is asked for.
+    around: Option<Around>,
 }
 
 impl Texts {
-    /// Takes the record in that a text begins with, and answers where it ends; or all of the text, whatever it is.
-    fn take(&mut self, text: &str, all: bool) -> Option<usize> {
+    /// Takes the record in that a text begins with, and answers where it ends; or all of the text, whatever it is. `see` looks at
+    /// it on the way.
+    fn take<T>(&mut self, text: &str, all: bool, see: impl FnOnce(Row<'_>) -> T) -> Option<(usize, T)> {
         if self.pieces.is_empty() {
             let piece = self.piece(0);
             self.pieces.push(piece);
@@ -108,21 +112,28 @@ impl Texts {
             None if !all => return None,
             cut => (text.len(), cut.map(|(_, around)| around).unwrap_or_default()),
         };
+        let text = text.get(..end)?;
+        let seen = see(Row { text, cuts: piece.cuts.get(first..)?, around: &around });
+        // few have so much besides their text
+        let around = (around.is_plain() && piece.cuts.len() - first <= MOST_CUTS).then_some(around);
+        if around.is_none() {
+            piece.cuts.truncate(first);
+        }
         let begin = piece.text.len();
         let (text, cuts) = if piece.text.capacity() - begin < end {
             let cuts = piece.cuts.split_off(first);
             let mut next = self.piece(end);
             next.cuts.extend(cuts);
-            next.text.push_str(text.get(..end)?);
+            next.text.push_str(text);
             let places = (0..end, 0..next.cuts.len());
             self.pieces.push(next);
             places
         } else {
-            piece.text.push_str(text.get(..end)?);
+            piece.text.push_str(text);
             (begin..begin + end, first..piece.cuts.len())
         };
-        self.rows.push(Place { piece: self.pieces.len() - 1, text, cuts, around });
-        Some(end)
+        self.rows.push(Slot { piece: self.pieces.len() - 1, text, cuts, around });
+        Some((end, seen))
     }
 
     /// One with room for a text.
@@ -131,11 +142,17 @@ impl Texts {
         spare.map_or_else(|| Piece::with_room(PIECE.max(bytes)), Piece::emptied)
     }
 
-    fn get(&self, row: usize) -> Option<Row<'_>> {
-        let place = self.rows.get(row)?;
-        let piece = self.pieces.get(place.piece)?;
-        let (text, cuts) = (piece.text.get(place.text.clone())?, piece.cuts.get(place.cuts.clone())?);
-        Some(Row { text, cuts, around: &place.around })
+    fn text(&self, row: usize) -> Option<&str> {
+        let slot = self.rows.get(row)?;
+        self.pieces.get(slot.piece)?.text.get(slot.text.clone())
+    }
+
+    fn see<T>(&self, row: usize, see: impl FnOnce(Row<'_>) -> T) -> Option<T> {
+        let (slot, text) = (self.rows.get(row)?, self.text(row)?);
+        Some(match &slot.around {
+            Some(around) => see(Row { text, cuts: self.pieces.get(slot.piece)?.cuts.get(slot.cuts.clone())?, around }),
+            None => see(row::columns(text).row()),
+        })
     }
 
     fn truncate(&mut self, rows: usize) {
@@ -190,10 +207,10 @@ impl Rows {
         self.keys.is_empty()
     }
 
-    /// Bytes of the records' texts and what is cut out of them.
+    /// Bytes that they take.
     pub fn bytes(&self) -> usize {
         let of = |piece: &Piece| piece.text.len() + piece.cuts.len() * size_of::<Cut>();
-        self.texts.pieces.iter().map(of).sum()
+        self.texts.pieces.iter().map(of).sum::<usize>() + self.len() * (size_of::<Slot>() + size_of::<Key>())
     }
 
     /// The next rows are of this one.
@@ -212,19 +229,21 @@ impl Rows {
     }
 
     fn add(&mut self, text: &str, all: bool) -> Option<usize> {
-        let origin = self.origins.last()?;
-        let end = self.texts.take(text, all)?;
-        let row = self.texts.get(self.keys.len())?;
-        let told = row.told();
-        let [time, _, account] = told;
-        let seconds = time.and_then(seconds);
-        self.keys.push(Key {
-            day: day(seconds, origin),
-            account: account_number(account),
-            seconds: seconds.unwrap_or(i64::MIN),
-            id: self.identity.of(told, || (origin.object.clone(), row.text.to_owned())),
-            plain: time.is_some_and(|time| time.len() == 20 && time.ends_with('Z')),
-        });
+        let (origin, identity) = (self.origins.last()?, &self.identity);
+        let key = |row: Row<'_>| {
+            let told = row.told();
+            let [time, _, account] = told;
+            let seconds = time.and_then(seconds);
+            Key {
+                day: day(seconds, origin),
+                account: account_number(account),
+                seconds: seconds.unwrap_or(i64::MIN),
+                id: identity.of(told, || (origin.object.clone(), row.text.to_owned())),
+                plain: time.is_some_and(|time| time.len() == 20 && time.ends_with('Z')),
+            }
+        };
+        let (end, key) = self.texts.take(text, all, key)?;
+        self.keys.push(key);
         self.origin.push(u32::try_from(self.origins.len() - 1).unwrap_or(u32::MAX));
         Some(end)
     }
@@ -264,7 +283,7 @@ impl Rows {
 
     /// The records' texts.
     pub fn texts(&self) -> impl Iterator<Item = &str> {
-        (0..self.len()).filter_map(|row| Some(self.texts.get(row)?.text))
+        (0..self.len()).filter_map(|row| self.texts.text(row))
     }
 
     /// The same table for other rows: the memory that it took is there already.
@@ -284,8 +303,9 @@ impl Rows {
         self.texts.truncate(rows);
     }
 
-    pub fn row(&self, row: u32) -> Option<Row<'_>> {
-        self.texts.get(row as usize)
+    /// Shows a row.
+    pub fn see<T>(&self, row: u32, see: impl FnOnce(Row<'_>) -> T) -> Option<T> {
+        self.texts.see(row as usize, see)
     }
 
     /// The number of the origin that a row is of.
@@ -297,7 +317,9 @@ impl Rows {
     pub fn batches(&self, rows: &[u32]) -> impl Iterator<Item = Result<RecordBatch>> {
         let mut columns = Columns::default();
         rows.chunks(BATCH).map(move |rows| {
-            rows.iter().filter_map(|row| self.row(*row)).for_each(|row| columns.push(row));
+            for row in rows {
+                self.see(*row, |row| columns.push(row));
+            }
             self.batch(rows, columns.finish()).map_err(|error| files::fault("archive:write", &error.into()))
         })
     }
@@ -381,25 +403,28 @@ mod tests {
 
     #[test]
     fn rows_come_back_as_their_records_in_any_order() {
+        let many = vec![r#"{"ARN":"r"}"#; MOST_CUTS].join(",");
+        let many = format!("{{\"eventID\":\"e\",\"userAgent\":\"\\t\",\"resources\":[{many}]}}");
         let texts = [
             r#"{"eventTime":"2026-03-01T00:00:01Z","eventID":"a","recipientAccountId":"111122223333","userIdentity":{"type":"Root"}}"#,
             r#"{"eventID":"b", "resources":[{"ARN":"x"},{"ARN":"y","type":"t"}], "new":1}"#,
             r#"{"eventID":"c","userIdentity":{"sessionContext":{"attributes":{"mfaAuthenticated":"true"}}},"resources":[]}"#,
             r#"{"eventId":"7d","accountId":"111122223333","timeWindow":{"windowStart":"2026-03-01T00:05:00Z"},"summary":{}}"#,
+            &many,
         ];
         let mut rows = Rows::new(Identity::default());
         rows.begin(origin(Some("2026-03-01T12:00:00Z")));
         texts.iter().for_each(|text| rows.push(text));
-        let batch = rows.batches(&[3, 1, 0, 2]).next().unwrap().unwrap();
+        let batch = rows.batches(&[3, 1, 0, 2, 4]).next().unwrap().unwrap();
         assert_eq!(batch.schema(), schema::schema());
         let records = schema::record(&batch);
         let back: Vec<&str> = records.iter().flatten().collect();
-        assert_eq!(back, [texts[3], texts[1], texts[0], texts[2]]);
+        assert_eq!(back, [texts[3], texts[1], texts[0], texts[2], texts[4]]);
         let column = |path: &str| schema::leaf(&batch, path).unwrap().iter().collect::<Vec<_>>();
-        assert_eq!(column("eventid"), [Some("7d"), Some("b"), Some("a"), Some("c")]);
+        assert_eq!(column("eventid"), [Some("7d"), Some("b"), Some("a"), Some("c"), Some("e")]);
         assert_eq!(column("eventtime")[0], Some("2026-03-01T00:05:00Z"));
         assert_eq!(column("rest")[1], Some(r#"{"new":1}"#));
-        assert_eq!(column("object"), [Some("key"); 4]);
+        assert_eq!(column("object"), [Some("key"); 5]);
         assert_eq!(column("useridentity.sessioncontext.attributes.mfaauthenticated")[3], Some("true"));
         assert!(
             batch.column_by_name("useridentity").unwrap().is_null(1)
@@ -412,11 +437,11 @@ mod tests {
         let lengths = [10, PIECE - 5, 20, PIECE, 0, 3 * PIECE, 7];
         let texts: Vec<String> = lengths.iter().zip('a'..).map(|(length, c)| c.to_string().repeat(*length)).collect();
         let mut kept = Texts::default();
-        texts.iter().for_each(|text| assert_eq!(kept.take(text, true), Some(text.len())));
+        texts.iter().for_each(|text| assert_eq!(kept.take(text, true, |_| ()), Some((text.len(), ()))));
         for (row, text) in texts.iter().enumerate() {
-            assert!(kept.get(row).is_some_and(|row| row.text == text), "{row}");
+            assert!(kept.text(row).is_some_and(|kept| kept == text), "{row}");
         }
-        assert!(kept.get(7).is_none() && kept.pieces.len() == 6);
+        assert!(kept.text(7).is_none() && kept.pieces.len() == 6);
     }
 
     #[test]

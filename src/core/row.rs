@@ -207,6 +207,13 @@ pub struct Around {
     odd: Option<Box<Odd>>,
 }
 
+impl Around {
+    /// Whether text and cuts say everything.
+    pub fn is_plain(&self) -> bool {
+        self.odd.is_none()
+    }
+}
+
 /// What few records have.
 #[derive(Debug, Clone, Default)]
 struct Odd {
