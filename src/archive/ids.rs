@@ -26,6 +26,34 @@ const ID: usize = 16;
 /// The columns that say which record a row is.
 const COLUMNS: [&str; 3] = ["eventtime", "eventid", "recipientaccountid"];
 
+/// Rows of one day that may be there already.
+pub struct Candidates<'r> {
+    table: &'r Rows,
+    rows: &'r [(Key, u32)],
+    /// Theirs, sorted.
+    ids: Vec<u128>,
+}
+
+impl<'r> Candidates<'r> {
+    pub fn new(table: &'r Rows, rows: &'r [(Key, u32)]) -> Self {
+        let mut ids: Vec<u128> = rows.iter().map(|(key, _)| key.id).collect();
+        ids.sort_unstable();
+        Self { table, rows, ids }
+    }
+}
+
+/// What two sorted lists have in common.
+fn common(one: &[u128], other: &[u128]) -> HashSet<u128> {
+    let (mut common, mut others) = (HashSet::new(), other.iter().peekable());
+    for id in one {
+        while others.next_if(|other| *other < id).is_some() {}
+        if others.peek() == Some(&id) {
+            common.insert(*id);
+        }
+    }
+    common
+}
+
 /// Ids of files, sorted, by the file's name.
 #[derive(Default)]
 struct Kept {
@@ -81,16 +109,9 @@ impl Ids {
         Some(ids)
     }
 
-    /// Those of some rows that a file holds, by their ids.
-    pub async fn held(
-        &self,
-        place: &Place,
-        file: &ArchiveFile,
-        table: &Rows,
-        rows: &[(Key, u32)],
-    ) -> Result<HashSet<u128>> {
-        let among: Vec<&(Key, u32)> = rows.iter().filter(|(key, _)| may_lie_in(file, key.seconds)).collect();
-        if among.is_empty() {
+    /// Those of the candidates that a file holds, by their ids.
+    pub async fn held(&self, place: &Place, file: &ArchiveFile, candidates: &Candidates<'_>) -> Result<HashSet<u128>> {
+        if !candidates.rows.iter().any(|(key, _)| may_lie_in(file, key.seconds)) {
             return Ok(HashSet::new());
         }
         let ids = match self.known(&file.name) {
@@ -105,19 +126,18 @@ impl Ids {
                 ids.sort_unstable();
                 Arc::new(ids)
             }
-            None => return self.search(place, file, table, &among).await,
+            None => return self.search(place, file, candidates).await,
         };
-        Ok(among.iter().map(|(key, _)| key.id).filter(|id| ids.binary_search(id).is_ok()).collect())
+        Ok(common(&ids, &candidates.ids))
     }
 
     /// Asks the statistics and filters of each row group, and reads the ids where they do not say no.
-    async fn search(
-        &self,
-        place: &Place,
-        file: &ArchiveFile,
-        table: &Rows,
-        among: &[&(Key, u32)],
-    ) -> Result<HashSet<u128>> {
+    async fn search(&self, place: &Place, file: &ArchiveFile, candidates: &Candidates<'_>) -> Result<HashSet<u128>> {
+        let Candidates { table, rows, .. } = candidates;
+        let among: Vec<&(Key, u32)> = rows.iter().filter(|(key, _)| may_lie_in(file, key.seconds)).collect();
+        if among.is_empty() {
+            return Ok(HashSet::new());
+        }
         let (metadata, mut pieces) = place.metadata(&file.name, file.bytes).await?;
         let mut held = HashSet::new();
         for (number, group) in metadata.row_groups().iter().enumerate() {
@@ -252,4 +272,20 @@ async fn filter(
     ParquetRecordBatchReaderBuilder::new_with_metadata(pieces.clone(), read)
         .get_row_group_column_bloom_filter(group, at)
         .map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_two_lists_have_in_common_is_found() {
+        let lists: [&[u128]; 6] = [&[], &[1], &[2], &[1, 2, 3], &[0, 2, 2, 5, u128::MAX], &[3, 4, 5, u128::MAX]];
+        for one in lists {
+            for other in lists {
+                let wanted: HashSet<u128> = one.iter().filter(|id| other.contains(id)).copied().collect();
+                assert_eq!(common(one, other), wanted, "{one:?} {other:?}");
+            }
+        }
+    }
 }

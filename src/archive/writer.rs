@@ -3,6 +3,7 @@
 //! Logs wait in the ledger until their records are in a durable file *and* one transaction has written that file's row and taken
 //! the logs off the list. A crash before it leaves a file without a row, which the next start removes; the logs are read again.
 
+use std::collections::HashSet;
 use std::fs::{File, TryLockError};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use tokio::sync::MutexGuard;
 use tokio::time::Instant;
 
 use super::files::Written;
+use super::ids::Candidates;
 use super::rows::{Key, Origin, Rows, date_of};
 use super::{Archive, files};
 use crate::core::gzip::{Caps, Inflated};
@@ -316,11 +318,16 @@ impl Archive {
             let Some((from, to)) = span(batch.of_day(day)) else { continue };
             let date = date_of(day);
             let files = self.store.read(move |conn| archive::overlapping(conn, &date, from, to)).await?;
-            for file in files.into_iter().filter(|file| file.id > after) {
-                let held = self.ids.held(&self.place, &file, &batch.table, batch.of_day(day)).await?;
-                if !held.is_empty() {
-                    batch.keep(|key| !held.contains(&key.id));
-                }
+            let mut files = files.into_iter().filter(|file| file.id > after).peekable();
+            if files.peek().is_none() {
+                continue;
+            }
+            let (candidates, mut held) = (Candidates::new(&batch.table, batch.of_day(day)), HashSet::new());
+            for file in files {
+                held.extend(self.ids.held(&self.place, &file, &candidates).await?);
+            }
+            if !held.is_empty() {
+                batch.keep(|key| !held.contains(&key.id));
             }
         }
         Ok(last)
