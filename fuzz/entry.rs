@@ -17,6 +17,7 @@ use trailwarden::core::policy::{self, Document, Expected, Fix, Kind, Principal, 
 use trailwarden::core::posture::{self, Archive, Known, Redrive, Settings};
 use trailwarden::core::protection::{Fact, Part, Protection};
 use trailwarden::core::record;
+use trailwarden::core::row;
 use trailwarden::core::sigma;
 use trailwarden::core::tree::Tree;
 
@@ -114,6 +115,22 @@ pub fn record(bytes: &[u8]) {
             let finding = group.last.finding(&group.subject, "b", "k", 1, jiff::Timestamp::UNIX_EPOCH);
             assert!(finding.detail.len() < 4_000 && finding.detail.chars().all(|c| !c.is_control()));
         }
+    }
+}
+
+/// Cut up by a parser of ours: it must take what another one takes, and what is cut out must fit back.
+pub fn row(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let is_object = text.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{');
+    let parsed = record::frame::value::<serde::de::IgnoredAny>(text).ok().map(|(_, end)| end);
+    let end = row::cut(text, &mut Vec::new()).map(|(end, _)| end);
+    assert_eq!(end, parsed.filter(|_| is_object), "{text}");
+    let columns = row::columns(text);
+    let (row, resources, mut shape) = (columns.row(), columns.row().resources(), String::new());
+    row.shape(&mut shape);
+    if !text.contains([row::LEAF_MARK, row::RESOURCE_MARK]) {
+        let back = row::rebuild(&shape, |leaf| row.leaf(leaf), |number, part| resources.get(number)?[part]);
+        assert_eq!(back.as_deref(), Some(text));
     }
 }
 

@@ -113,6 +113,7 @@ fn outside_bytes_are_understood_or_refused() {
         ("notice", entry::notice, NOTICES),
         ("key", entry::key, &["tests/golden/keys.json"]),
         ("record", entry::record, CASES),
+        ("row", entry::row, CASES),
         ("digest", entry::digest, CASES),
         ("gzip", entry::gzip, CASES),
         ("bucket", entry::bucket, &["tests/golden/buckets"]),
