@@ -112,6 +112,32 @@ fn texts_are_found_however_they_are_written() {
 }
 
 #[test]
+fn many_texts_are_looked_for_at_once_and_each_is_found() {
+    for many in [3, 4, 5, 64, 65, 130] {
+        let filter = |number: usize| match number % 3 {
+            0 => format!(r#"{{ $.eventName = "CreateUser" && $.requestParameters.path = "*/team-{number}/*" }}"#),
+            1 => format!(r#"{{ $.eventName = "CreateUser" && $.userAgent = "*/team-{number}/*" }}"#),
+            _ => format!(r#"{{ $.eventName = "CreateUser" && $.other.name = "*/team-{number}/*" }}"#),
+        };
+        let rules: Vec<Rule> = (0..3 * many).map(|number| rule(&number.to_string(), &filter(number))).collect();
+        let rules = Rules::compile(rules);
+        for number in [0, 1, 2, many, 2 * many, 3 * many - 1] {
+            let mut user = event("1", "CreateUser");
+            let text = format!("x/team-{number}/y");
+            match number % 3 {
+                0 => user["requestParameters"] = json!({"path": text}),
+                1 => user["userAgent"] = json!(text),
+                _ => user["other"] = json!({"name": text}),
+            }
+            let text = user.to_string();
+            for text in [text.replace("team", "t\\u0065am"), text.replace('/', "\\/"), text] {
+                assert_eq!(matched(&look(&rules, &text)), [number], "{many} {text}");
+            }
+        }
+    }
+}
+
+#[test]
 fn languages_stand_side_by_side() {
     let sigma = "title: T\nlogsource: {product: aws, service: cloudtrail}\ndetection:\n  a:\n    eventName: createuser\n  condition: a\n";
     let crate::core::sigma::Body::Detection(detection) =
