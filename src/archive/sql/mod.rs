@@ -19,6 +19,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_schema::{Field, Schema, SchemaRef};
@@ -88,6 +89,10 @@ impl Scanned {
     }
 }
 
+/// How often it is looked whether the parts of an answer have ended, and how many times at most.
+const SETTLE: Duration = Duration::from_millis(5);
+const SETTLES: u32 = 1_000;
+
 pub struct Engine {
     context: SessionContext,
 }
@@ -133,6 +138,18 @@ impl Engine {
             context.register_table(name, table.clone())?;
         }
         Ok(Self { context })
+    }
+
+    /// Waits until nothing is left of an answer that was given up: its parts end one after the other, and have their memory until
+    /// then.
+    pub async fn settle(&self) {
+        let pool = self.context.runtime_env().memory_pool.clone();
+        for _ in 0..SETTLES {
+            if pool.reserved() == 0 {
+                return;
+            }
+            tokio::time::sleep(SETTLE).await;
+        }
     }
 
     /// Begins to answer a question, in so many parts at a time. Parameters are bound as texts: they never become SQL.

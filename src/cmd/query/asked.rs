@@ -289,6 +289,7 @@ impl Workers {
             let mut answered = give_all(&engine, &asked, threads, &give, &mut is_begun).await;
             // each part of an answer needs memory of its own
             if threads > 1 && !is_begun && matches!(answered, Err(Fault::Memory(_))) {
+                engine.settle().await;
                 scanned.begin_again();
                 answered = give_all(&engine, &asked, 1, &give, &mut is_begun).await;
             }
