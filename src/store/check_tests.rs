@@ -384,3 +384,29 @@ fn a_ledger_from_before_there_were_seals_is_sealed_as_it_is() {
     assert!(report.good, "{:?}", report.fault());
     assert!(report.head.seq > 6, "what it says already is written down: {}", report.head);
 }
+
+#[test]
+fn what_waits_for_the_archive_waits_on_in_its_order_when_the_list_gets_numbers_for_good() {
+    let ground = Ground::new();
+    std::fs::remove_file(&ground.path).expect("a file");
+    let hand = ground.hand();
+    places::teach(&hand).expect("functions");
+    MIGRATIONS[..10].iter().for_each(|script| hand.execute_batch(script).expect("an older ledger"));
+    hand.execute_batch("PRAGMA user_version = 10; INSERT INTO unarchived VALUES (3, 1, 'b', ''), (7, 1, 'a', '')")
+        .expect("logs that wait");
+    seal::set(&hand).expect("seals");
+    drop(hand);
+    ground.write(|tx| tx.conn.execute_batch("DELETE FROM unarchived WHERE name = 'a'")).expect("it is migrated");
+    ground
+        .write(|tx| tx.conn.execute_batch("INSERT INTO unarchived (place, name, version) VALUES (1, 'c', '')"))
+        .expect("one more");
+    let waiting: String = ground
+        .hand()
+        .query_row("SELECT group_concat(id || name, ' ') FROM (SELECT * FROM unarchived ORDER BY id)", [], |row| {
+            row.get(0)
+        })
+        .expect("a list");
+    assert_eq!(waiting, "3b 8c");
+    let report = ground.check();
+    assert!(report.good, "{:?}", report.fault());
+}

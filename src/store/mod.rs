@@ -59,6 +59,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/008_alerts.sql"),
     include_str!("schema/009_insights.sql"),
     include_str!("schema/010_archive.sql"),
+    include_str!("schema/011_unarchived.sql"),
 ];
 /// Steps that share one fsync, at most.
 const GROUP: usize = 256;

@@ -261,6 +261,25 @@ async fn two_million_records_are_there_once_whatever_happens() {
 }
 
 #[tokio::test]
+async fn what_comes_after_a_flush_is_taken_too() {
+    let account = "111122220000".to_owned();
+    let ground = Ground::new(std::slice::from_ref(&account)).await;
+    let archive = ground.start().await;
+    let (mut gathered, mut expected) = (archive.gather(), std::collections::BTreeSet::new());
+    for logs in [0..3, 3..4, 4..6] {
+        for number in logs {
+            let record = json!({ "eventID": number.to_string(), "eventTime": "2026-03-01T10:00:00Z", "recipientAccountId": account });
+            ground.deliver(0, &key(&account, 1, number), &[record.to_string()]).await;
+            expected.insert(record.to_string());
+        }
+        while archive.take(&mut gathered).await.expect("logs are read") {}
+        archive.flush(&mut gathered).await.expect("written");
+        let contents: std::collections::BTreeSet<String> = ground.contents().await.into_values().flatten().collect();
+        assert_eq!(contents, expected);
+    }
+}
+
+#[tokio::test]
 async fn no_more_is_gathered_than_a_buffer_and_a_log() {
     const LOG: usize = 400 << 10;
     let account = "111122220000".to_owned();
