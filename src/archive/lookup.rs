@@ -166,12 +166,15 @@ pub struct Effort {
 }
 
 impl Effort {
-    /// A file that is damaged or gone keeps nobody from the others; a storage that does not answer does.
-    fn unread(&mut self, name: &str, error: Error) -> Result<()> {
-        if error.is_transient() || error.is_fatal() {
-            return Err(error);
+    /// A file that is damaged or gone, or a part of it, keeps nobody from the others; a storage that does not answer does.
+    fn unread(&mut self, name: &str, group: Option<u32>, error: Error) -> Result<()> {
+        let error = damage(error)?;
+        let of_file = format!("{name}: ");
+        if !self.unreadable.iter().any(|told| told.starts_with(&of_file)) {
+            let place = group.map(|group| format!("row group {group}: ")).unwrap_or_default();
+            let fault = error.text.strip_prefix(&of_file).unwrap_or(&error.text);
+            self.unreadable.push(format!("{of_file}{place}{fault}"));
         }
-        self.unreadable.push(format!("{name}: {}", error.text));
         Ok(())
     }
 }
@@ -196,6 +199,8 @@ struct Looked {
     matches: Vec<Match>,
     /// All that matches, where that is little.
     hits: Option<Vec<Hit>>,
+    /// Row groups that could not be read.
+    faults: Vec<(u32, Error)>,
     groups_out: usize,
     rows: u64,
 }
@@ -254,14 +259,11 @@ impl Search {
                     effort.groups += looked.opened.groups();
                     effort.groups_out += looked.groups_out;
                     effort.rows += looked.rows;
-                    let name = looked.opened.name.clone();
-                    match self.take(looked, &mut taker, effort).await {
-                        Ok(true) => {}
-                        Ok(false) => break,
-                        Err(error) => effort.unread(&name, error)?,
+                    if !self.take(looked, &mut taker, effort).await? {
+                        break;
                     }
                 }
-                Err((name, error)) => effort.unread(&name, error)?,
+                Err((name, error)) => effort.unread(&name, None, error)?,
             }
         }
         effort.files_spared += left;
@@ -271,16 +273,11 @@ impl Search {
     /// The rows of a file that match, by their columns; the newest `room` of them, and those of the last one's second.
     async fn look(&self, file: &ArchiveFile, room: Option<usize>) -> Result<Looked> {
         let opened = Opened::open(&self.place, &file.name, file.bytes).await?;
-        let mut looked = Looked { opened, matches: Vec::new(), hits: None, groups_out: 0, rows: 0 };
-        for group in 0..looked.opened.groups() {
-            if !looked.opened.may_hold(&self.place, group, &self.question.clauses).await? {
-                looked.groups_out += 1;
-                continue;
-            }
-            looked.rows += looked.opened.rows(group) as u64;
-            let rows = self.columns(&mut looked.opened, group).await?;
-            if !rows.is_empty() {
-                self.times(&mut looked, group, rows).await?;
+        let none = Vec::new();
+        let mut looked = Looked { opened, matches: none, hits: None, faults: Vec::new(), groups_out: 0, rows: 0 };
+        for group in 0..u32::try_from(looked.opened.groups()).unwrap_or(u32::MAX) {
+            if let Err(error) = self.group(&mut looked, group).await {
+                looked.faults.push((group, damage(error)?));
             }
             if let Some(room) = room {
                 keep_newest(&mut looked.matches, room);
@@ -288,39 +285,68 @@ impl Search {
         }
         looked.matches.sort_unstable_by_key(|found| (found.group, found.row));
         if looked.matches.len() <= FEW {
-            looked.hits = self.few(&mut looked).await?;
+            self.few(&mut looked).await?;
         }
         Ok(looked)
     }
 
-    /// All records of a file that match; none where they are more than a chunk.
-    async fn few(&self, looked: &mut Looked) -> Result<Option<Vec<Hit>>> {
+    /// The rows of a group that match.
+    async fn group(&self, looked: &mut Looked, group: u32) -> Result<()> {
+        let (opened, number) = (&mut looked.opened, group as usize);
+        if !opened.may_hold(&self.place, number, &self.question.clauses).await? {
+            looked.groups_out += 1;
+            return Ok(());
+        }
+        looked.rows += opened.rows(number) as u64;
+        let rows = self.columns(opened, number).await?;
+        if !rows.is_empty() {
+            looked.matches.append(&mut self.times(opened, group, rows).await?);
+        }
+        Ok(())
+    }
+
+    /// Puts all records of a file together that match, if they are no more than a chunk.
+    async fn few(&self, looked: &mut Looked) -> Result<()> {
         let (mut all, mut bytes) = (Vec::new(), 0);
         for of_group in looked.matches.chunk_by(|one, other| one.group == other.group) {
-            let reader = self.whole(&mut looked.opened, of_group).await?;
-            let whens: Vec<Option<i64>> = of_group.iter().map(|found| told(found.when)).collect();
-            let (question, name) = (self.question.clone(), looked.opened.name.clone());
-            let together = move || {
-                let (mut together, mut whens) = (Vec::new(), whens.as_slice());
-                for batch in reader {
-                    let batch = batch.map_err(|error| unreadable(&name, &error.into()))?;
-                    let (next, mut hits) = hits(&question, &batch, whens, 0);
-                    if next < batch.num_rows() {
-                        return Ok(None);
-                    }
-                    together.append(&mut hits);
-                    whens = whens.get(next..).unwrap_or_default();
+            match self.together(&mut looked.opened, of_group).await {
+                Ok(Some(mut hits)) => {
+                    bytes += hits.iter().map(Hit::bytes).sum::<usize>();
+                    all.append(&mut hits);
                 }
-                Ok::<_, Error>(Some(together))
-            };
-            let Some(mut together) = self.place.env.blocking(together).await?? else { return Ok(None) };
-            bytes += together.iter().map(Hit::bytes).sum::<usize>();
-            all.append(&mut together);
+                Ok(None) => bytes = usize::MAX,
+                Err(error) => {
+                    let error = damage(error)?;
+                    looked.faults.extend(of_group.first().map(|found| (found.group, error)));
+                }
+            }
             if bytes > CHUNK {
-                return Ok(None);
+                return Ok(());
             }
         }
-        Ok(Some(all))
+        looked.hits = Some(all);
+        Ok(())
+    }
+
+    /// All records of a group that match; none where they are more than a chunk.
+    async fn together(&self, opened: &mut Opened, of_group: &[Match]) -> Result<Option<Vec<Hit>>> {
+        let reader = self.whole(opened, of_group).await?;
+        let whens: Vec<Option<i64>> = of_group.iter().map(|found| told(found.when)).collect();
+        let (question, name) = (self.question.clone(), opened.name.clone());
+        let together = move || {
+            let (mut together, mut whens) = (Vec::new(), whens.as_slice());
+            for batch in reader {
+                let batch = batch.map_err(|error| unreadable(&name, &error.into()))?;
+                let (next, mut hits) = hits(&question, &batch, whens, 0);
+                if next < batch.num_rows() {
+                    return Ok(None);
+                }
+                together.append(&mut hits);
+                whens = whens.get(next..).unwrap_or_default();
+            }
+            Ok(Some(together))
+        };
+        self.place.env.blocking(together).await?
     }
 
     /// Whole rows of what matches in a group.
@@ -357,16 +383,14 @@ impl Search {
         self.place.env.blocking(look).await?
     }
 
-    /// Keeps the rows of the time that is asked for, with when they happened.
-    async fn times(&self, looked: &mut Looked, group: usize, rows: Vec<u32>) -> Result<()> {
+    /// The rows of the time that is asked for, with when they happened.
+    async fn times(&self, opened: &mut Opened, group: u32, rows: Vec<u32>) -> Result<Vec<Match>> {
         let named = [schema::path(EVENT_TIME).unwrap_or_default(), schema::DELIVERED];
-        let selection = selection(&rows, looked.opened.rows(group));
-        let reader = looked.opened.rows_of(&self.place, group, Columns::Named(&named), selection).await?;
-        let (question, name) = (self.question.clone(), looked.opened.name.clone());
-        let group = u32::try_from(group).unwrap_or(u32::MAX);
-        let mut matches = std::mem::take(&mut looked.matches);
+        let selection = selection(&rows, opened.rows(group as usize));
+        let reader = opened.rows_of(&self.place, group as usize, Columns::Named(&named), selection).await?;
+        let (question, name) = (self.question.clone(), opened.name.clone());
         let look = move || {
-            let mut rows = rows.into_iter();
+            let (mut matches, mut rows) = (Vec::new(), rows.into_iter());
             for batch in reader {
                 let batch = batch.map_err(|error| unreadable(&name, &error.into()))?;
                 let columns = Batch::of(&batch);
@@ -378,48 +402,65 @@ impl Search {
                     }
                 }
             }
-            Ok::<_, Error>(matches)
+            Ok(matches)
         };
-        looked.matches = self.place.env.blocking(look).await??;
-        Ok(())
+        self.place.env.blocking(look).await?
     }
 
     /// Puts the records together that match, and gives them away; false when nobody wants more.
     async fn take(&self, looked: Looked, taker: &mut Taker<'_>, effort: &mut Effort) -> Result<bool> {
-        let Looked { mut opened, matches, hits, .. } = looked;
-        if let Some(hits) = hits {
-            effort.whole += matches.len() as u64;
-            effort.read += opened.read;
-            return Ok(taker.give(hits).await);
+        let Looked { mut opened, matches, hits, faults, .. } = looked;
+        for (group, error) in faults {
+            effort.unread(&opened.name, Some(group), error)?;
         }
         let mut goes_on = true;
-        for of_group in matches.chunk_by(|one, other| one.group == other.group) {
-            let wanted: Vec<Match> = of_group.iter().filter(|found| taker.accepts(told(found.when))).copied().collect();
-            if wanted.is_empty() {
-                continue;
-            }
-            effort.whole += wanted.len() as u64;
-            let mut reader = self.whole(&mut opened, &wanted).await?;
-            let mut wanted = wanted.as_slice();
-            loop {
-                let (back, batch) = self.place.env.blocking(move || read_on(reader)).await?;
-                reader = back;
-                let Some(batch) = batch.transpose().map_err(|error| unreadable(&opened.name, &error.into()))? else {
-                    break;
+        if let Some(hits) = hits {
+            effort.whole += matches.len() as u64;
+            goes_on = taker.give(hits).await;
+        } else {
+            for of_group in matches.chunk_by(|one, other| one.group == other.group) {
+                goes_on = match self.take_group(&mut opened, of_group, taker, effort).await {
+                    Ok(goes_on) => goes_on,
+                    Err(error) => {
+                        let group = of_group.first().map(|found| found.group);
+                        effort.unread(&opened.name, group, error).map(|()| true)?
+                    }
                 };
-                let (now, later) = wanted.split_at_checked(batch.num_rows()).unwrap_or((wanted, &[]));
-                goes_on = self.give(batch, now, taker).await?;
-                wanted = later;
                 if !goes_on {
                     break;
                 }
             }
-            if !goes_on {
-                break;
-            }
         }
         effort.read += opened.read;
         Ok(goes_on)
+    }
+
+    async fn take_group(
+        &self,
+        opened: &mut Opened,
+        of_group: &[Match],
+        taker: &mut Taker<'_>,
+        effort: &mut Effort,
+    ) -> Result<bool> {
+        let wanted: Vec<Match> = of_group.iter().filter(|found| taker.accepts(told(found.when))).copied().collect();
+        if wanted.is_empty() {
+            return Ok(true);
+        }
+        effort.whole += wanted.len() as u64;
+        let mut reader = self.whole(opened, &wanted).await?;
+        let mut wanted = wanted.as_slice();
+        loop {
+            let (back, batch) = self.place.env.blocking(move || read_on(reader)).await?;
+            reader = back;
+            let Some(batch) = batch.transpose().map_err(|error| unreadable(&opened.name, &error.into()))? else {
+                return Ok(true);
+            };
+            let (now, later) = wanted.split_at_checked(batch.num_rows()).unwrap_or((wanted, &[]));
+            if !self.give(batch, now, taker).await? {
+                return Ok(false);
+            }
+            wanted = later;
+        }
     }
 
     async fn give(&self, batch: RecordBatch, of: &[Match], taker: &mut Taker<'_>) -> Result<bool> {
@@ -435,6 +476,11 @@ impl Search {
         }
         Ok(true)
     }
+}
+
+/// What is wrong with a file; any other error is one.
+fn damage(error: Error) -> Result<Error> {
+    if error.is_transient() || error.is_fatal() { Err(error) } else { Ok(error) }
 }
 
 type Read = (ParquetRecordBatchReader, Option<std::result::Result<RecordBatch, arrow_schema::ArrowError>>);

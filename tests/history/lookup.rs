@@ -5,6 +5,10 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 use jiff::Timestamp;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::metadata::ParquetMetaDataReader;
+use parquet::file::properties::WriterProperties;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use trailwarden::archive::lookup::{self, Hit, Newest, Search, Taker};
@@ -401,6 +405,58 @@ async fn a_file_that_is_damaged_or_gone_keeps_nobody_from_the_others() {
     search(&ground, Question::default()).run(files, Taker::Newest(&mut newest), &mut effort).await.expect("searched");
     assert_eq!(effort.unreadable.len(), 2, "{:?}", effort.unreadable);
     assert_eq!(newest.into_hits().len(), 1);
+}
+
+/// The same rows, a few in each row group, with zeros for a column of one of them.
+fn damaged(path: &std::path::Path, group: usize, column: &str) -> u64 {
+    let rows = ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(path).expect("a file")).expect("Parquet");
+    let of_two = WriterProperties::builder().set_max_row_group_row_count(Some(2)).build();
+    let mut writer = ArrowWriter::try_new(Vec::new(), rows.schema().clone(), Some(of_two)).expect("a schema");
+    rows.build().expect("rows").for_each(|batch| writer.write(&batch.expect("rows")).expect("written"));
+    let mut bytes = writer.into_inner().expect("a file");
+    let metadata = ParquetMetaDataReader::new().parse_and_finish(&bytes::Bytes::from(bytes.clone())).expect("a footer");
+    let columns = metadata.row_group(group).columns();
+    let (start, length) =
+        columns.iter().find(|own| own.column_path().string() == column).expect("a column").byte_range();
+    bytes[start as usize..(start + length) as usize].fill(0);
+    std::fs::write(path, &bytes).expect("a file");
+    bytes.len() as u64
+}
+
+#[tokio::test]
+async fn a_damaged_part_of_a_file_keeps_nobody_from_the_rest_of_it() {
+    let account = "111122220000".to_owned();
+    // what is looked at first, and what is only in whole records
+    for column in ["eventtime", "useragent"] {
+        let ground = Ground::new(std::slice::from_ref(&account)).await;
+        let archive = ground.start().await;
+        let record = |number: usize| {
+            format!(
+                r#"{{"eventTime":"2026-03-01T00:00:0{number}Z","eventID":"{number}","eventName":"A","userAgent":"agent {number}"}}"#
+            )
+        };
+        ground.deliver(0, &key(&account, 1, 1), &(0..6).map(record).collect::<Vec<_>>()).await;
+        archive.catch_up().await.expect("archived");
+        let mut files = ground.files().await;
+        files[0].bytes = damaged(&ground.place().join(&files[0].name), 1, column);
+        for room in [3, 10] {
+            let mut effort = lookup::Effort::default();
+            let mut newest = Newest::new(room, 1 << 20);
+            let mut question = Question::default();
+            question.ask(Attribute::Event, &["A".to_owned()]);
+            search(&ground, question)
+                .run(files.clone(), Taker::Newest(&mut newest), &mut effort)
+                .await
+                .expect("searched");
+            let [fault] = effort.unreadable.as_slice() else { panic!("{column}: {:?}", effort.unreadable) };
+            assert!(fault.starts_with(&format!("{}: row group 1: ", files[0].name)), "{fault}");
+            let found: Vec<String> = newest.into_hits().into_iter().map(|hit| hit.record).collect();
+            // of the newest three one cannot be put together
+            let left = if room == 3 && column == "useragent" { 2 } else { room };
+            let expected: Vec<String> = [5, 4, 1, 0].into_iter().take(left).map(record).collect();
+            assert_eq!(found, expected, "{column}");
+        }
+    }
 }
 
 #[tokio::test]
