@@ -1,9 +1,11 @@
 //! An archive to be asked, and DuckDB to be asked the same.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use fastrand::Rng;
 use jiff::civil::date;
@@ -14,6 +16,8 @@ use trailwarden::env::Env;
 use trailwarden::store::archive::files;
 use trailwarden::wiring::Works;
 
+use crate::common::{Beside, time};
+
 pub const DAYS: usize = 30;
 pub const ACCOUNTS: u64 = 200;
 /// Principals of an account, and sessions of each a day.
@@ -21,7 +25,7 @@ const PRINCIPALS: u64 = 40;
 const SESSIONS: u64 = 5;
 /// Rows that are written together, as a busy day's flush.
 const FLUSH: usize = 50_000;
-/// How often each question is asked; the median counts.
+/// How often each question is asked of both; the medians count.
 pub const TIMES: usize = 7;
 
 /// `TRAILWARDEN_ROWS`, or a million.
@@ -107,21 +111,59 @@ pub async fn table(archive: &Archive, config: &Path) -> String {
     format!("read_parquet([{}], hive_partitioning = true, hive_types = {{'date': VARCHAR}})", names.join(", "))
 }
 
-/// The median of the fastest of several ways to ask DuckDB the same, in seconds, and how many rows it answered.
-pub fn duckdb(python: &Path, settings: &[&str], selects: &[String]) -> (f64, usize) {
-    let script = format!(
-        "import sys, json, time, duckdb\nsettings, selects = json.load(sys.stdin)\nbest = None\nfor select in selects:\n    \
-         con = duckdb.connect()\n    con.execute('SET enable_progress_bar=false')\n    for setting in settings:\n        try: con.execute(setting)\n        except Exception as e: print(e, file=sys.stderr)\n    \
-         took = []\n    for _ in range({TIMES}):\n        begin = time.perf_counter()\n        rows = con.execute(select).fetchall()\n        took.append(time.perf_counter() - begin)\n    \
-         took = sorted(took)[len(took) // 2]\n    if best is None or took < best[0]: best = (took, len(rows))\nprint(json.dumps(best))"
-    );
-    let mut child = Command::new(python)
-        .args(["-c", &script])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("python runs");
-    serde_json::to_writer(child.stdin.take().expect("a pipe"), &(settings, selects)).expect("it listens");
-    let output = child.wait_with_output().expect("it ends");
-    serde_json::from_slice(&output.stdout).expect("an answer")
+/// DuckDB in a process of its own, which stays warm.
+pub struct Duck {
+    child: Child,
+    questions: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+const DUCK: &str = "
+import json, sys, time, duckdb
+con = duckdb.connect()
+for setting in ['enable_progress_bar=false', 'parquet_metadata_cache=true', 'threads=2']:
+    try: con.execute('SET ' + setting)
+    except Exception as error: print(error, file=sys.stderr)
+for line in sys.stdin:
+    begin = time.perf_counter()
+    rows = con.execute(json.loads(line)).fetchall()
+    print(json.dumps([time.perf_counter() - begin, len(rows)]), flush=True)
+";
+
+impl Duck {
+    pub fn start(python: &Path) -> Self {
+        let mut child = Command::new(python)
+            .args(["-c", DUCK])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("python runs");
+        let questions = child.stdin.take().expect("a pipe");
+        let answers = BufReader::new(child.stdout.take().expect("a pipe"));
+        Self { child, questions, answers }
+    }
+
+    /// How long it takes to answer, and with how many rows.
+    pub fn ask(&mut self, select: &str) -> (Duration, usize) {
+        writeln!(self.questions, "{}", serde_json::json!(select)).expect("it listens");
+        let mut line = String::new();
+        self.answers.read_line(&mut line).expect("it answers");
+        let (seconds, rows): (f64, usize) = serde_json::from_str(&line).expect("an answer");
+        (Duration::from_secs_f64(seconds), rows)
+    }
+
+    /// Asks both in turn, DuckDB in the fastest of several ways; after a first time, which does not count.
+    pub fn beside(&mut self, what: &str, selects: &[String], mut ours: impl FnMut() -> usize) -> Beside {
+        let asked = selects.iter().map(|select| (self.ask(select), select));
+        let ((_, rows), select) = asked.min_by_key(|((took, _), _)| *took).expect("a question");
+        assert_eq!(ours(), rows, "{what}: not the same answer");
+        Beside::rounds(TIMES, || self.ask(select).0, || time(&mut ours))
+    }
+}
+
+impl Drop for Duck {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
