@@ -101,6 +101,7 @@ pub async fn examine(config: &Config, env: &Env, ask: &Ask) -> Report {
         Box::pin(doctor.identities()),
         Box::pin(doctor.members()),
         Box::pin(doctor.copies()),
+        Box::pin(doctor.history()),
         Box::pin(doctor.lease()),
         Box::pin(doctor.keys_of_kms()),
     ];

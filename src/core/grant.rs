@@ -65,6 +65,9 @@ pub enum On {
     /// Buckets that a lease lies in, and what lies there beside it.
     LeaseBuckets,
     Leases,
+    /// Buckets that `[archive]` keeps records in, and its files there.
+    HistoryBuckets,
+    HistoryFiles,
     /// KMS keys that what is read is encrypted with.
     Keys,
     /// The same, where something encrypted is written.
@@ -232,6 +235,25 @@ pub const GROUPS: &[Group] = &[
         actions: &[
             ("s3:GetObject", "who holds the lease is not seen, and nobody takes over"),
             ("s3:PutObject", "the lease is not taken, and nothing is received"),
+        ],
+    },
+    Group {
+        role: Role::Reader,
+        sid: "SeeHistory",
+        on: On::HistoryBuckets,
+        actions: &[(
+            "s3:ListBucket",
+            "files of the archive that the ledger does not know are not seen, and S3 says forbidden where it should say missing",
+        )],
+    },
+    Group {
+        role: Role::Reader,
+        sid: "KeepHistory",
+        on: On::HistoryFiles,
+        actions: &[
+            ("s3:GetObject", "`lookup` and `query` find nothing, and records are not known to be there already"),
+            ("s3:PutObject", "no record is archived"),
+            ("s3:DeleteObject", "files of the archive that were merged or have expired stay there"),
         ],
     },
     Group {

@@ -267,16 +267,35 @@ impl Doctor<'_> {
 
     pub(super) async fn copies(&self) -> Vec<Line> {
         let Some(snapshot) = &self.config.snapshot else { return Vec::new() };
-        let name = match &snapshot.to {
-            Place::Aws(name) => name,
-            Place::Dir(path) => return self.copies_dir(path).await,
-        };
-        let probe = &self.probe(snapshot.region.as_ref(), None).await;
-        let at = &BucketAt { name: name.clone(), owner: None };
-        let nowhere = &format!("{}trailwarden-doctor-{}", snapshot.prefix, self.env.token());
-        let tries = groups(On::Copies).map(|group| {
-            self.group(group, self.site.of(On::Copies), async move |action| {
-                probe.on_object(action, at, &Sample::default(), nowhere).await
+        match &snapshot.to {
+            Place::Aws(bucket) => {
+                self.own_bucket(bucket, snapshot.region.as_ref(), &snapshot.prefix, &[On::Copies]).await
+            }
+            Place::Dir(path) => self.own_dir("copies", path, "no copy of the ledger is kept").await,
+        }
+    }
+
+    pub(super) async fn history(&self) -> Vec<Line> {
+        let Some(archive) = &self.config.archive else { return Vec::new() };
+        match &archive.location {
+            Place::Aws(bucket) => {
+                let on = [On::HistoryBuckets, On::HistoryFiles];
+                self.own_bucket(bucket, archive.region.as_ref(), &archive.prefix, &on).await
+            }
+            Place::Dir(path) => self.own_dir("archive", path, "no record is archived").await,
+        }
+    }
+
+    /// What the process keeps in a bucket that is no trail's.
+    pub(super) async fn own_bucket(&self, name: &str, region: Option<&Region>, prefix: &str, on: &[On]) -> Vec<Line> {
+        let probe = &self.probe(region, None).await;
+        let at = &BucketAt { name: name.to_owned(), owner: None };
+        let nowhere = &format!("{prefix}trailwarden-doctor-{}", self.env.token());
+        let sample = &Sample { key: nowhere.clone(), ..Sample::default() };
+        let tries = on.iter().flat_map(|on| groups(*on)).map(|group| {
+            self.group(group, self.site.of(group.on), async move |action| match action {
+                "s3:ListBucket" => probe.on_bucket(action, at).await,
+                _ => probe.on_object(action, at, sample, nowhere).await,
             })
         });
         join_all(tries).await.into_iter().flatten().collect()

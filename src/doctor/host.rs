@@ -32,10 +32,13 @@ impl Doctor<'_> {
         .await
     }
 
-    pub(super) async fn copies_dir(&self, path: &Path) -> Vec<Line> {
-        self.blocking("copies", path, |path| {
-            let line = Line::new(Role::Reader, "copies", &path.display().to_string());
-            vec![said(line, writable(path), "can be written", "no copy of the ledger is kept")]
+    pub(super) async fn own_dir(&self, name: &'static str, path: &Path, without: &'static str) -> Vec<Line> {
+        self.blocking(name, path, move |path| {
+            let line = Line::new(Role::Reader, name, &path.display().to_string());
+            // the program makes it, and what it lies in
+            let above = path.ancestors().find(|above| above.exists()).unwrap_or(path);
+            let well = if above == path { "can be written" } else { "will be made" };
+            vec![said(line, writable(above), well, without)]
         })
         .await
     }

@@ -2,12 +2,8 @@
 
 use std::sync::Arc;
 
-use futures_util::future::join_all;
-
-use super::cloud::groups;
 use super::{Doctor, Line, PATIENCE};
 use crate::aws::Aws;
-use crate::aws::probe::{BucketAt, Sample};
 use crate::config::{self, Place};
 use crate::core::grant::{On, Role};
 use crate::core::lease::LARGEST;
@@ -23,30 +19,15 @@ impl Doctor<'_> {
     pub(super) async fn lease(&self) -> Vec<Line> {
         let Some(lease) = &self.config.lease else { return Vec::new() };
         let mut lines = match &lease.location {
-            Place::Aws(bucket) => self.lease_grants(lease, bucket).await,
+            Place::Aws(bucket) => {
+                self.own_bucket(bucket, lease.region.as_ref(), &lease.prefix, &[On::LeaseBuckets, On::Leases]).await
+            }
             Place::Dir(_) => Vec::new(),
         };
         if self.wants(Role::Reader) {
             lines.push(self.conditional(lease).await);
         }
         lines
-    }
-
-    async fn lease_grants(&self, lease: &config::Lease, bucket: &str) -> Vec<Line> {
-        let probe = &self.probe(lease.region.as_ref(), None).await;
-        let at = &BucketAt { name: bucket.to_owned(), owner: None };
-        let nowhere = &format!("{}trailwarden-doctor-{}", lease.prefix, self.env.token());
-        let sample = &Sample { key: nowhere.clone(), ..Sample::default() };
-        let on_bucket = groups(On::LeaseBuckets).map(|group| {
-            self.group(group, self.site.of(group.on), async move |action| probe.on_bucket(action, at).await)
-        });
-        let on_objects = groups(On::Leases).map(|group| {
-            self.group(group, self.site.of(group.on), async move |action| {
-                probe.on_object(action, at, sample, nowhere).await
-            })
-        });
-        let (buckets, objects) = tokio::join!(join_all(on_bucket), join_all(on_objects));
-        buckets.into_iter().chain(objects).flatten().collect()
     }
 
     async fn conditional(&self, lease: &config::Lease) -> Line {

@@ -31,6 +31,13 @@ pub fn of(config: &Config, ask: &Ask) -> Site {
         site.add(On::LeaseBuckets, &bucket);
         site.add(On::Leases, format!("{bucket}/{}*", lease.prefix));
     }
+    if let Some(archive) = &config.archive
+        && let Place::Aws(bucket) = &archive.location
+    {
+        let bucket = bucket_arn(bucket, archive.region.as_ref().map_or("", |region| region.as_str()));
+        site.add(On::HistoryBuckets, &bucket);
+        site.add(On::HistoryFiles, format!("{bucket}/{}*", archive.prefix));
+    }
     for role in roles(config) {
         site.add(On::Roles, &role.arn);
     }
@@ -44,21 +51,32 @@ pub fn of(config: &Config, ask: &Ask) -> Site {
             site.add(On::AuditedKeys, key);
         }
     }
+    let own_key = own_key(config).filter(|key| !ask.keys.iter().any(|named| named == key));
+    for on in [On::Keys, On::KeysToWrite] {
+        own_key.iter().for_each(|key| site.add(on, *key));
+    }
     if config.posture.is_some() {
         ask.topics.iter().for_each(|arn| site.add(On::Announcers, arn));
     }
-    site.via = via(config, &ask.keys);
+    site.via = via(config, &ask.keys.iter().map(String::as_str).chain(own_key).collect::<Vec<_>>());
     site
+}
+
+/// The key that the archive's files are encrypted with, where it is named as policies name keys.
+fn own_key(config: &Config) -> Option<&str> {
+    let key = config.archive.as_ref()?.kms_key.as_deref()?;
+    (key.starts_with("arn:") && key.contains(":key/")).then_some(key)
 }
 
 fn account_of(arn: &str) -> Option<&str> {
     arn.split(':').nth(4)
 }
 
-/// A topic is encrypted with a key of its own account; whose the buckets for copies and lease are, their names do not say.
+/// A topic is encrypted with a key of its own account; whose the buckets for copies, lease and records are, their names do not say.
 fn is_written_with(site: &Site, key: &str) -> bool {
     let is_beside = |topic: &String| account_of(topic) == account_of(key);
-    [On::Copies, On::Leases].iter().any(|on| !site.of(*on).is_empty()) || site.of(On::Topics).iter().any(is_beside)
+    [On::Copies, On::Leases, On::HistoryFiles].iter().any(|on| !site.of(*on).is_empty())
+        || site.of(On::Topics).iter().any(is_beside)
 }
 
 /// The key of a bucket is the one whose policy is read, and KMS shows it in the key's own account alone.
@@ -166,10 +184,11 @@ pub fn roles(config: &Config) -> Vec<&Role> {
     roles
 }
 
-/// Who writes what may be encrypted: the process its copies and its lease, each topic's role its alerts.
+/// Who writes what may be encrypted: the process its copies, its lease and its archive, each topic's role its alerts.
 pub fn writers(config: &Config) -> Vec<Option<&Role>> {
     let copies = config.snapshot.iter().map(|snapshot| &snapshot.to);
     let own = copies.chain(config.lease.iter().map(|lease| &lease.location));
+    let own = own.chain(config.archive.iter().map(|archive| &archive.location));
     let own = own.filter(|place| matches!(place, Place::Aws(_))).map(|_| None);
     let alerts = config.channels.values().filter_map(|channel| match channel {
         Channel::Sns { role, .. } => Some(role.as_ref()),
@@ -182,10 +201,11 @@ pub fn writers(config: &Config) -> Vec<Option<&Role>> {
 }
 
 /// The services through which keys are used, in the regions of the keys that are named, else of the trails.
-fn via(config: &Config, keys: &[String]) -> Vec<String> {
+fn via(config: &Config, keys: &[&str]) -> Vec<String> {
     let mut services = Vec::new();
     let on_aws = |place: &Place| matches!(place, Place::Aws(_));
-    if config.trails.iter().any(|trail| on_aws(&trail.bucket)) || config.snapshot.is_some() {
+    let archive = config.archive.as_ref().map(|archive| &archive.location);
+    if config.trails.iter().map(|trail| &trail.bucket).chain(archive).any(on_aws) || config.snapshot.is_some() {
         services.push("s3");
     }
     if config.trails.iter().any(|trail| on_aws(&trail.queue)) {
@@ -274,8 +294,14 @@ mod tests {
         assert_eq!(keys(text), [all(), vec![alerts.into()], all()]);
         let owned = text.replace("bucket = \"acme\"", "bucket = \"acme\"\nowner = \"111122223333\"");
         assert_eq!(keys(&owned), [all(), vec![alerts.into()], vec![archive.into()]]);
-        let copied = format!("{owned}[state]\nsnapshot.to = \"s3://copies\"\n");
-        assert_eq!(keys(&copied), [all(), all(), vec![archive.into()]]);
+        for more in ["[state]\nsnapshot.to = \"s3://copies\"\n", "[archive]\nlocation = \"s3://history\"\n"] {
+            assert_eq!(keys(&format!("{owned}{more}")), [all(), all(), vec![archive.into()]]);
+        }
+        let records = "arn:aws:kms:eu-west-1:111122223333:key/records";
+        let kept = format!("{owned}[archive]\nlocation = \"s3://history\"\nkms_key = \"{records}\"\n");
+        let more = [all(), vec![records.into()]].concat();
+        assert_eq!(keys(&kept), [more.clone(), more, vec![archive.into()]]);
+        assert_eq!(keys(&kept.replace(records, "alias/records")), [all(), all(), vec![archive.into()]]);
     }
 
     #[test]

@@ -193,6 +193,8 @@ to = ["topic", "bus", "function", "hub"]
 [state]
 path = "state.db"
 snapshot.to = "s3://ledgers/copies"
+[archive]
+location = "s3://ledgers/history"
 "#,
             queue = self.queue,
         );

@@ -53,6 +53,9 @@ fn cases() -> BTreeMap<&'static str, Value> {
     let mut leased = everything.clone();
     leased["lease"] =
         json!({ "name": "acme", "bucket": "leases", "prefix": "warden/", "region": "eu-west-1", "ttl": "30s" });
+    let mut kept = everything.clone();
+    kept["history"] = json!({ "bucket": "records", "prefix": "history/", "region": "eu-west-1", "keep": "3y",
+                              "kms_key": "arn:aws:kms:eu-west-1:111122223333:key/records" });
     BTreeMap::from([
         ("least", with(json!({}))),
         ("without_posture", with(json!({ "posture": null, "members": "/etc/trailwarden/members.toml" }))),
@@ -60,6 +63,8 @@ fn cases() -> BTreeMap<&'static str, Value> {
         ("roles", with(roles)),
         ("copies", with(copies)),
         ("lease", with(leased)),
+        ("history", with(kept)),
+        ("history_at_the_top", with(json!({ "keys": [KEY], "history": { "bucket": "records", "prefix": "" } }))),
         (
             "lease_at_the_top",
             with(json!({ "keys": [ALERTS], "lease": { "name": "acme", "bucket": "leases", "prefix": "" } })),

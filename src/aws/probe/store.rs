@@ -180,6 +180,12 @@ impl Probe {
                 let sent = put.body(b"probe".to_vec().into()).set_expected_bucket_owner(at.owner()).send().await;
                 must_fail(judge(action, sent, &REFUSED))
             }
+            // Of what is not there no version is the one that is meant, so that not even a delete marker is made.
+            "s3:DeleteObject" => {
+                let delete = client.delete_object().bucket(&at.name).key(nowhere).if_match("\"probe\"");
+                let sent = delete.set_expected_bucket_owner(at.owner()).send().await;
+                judge(action, sent, &[&ELSEWHERE[..], &["PreconditionFailed"]].concat()).0
+            }
             _ => unasked(action),
         }
     }

@@ -76,6 +76,12 @@ locals {
     ["[lease]", "location = ${jsonencode("s3://${var.lease.bucket}${local.lease == "" ? "" : "/${local.lease}"}")}", "ttl = ${jsonencode(var.lease.ttl)}"],
     var.lease.region == null ? [] : ["region = ${jsonencode(var.lease.region)}"],
   )]
+  history_table = var.history == null ? [] : [concat(
+    ["[archive]", "location = ${jsonencode("s3://${var.history.bucket}${local.history == "" ? "" : "/${local.history}"}")}"],
+    var.history.region == null ? [] : ["region = ${jsonencode(var.history.region)}"],
+    var.history.kms_key == null ? [] : ["kms_key = ${jsonencode(var.history.kms_key)}"],
+    var.history.keep == null ? [] : ["keep = ${jsonencode(var.history.keep)}"],
+  )]
 
   tables = concat(
     local.warden,
@@ -87,6 +93,7 @@ locals {
     local.heartbeat,
     local.state,
     local.lease_table,
+    local.history_table,
   )
   configuration = "${join("\n\n", [for lines in local.tables : join("\n", lines) if length(lines) > 0])}\n"
 }

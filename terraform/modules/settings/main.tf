@@ -16,8 +16,13 @@ locals {
   queue      = split("/", var.queue_url)
   copies     = var.ledger_copies == null ? null : trimsuffix(var.ledger_copies.prefix, "/")
   lease      = var.lease == null ? null : trimsuffix(var.lease.prefix, "/")
+  history    = var.history == null ? null : trimsuffix(var.history.prefix, "/")
   roles      = compact(values(var.roles))
   topics     = merge(var.alert_topics, var.heartbeat == null ? {} : { heartbeat = var.heartbeat.topic_arn })
+
+  # Those that are named by hand, and the one that records are encrypted with.
+  own_key = compact([try(var.history.kms_key, null)])
+  keys    = distinct(concat(var.keys, local.own_key))
 
   with_retention = var.retention != null
   with_posture   = var.posture != null
@@ -43,8 +48,10 @@ locals {
     Copies             = var.ledger_copies == null ? [] : ["arn:${local.partition}:s3:::${var.ledger_copies.bucket}/${local.copies == "" ? "" : "${local.copies}/"}*"]
     LeaseBuckets       = var.lease == null ? [] : ["arn:${local.partition}:s3:::${var.lease.bucket}"]
     Leases             = var.lease == null ? [] : ["arn:${local.partition}:s3:::${var.lease.bucket}/${local.lease == "" ? "" : "${local.lease}/"}*"]
-    Keys               = distinct(var.keys)
-    KeysToWrite        = distinct([for arn in var.keys : arn if var.ledger_copies != null || var.lease != null || contains(local.topic_accounts, split(":", arn)[4])])
+    HistoryBuckets     = var.history == null ? [] : ["arn:${local.partition}:s3:::${var.history.bucket}"]
+    HistoryFiles       = var.history == null ? [] : ["arn:${local.partition}:s3:::${var.history.bucket}/${local.history == "" ? "" : "${local.history}/"}*"]
+    Keys               = local.keys
+    KeysToWrite        = [for arn in local.keys : arn if var.ledger_copies != null || var.lease != null || var.history != null || contains(local.topic_accounts, split(":", arn)[4])]
     AuditedKeys        = distinct([for arn in var.keys : arn if local.with_posture && split(":", arn)[4] == var.bucket.owner])
     Announcers         = local.with_posture ? distinct(var.topics) : []
     AnyTrail           = local.with_posture ? ["*"] : []
@@ -53,7 +60,7 @@ locals {
 
   # The services that use the keys for the warden, in the keys' regions.
   services = compact(["s3", "sqs", length(local.topics) > 0 ? "sns" : ""])
-  via = sort(distinct(flatten([for arn in var.keys : [
+  via = sort(distinct(flatten([for arn in local.keys : [
     for service in local.services :
     "${service}.${split(":", arn)[3]}.${startswith(split(":", arn)[3], "cn-") ? "amazonaws.com.cn" : "amazonaws.com"}"
   ]])))
@@ -85,7 +92,7 @@ locals {
 
   # Who does what, by Sid: a duty that has a role of its own is that role's, the others are the warden's.
   duties = {
-    process      = ["AssumeRoles", "PublishAlerts", "PutAlerts", "InvokeWithAlerts", "ImportAlerts", "KeepLedgerCopies", "SeeLease", "HoldLease", "EncryptWhatIsWritten"]
+    process      = ["AssumeRoles", "PublishAlerts", "PutAlerts", "InvokeWithAlerts", "ImportAlerts", "KeepLedgerCopies", "SeeLease", "HoldLease", "SeeHistory", "KeepHistory", "EncryptWhatIsWritten"]
     archive      = ["ListBuckets", "SeeAnnouncements", "ReadDeliveries", "ReadLocks", "ConsumeNotifications", "WatchDeadLetters", "ReadDigestKeys", "DecryptDeliveries"]
     organization = ["ReadOrganization"]
     retention    = ["ReadProtection", "ChangeProtection", "LockObjects"]
@@ -101,8 +108,8 @@ locals {
     audit        = var.roles.audit != null ? "audit" : var.roles.archive != null ? "archive" : "process"
     trails       = var.roles.trails != null ? "trails" : var.roles.audit != null ? "audit" : var.roles.archive != null ? "archive" : "process"
   }
-  # Whoever publishes to an encrypted topic decrypts its data key, too; so does whoever reads an encrypted lease.
-  publishes = length(local.topics) > 0 || var.lease != null ? ["DecryptDeliveries"] : []
+  # Whoever publishes to an encrypted topic decrypts its data key, too; so does whoever reads an encrypted lease or archive.
+  publishes = length(local.topics) > 0 || var.lease != null || var.history != null ? ["DecryptDeliveries"] : []
   sids = { for actor in distinct(values(local.actor)) : actor => concat(
     flatten([for duty, who in local.actor : local.duties[duty] if who == actor]),
     actor == "process" ? local.publishes : [],

@@ -231,6 +231,27 @@ variable "lease" {
   }
 }
 
+variable "history" {
+  description = "Where the records of all logs are kept to be asked (docs/history.md): a bucket that is no trail's, a `prefix`, its region if it is not the trail's, the ARN of the KMS key that they are encrypted with, and how long they are kept (`keep`, like \"3y\"; null: for good)."
+  type = object({
+    bucket  = string
+    prefix  = optional(string, "history")
+    region  = optional(string)
+    kms_key = optional(string)
+    keep    = optional(string)
+  })
+  default = null
+
+  validation {
+    condition     = try(var.history.bucket != var.bucket.name, true)
+    error_message = "Records must not lie in the bucket that receives the trail."
+  }
+  validation {
+    condition     = try(var.history.kms_key == null || can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/", var.history.kms_key)), true)
+    error_message = "Policies name a key by its ARN: arn:aws:kms:REGION:ACCOUNT:key/ID."
+  }
+}
+
 variable "more_configuration" {
   description = "More of the configuration, as TOML tables: channels with secrets, rules, routes that come before the last."
   type        = string

@@ -153,6 +153,24 @@ run "what_makes_no_sense_is_refused" {
   ]
 }
 
+run "records_lie_elsewhere" {
+  command = plan
+  variables {
+    history = { bucket = "acme" }
+  }
+
+  expect_failures = [var.history]
+}
+
+run "the_key_of_records_is_named_as_policies_name_it" {
+  command = plan
+  variables {
+    history = { bucket = "records", kms_key = "alias/records" }
+  }
+
+  expect_failures = [var.history]
+}
+
 run "copies_of_the_ledger_lie_elsewhere" {
   command = plan
   variables {
