@@ -39,7 +39,7 @@ fn main() {
     let config = configure(&scratch.0);
     let archive = runtime.block_on(fill(&config, rows));
     println!("{rows} rows in {} files, {} MB", files(&runtime, &archive).len(), bytes(&runtime, &archive) >> 20);
-    let mut duck = Duck::start(&python);
+    let mut duck = Duck::start(&python, &["parquet_metadata_cache=true"]);
     for (what, args, condition) in questions(rows) {
         beside(&runtime, &archive, &config, &mut duck, what, &args, &condition);
     }

@@ -48,7 +48,7 @@ fn main() {
     let archive = runtime.block_on(fill(&config, rows));
     println!("{rows} rows");
     let all = runtime.block_on(table(&archive, &config));
-    let mut duck = Duck::start(&python);
+    let mut duck = Duck::start(&python, &[]);
     for (what, columns, condition) in GROUPS {
         let select = |table: &str| {
             format!(

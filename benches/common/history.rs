@@ -121,7 +121,7 @@ pub struct Duck {
 const DUCK: &str = "
 import json, sys, time, duckdb
 con = duckdb.connect()
-for setting in ['enable_progress_bar=false', 'parquet_metadata_cache=true', 'threads=2']:
+for setting in ['enable_progress_bar=false', 'threads=2'] + sys.argv[1:]:
     try: con.execute('SET ' + setting)
     except Exception as error: print(error, file=sys.stderr)
 for line in sys.stdin:
@@ -131,9 +131,10 @@ for line in sys.stdin:
 ";
 
 impl Duck {
-    pub fn start(python: &Path) -> Self {
+    pub fn start(python: &Path, settings: &[&str]) -> Self {
         let mut child = Command::new(python)
             .args(["-c", DUCK])
+            .args(settings)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
