@@ -8,6 +8,7 @@ mod files;
 mod functions;
 mod json;
 mod lateral;
+mod numbers;
 pub mod print;
 mod raw;
 mod table;
@@ -129,6 +130,7 @@ impl Engine {
             .with_file_formats(Vec::new())
             .with_config(config(limits))
             .with_runtime_env(runtime.clone())
+            .with_physical_optimizer_rule(Arc::new(numbers::ByNumbers))
             .build();
         let context = SessionContext::new_with_state(state);
         context.add_analyzer_rule(Arc::new(lateral::Lateral));
