@@ -12,7 +12,9 @@ use bytes::{Buf, Bytes};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::{
+    PageIndexPolicy, ParquetMetaData, ParquetMetaDataOptions, ParquetMetaDataReader, ParquetStatisticsPolicy,
+};
 use parquet::file::reader::{ChunkReader, Length};
 
 use super::schema;
@@ -197,7 +199,11 @@ impl Place {
         let mut from = bytes.saturating_sub(FOOTER);
         loop {
             let pieces = Pieces { length: bytes, pieces: vec![(from, self.range(name, from..bytes).await?)] };
-            let mut reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Skip);
+            // of sizes nobody asks
+            let options = ParquetMetaDataOptions::new().with_size_stats_policy(ParquetStatisticsPolicy::SkipAll);
+            let mut reader = ParquetMetaDataReader::new()
+                .with_page_index_policy(PageIndexPolicy::Skip)
+                .with_metadata_options(Some(options));
             match reader.try_parse_sized(&pieces.tail(), bytes) {
                 Ok(()) => {
                     let metadata = reader.finish().map_err(|error| unreadable(name, &error))?;

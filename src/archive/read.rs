@@ -21,6 +21,7 @@ use parquet::file::metadata::{
     ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData,
 };
 use parquet::file::statistics::Statistics;
+use twox_hash::XxHash64;
 
 use super::files::{Pieces, Place, unreadable};
 use super::schema;
@@ -30,6 +31,8 @@ use crate::error::Result;
 
 /// Rows that are looked at together.
 const BATCH: usize = 8_192;
+/// Bytes of a block of a Bloom filter.
+const BLOCK: u64 = 32;
 /// Parts of a file that lie so near to each other are read as one.
 const NEAR: u64 = 128 << 10;
 
@@ -38,9 +41,11 @@ pub struct Opened {
     pub name: String,
     pub bytes: u64,
     footer: Pieces,
-    columns: ArrowReaderMetadata,
-    /// Where each page lies; read once whole rows are asked for.
-    pages: Option<ArrowReaderMetadata>,
+    metadata: Arc<ParquetMetaData>,
+    /// Made once rows are asked for: most files are left out before.
+    columns: Option<ArrowReaderMetadata>,
+    /// Whether it is known where each page lies; so once some rows are asked for.
+    has_pages: bool,
     /// Bytes that were asked for.
     pub read: u64,
 }
@@ -55,23 +60,22 @@ pub enum Columns<'c> {
 impl Opened {
     pub async fn open(place: &Place, name: &str, bytes: u64) -> Result<Self> {
         let (metadata, footer) = place.metadata(name, bytes).await?;
-        let columns = with_views(metadata).map_err(|error| unreadable(name, &error))?;
         let read = footer.held();
-        Ok(Self { name: name.to_owned(), bytes, footer, columns, pages: None, read })
+        Ok(Self { name: name.to_owned(), bytes, footer, metadata, columns: None, has_pages: false, read })
     }
 
     pub fn groups(&self) -> usize {
-        self.columns.metadata().num_row_groups()
+        self.metadata.num_row_groups()
     }
 
     /// How many rows a group has.
     pub fn rows(&self, group: usize) -> usize {
-        usize::try_from(self.columns.metadata().row_group(group).num_rows()).unwrap_or(0)
+        usize::try_from(self.metadata.row_group(group).num_rows()).unwrap_or(0)
     }
 
     /// Whether a group may hold rows of which all clauses hold, by its statistics and filters.
     pub async fn may_hold(&mut self, place: &Place, group: usize, clauses: &[Clause]) -> Result<bool> {
-        let metadata = self.columns.metadata().clone();
+        let metadata = self.metadata.clone();
         let row_group = metadata.row_group(group);
         for clause in clauses {
             let mut possible = false;
@@ -98,10 +102,10 @@ impl Opened {
             return Ok(true);
         };
         let (Ok(offset), Ok(length)) = (u64::try_from(offset), u64::try_from(length)) else { return Ok(true) };
-        let mut pieces = self.footer.clone();
-        self.more(place, &mut pieces, std::iter::once(offset..offset + length).collect()).await?;
-        let filter = Sbbf::read_from_column_chunk(column, &pieces).map_err(|error| unreadable(&self.name, &error))?;
-        Ok(filter.is_none_or(|filter| filter.check(wanted)))
+        let Some(at) = block(length, wanted).and_then(|at| at.checked_add(offset)) else { return Ok(true) };
+        let block = place.range(&self.name, at..at.saturating_add(BLOCK)).await?;
+        self.read += BLOCK;
+        Ok(Sbbf::new(&block).check(wanted))
     }
 
     /// Columns of a group's rows, all of them or those selected, a batch at a time.
@@ -112,11 +116,15 @@ impl Opened {
         columns: Columns<'_>,
         selection: Option<RowSelection>,
     ) -> Result<ParquetRecordBatchReader> {
-        if selection.is_some() && self.pages.is_none() {
-            self.pages = Some(self.find_pages(place).await?);
+        if selection.is_some() && !self.has_pages {
+            self.find_pages(place).await?;
         }
-        let known = self.pages.as_ref().unwrap_or(&self.columns).clone();
-        let metadata = known.metadata().clone();
+        let metadata = self.metadata.clone();
+        let known = match &self.columns {
+            Some(known) => known.clone(),
+            None => with_views(metadata.clone()).map_err(|error| unreadable(&self.name, &error))?,
+        };
+        self.columns = Some(known.clone());
         let descriptor = metadata.file_metadata().schema_descr();
         let (mask, mut ranges) = match columns {
             Columns::All => (ProjectionMask::all(), Vec::new()),
@@ -146,21 +154,35 @@ impl Opened {
         Ok(())
     }
 
-    async fn find_pages(&mut self, place: &Place) -> Result<ArrowReaderMetadata> {
-        let metadata = self.columns.metadata();
-        let failed = |error: ParquetError| unreadable(&self.name, &error);
-        let offsets = metadata.row_groups().iter().flat_map(|group| group.columns());
+    async fn find_pages(&mut self, place: &Place) -> Result<()> {
+        let offsets = self.metadata.row_groups().iter().flat_map(|group| group.columns());
         let first = offsets.filter_map(|column| u64::try_from(column.offset_index_offset()?).ok()).min();
-        let Some(first) = first.filter(|first| *first < self.bytes) else { return Ok(self.columns.clone()) };
-        let mut pieces = self.footer.clone();
-        let tail = place.tail(&self.name, &mut pieces, first..self.bytes).await?;
-        self.read += pieces.held() - self.footer.held();
-        let mut reader = ParquetMetaDataReader::new_with_metadata(metadata.as_ref().clone())
-            .with_column_index_policy(PageIndexPolicy::Skip)
-            .with_offset_index_policy(PageIndexPolicy::Optional);
-        reader.read_page_indexes_sized(&tail, self.bytes).map_err(failed)?;
-        with_views(Arc::new(reader.finish().map_err(failed)?)).map_err(failed)
+        if let Some(first) = first.filter(|first| *first < self.bytes) {
+            let failed = |error: ParquetError| unreadable(&self.name, &error);
+            let mut pieces = self.footer.clone();
+            let tail = place.tail(&self.name, &mut pieces, first..self.bytes).await?;
+            self.read += pieces.held() - self.footer.held();
+            let mut reader = ParquetMetaDataReader::new_with_metadata(self.metadata.as_ref().clone())
+                .with_column_index_policy(PageIndexPolicy::Skip)
+                .with_offset_index_policy(PageIndexPolicy::Optional);
+            reader.read_page_indexes_sized(&tail, self.bytes).map_err(failed)?;
+            self.metadata = Arc::new(reader.finish().map_err(failed)?);
+            self.columns = None;
+        }
+        self.has_pages = true;
+        Ok(())
     }
+}
+
+/// Where in a Bloom filter the one block stands that says whether a text may be there; of so many bytes, with the header. A
+/// filter of ours has a power of two of bytes behind a header that is shorter than a block, so the length says where it begins
+/// (Parquet format: Bloom filter).
+fn block(length: u64, text: &str) -> Option<u64> {
+    let filter = 1 << length.checked_ilog2()?;
+    let header = length - filter;
+    let hash = XxHash64::oneshot(0, text.as_bytes());
+    let index = ((hash >> 32) * (filter / BLOCK)) >> 32;
+    (filter >= BLOCK && header < BLOCK).then_some(header + index * BLOCK)
 }
 
 /// The parts of a column that hold the rows selected.
@@ -342,6 +364,24 @@ pub fn paths(clauses: &[Clause]) -> Vec<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_block_of_a_filter_says_what_the_whole_does() {
+        let text = |number: usize| format!("{number:036}");
+        for bytes in [32, 64, 4_096, 1 << 17] {
+            let mut filter = Sbbf::new_with_num_of_bytes(bytes);
+            (0..bytes / 4).for_each(|number| filter.insert(text(number).as_str()));
+            let mut written = Vec::new();
+            filter.write(&mut written).expect("memory takes it");
+            for number in 0..bytes {
+                let text = text(number);
+                let at = block(written.len() as u64, &text).expect("a place") as usize;
+                let of_block = Sbbf::new(&written[at..at + BLOCK as usize]).check(text.as_str());
+                assert_eq!(of_block, filter.check(text.as_str()), "{bytes}, {number}");
+            }
+        }
+        assert_eq!([0, 16, 96, 96 + 16, 128 + 32].map(|length| block(length, "")), [None; 5], "no filter of ours");
+    }
 
     #[test]
     fn near_parts_are_read_as_one() {

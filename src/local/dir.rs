@@ -178,7 +178,8 @@ impl Bucket for Dir {
         let key = key.to_owned();
         self.run("dir:get", move |tree| {
             let Some(mut file) = tree.regular(&key)? else { return Ok(None) };
-            let mut body = Vec::new();
+            let rest = file.metadata()?.len().saturating_sub(from);
+            let mut body = Vec::with_capacity(usize::try_from(length.min(rest)).unwrap_or(0));
             file.seek(SeekFrom::Start(from))?;
             file.take(length).read_to_end(&mut body)?;
             Ok(Some(body))
