@@ -79,7 +79,7 @@ impl Parts {
         self.0 & Self::bit(at).0 != 0
     }
 
-    pub fn covers(self, other: Self) -> bool {
+    fn covers(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 

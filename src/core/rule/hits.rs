@@ -122,7 +122,7 @@ struct Valued {
 pub(super) struct Seen<'r> {
     record: &'r Record<'r>,
     raw: &'r str,
-    /// What matchers read of it.
+    /// What matchers read of it, and what it is counted by.
     tree: &'r Tree<'r>,
 }
 
@@ -149,10 +149,10 @@ impl Hits {
         self.rules.iter().flat_map(|(rule, groups)| groups.values().map(|held| (*rule, &held.group)))
     }
 
-    /// Takes in that a step of a rule, each with its number, matched a record. `counted`: what the rule counts by.
-    pub(super) fn add(&mut self, (number, rule): (usize, &Rule), step: usize, seen: &Seen<'_>, counted: &Tree<'_>) {
+    /// Takes in that a step of a rule, each with its number, matched a record.
+    pub(super) fn add(&mut self, (number, rule): (usize, &Rule), step: usize, seen: &Seen<'_>) {
         let Some(at) = seen.record.seconds() else { return };
-        let values = || rule.group.iter().map(|field| field.of(counted).unwrap_or_default());
+        let values = || rule.group.iter().map(|field| field.of(seen.tree).unwrap_or_default());
         self.text.clear();
         name(&mut self.text, &rule.id, values());
         let groups = self.rules.entry(number).or_default();
@@ -180,7 +180,7 @@ impl Hits {
         held.group.region.take_if(|known| Some(known.as_str()) != region);
         let value = rule.distinct.as_ref().map(|field| match field {
             Field::Which => rule.matcher.which(seen.tree).to_string().into(),
-            field => field.of(counted).unwrap_or_default(),
+            field => field.of(seen.tree).unwrap_or_default(),
         });
         let Some((place, value)) = held.place(rule, at, value.as_deref()) else { return };
         let moment = Moment { at, step, value };

@@ -36,14 +36,12 @@ pub struct Rules {
     of_all: Bin,
 }
 
-/// A step of a rule, and what is read to ask whether a record is one.
+/// A step of a rule, and what is read of a record to ask whether it is one, and to count it: most that are asked are.
 #[derive(Debug)]
 struct Step {
     rule: u32,
     step: u32,
     parts: Parts,
-    /// What is read of a record that is one, to count it.
-    counted: Parts,
 }
 
 /// What an alternative of a matcher's needs is filed under.
@@ -71,8 +69,8 @@ impl Rules {
         for (number, rule) in rules.iter().enumerate() {
             let counted: Parts = rule.group.iter().chain(&rule.distinct).map(Field::parts).collect();
             for (step, matcher) in rule.steps().enumerate() {
-                let (id, parts) = (index(compiled.steps.len()), matcher.parts());
-                compiled.steps.push(Step { rule: index(number), step: index(step), parts, counted });
+                let (id, parts) = (index(compiled.steps.len()), matcher.parts() | counted);
+                compiled.steps.push(Step { rule: index(number), step: index(step), parts });
                 matcher.needs().alternatives().for_each(|needs| compiled.file(id, needs));
             }
         }
@@ -200,9 +198,7 @@ impl Rules {
         let seen = Seen::new(record, raw, scene.tree());
         for (step, rule, matcher) in steps {
             if matcher.takes(&scene) {
-                let counted = if parts.covers(step.counted) { None } else { record.tree(raw, step.counted) };
-                let counted = counted.as_ref().unwrap_or(scene.tree());
-                hits.add((step.rule as usize, rule), step.step as usize, &seen, counted);
+                hits.add((step.rule as usize, rule), step.step as usize, &seen);
             }
         }
     }
