@@ -2,8 +2,10 @@
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use tokio::runtime::Builder;
 use tracing::Metadata;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::{EnvFilter, FilterExt as _, filter_fn};
@@ -129,8 +131,24 @@ impl Color {
     }
 }
 
+/// Parse, run, exit code. All of it is compiled with the library: a program of one call has nothing to compile again.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            cmd::complain(&format!("error: {error}"));
+            return ExitCode::from(1);
+        }
+    };
+    let code = runtime.block_on(run(cli));
+    // A blocking read that hangs must not keep the process.
+    runtime.shutdown_background();
+    ExitCode::from(code)
+}
+
 /// Runs one verb to its exit code.
-pub async fn run(cli: Cli) -> u8 {
+async fn run(cli: Cli) -> u8 {
     let context = Context {
         config: cli.global.config.clone(),
         color: cli.global.color.decide(std::io::stdout().is_terminal()),
