@@ -233,8 +233,8 @@ impl Place {
         Ok(())
     }
 
-    /// The end of a file from a place on.
-    pub async fn tail(&self, name: &str, pieces: &mut Pieces, range: Range<u64>) -> Result<Bytes> {
+    /// A part of a file, read if it is not there yet.
+    pub async fn piece(&self, name: &str, pieces: &mut Pieces, range: Range<u64>) -> Result<Bytes> {
         self.more(name, pieces, std::iter::once(range.clone())).await?;
         pieces.slice(range.start, range.end - range.start).ok_or_else(|| missing(name))
     }

@@ -103,8 +103,9 @@ impl Opened {
         };
         let (Ok(offset), Ok(length)) = (u64::try_from(offset), u64::try_from(length)) else { return Ok(true) };
         let Some(at) = block(length, wanted).and_then(|at| at.checked_add(offset)) else { return Ok(true) };
-        let block = place.range(&self.name, at..at.saturating_add(BLOCK)).await?;
-        self.read += BLOCK;
+        let mut pieces = self.footer.clone();
+        let block = place.piece(&self.name, &mut pieces, at..at.saturating_add(BLOCK)).await?;
+        self.read += pieces.held() - self.footer.held();
         Ok(Sbbf::new(&block).check(wanted))
     }
 
@@ -160,7 +161,7 @@ impl Opened {
         if let Some(first) = first.filter(|first| *first < self.bytes) {
             let failed = |error: ParquetError| unreadable(&self.name, &error);
             let mut pieces = self.footer.clone();
-            let tail = place.tail(&self.name, &mut pieces, first..self.bytes).await?;
+            let tail = place.piece(&self.name, &mut pieces, first..self.bytes).await?;
             self.read += pieces.held() - self.footer.held();
             let mut reader = ParquetMetaDataReader::new_with_metadata(self.metadata.as_ref().clone())
                 .with_column_index_policy(PageIndexPolicy::Skip)
