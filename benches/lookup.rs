@@ -115,7 +115,7 @@ fn beside(
     let asked = || time(|| assert!(ask(config, args).status().expect("it starts").success())).as_secs_f64();
     let whole = (0..TIMES).map(|_| asked()).collect();
     let (ours, theirs) = (both.ours(), both.floor());
-    let wanted = if what.contains("month") { "" } else { "wanted: at most 100 ms" };
+    let wanted = "wanted of an event or a key: at most 100 ms";
     figure(&format!("{what}: {found} records, in process"), format!("{:.1} ms", ours * 1e3), wanted);
     figure(&format!("{what}: the whole program"), format!("{:.1} ms", median(whole) * 1e3), "");
     figure(&format!("{what}: DuckDB, in process, warm"), format!("{:.1} ms", theirs * 1e3), "");
